@@ -1,0 +1,90 @@
+"""Errors that name the argument, what was expected and what came. Imports nothing of ours."""
+
+import math
+from numbers import Real
+
+import torch
+
+
+def expect(condition, name: str, expected: str, came) -> None:
+    """Raise ``ValueError("NAME: expected ..., got ...")`` unless ``condition`` holds."""
+    if not condition:
+        raise ValueError(f"{name}: expected {expected}, got {came}")
+
+
+def expect_tensor(name: str, x, shape: str) -> None:
+    """A floating tensor; ``shape``, in words, is only for the message."""
+    if not isinstance(x, torch.Tensor):
+        raise TypeError(f"{name}: expected a torch.Tensor of shape {shape}, got {type(x).__name__}")
+    expect(x.is_floating_point(), name, "a floating dtype", x.dtype)
+
+
+def expect_points(name: str, x, *, size: int | None = None, like: torch.Tensor | None = None) -> None:
+    """A floating (B, size) tensor; with ``like``, of its dtype and device too."""
+    expect_tensor(name, x, f"(B, {size or 'd'})")
+    expect(x.ndim == 2 and (size is None or x.shape[1] == size), name, f"shape (B, {size or 'd'})", tuple(x.shape))
+    if like is not None:
+        expect_like(name, x, like)
+
+
+def expect_train_set(name: str, x) -> None:
+    """A finite, non-empty (K, d) tensor of points."""
+    expect_points(name, x)
+    expect(x.shape[0] > 0 and x.shape[1] > 0, name, "at least one example with at least one coordinate", tuple(x.shape))
+    expect_finite(name, x)
+
+
+def expect_finite(name: str, x: torch.Tensor) -> None:
+    if not torch.isfinite(x).all():
+        bad = x.numel() - int(torch.isfinite(x).sum())
+        raise ValueError(f"{name}: expected finite numbers, got {bad} NaN or infinite of {x.numel()}")
+
+
+def expect_symmetric(name: str, matrices: torch.Tensor) -> None:
+    """(..., d, d), symmetric up to the rounding of a product of d terms."""
+    rounding = matrices.shape[-1] * torch.finfo(matrices.dtype).eps * matrices.abs().max()
+    gap = (matrices - matrices.mT).abs().max()
+    expect(bool(gap <= rounding), name, "symmetric to rounding", f"entries and their mirrors {float(gap):.3g} apart")
+
+
+def expect_like(name: str, x: torch.Tensor, like: torch.Tensor) -> None:
+    expect(x.dtype == like.dtype, name, f"dtype {like.dtype}", x.dtype)
+    expect(x.device == like.device, name, f"device {like.device}", x.device)
+
+
+def expect_positive(name: str, value) -> None:
+    """A finite number, or tensor of numbers, above zero."""
+    if isinstance(value, torch.Tensor) and value.ndim > 0:
+        expect(bool((torch.isfinite(value) & (value > 0)).all()), name, "finite and > 0", value)
+    else:
+        positive_number(name, value)
+
+
+def positive_number(name: str, value) -> float:
+    """``value``, one finite number above zero, as a float."""
+    number = value.item() if isinstance(value, torch.Tensor) and value.ndim == 0 else value
+    good = isinstance(number, Real) and math.isfinite(number) and number > 0
+    expect(good, name, "one number, finite and > 0", repr(value))
+    return float(number)
+
+
+def expect_whole(name: str, value, least: int) -> None:
+    expect(
+        isinstance(value, int) and not isinstance(value, bool) and value >= least,
+        name,
+        f"an integer >= {least}",
+        repr(value),
+    )
+
+
+def column_of(name: str, sigma, x: torch.Tensor) -> torch.Tensor:
+    """The noise level as a (1, 1) or (B, 1) column beside x (B, d), in its dtype and on its device.
+
+    ``sigma`` may be a number, a scalar tensor or a (B,) tensor; raises ``ValueError`` unless all are > 0.
+    """
+    expect_positive(name, sigma)
+    sigma = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
+    expect(
+        sigma.ndim == 0 or sigma.shape == x.shape[:1], name, f"a scalar or shape ({x.shape[0]},)", tuple(sigma.shape)
+    )
+    return sigma.reshape(-1, 1)

@@ -1,0 +1,91 @@
+"""Denoisers: one contract for every prior, so that a sampler cannot tell a network from a formula.
+
+D(x, sigma) = E[x_0 | x_sigma = x], and by Tweedie's formula score = (D(x, sigma) - x) / sigma^2.
+"""
+
+from typing import Protocol
+
+import torch
+
+from memprior._check import (
+    column_of,
+    expect,
+    expect_finite,
+    expect_like,
+    expect_points,
+    expect_symmetric,
+    expect_tensor,
+    expect_train_set,
+)
+from memprior.mixture import PointCloud, normalized_log_weights
+
+
+class Denoiser(Protocol):
+    """x (B, d), sigma scalar or (B,), > 0 -> (B, d)."""
+
+    def __call__(self, x: torch.Tensor, sigma) -> torch.Tensor: ...
+
+
+def score(denoiser: Denoiser, x: torch.Tensor, sigma) -> torch.Tensor:
+    """grad log p_sigma(x) = (D(x, sigma) - x) / sigma^2, (B, d)."""
+    return (denoiser(x, sigma) - x) / column_of("sigma", sigma, x) ** 2
+
+
+class EmpiricalDenoiser:
+    """The denoiser of the empirical law: what training on ``train_set`` (K, d) tends to (paper, Eq. 3).
+
+    D(x, sigma) = sum_n softmax_n(-|x - x_n|^2 / 2 sigma^2) x_n, plus ``log_weights`` (K,) where examples are not
+    equally likely. The exact minimiser of denoising score matching at every sigma. Bounded memory: see
+    :class:`memprior.mixture.PointCloud`.
+
+    Raises ``ValueError`` / ``TypeError`` for an empty or non-finite training set, sigma <= 0, or x of another
+    size, dtype or device.
+    """
+
+    def __init__(self, train_set: torch.Tensor, log_weights: torch.Tensor | None = None):
+        expect_train_set("train_set", train_set)
+        self.train_set = train_set
+        self.log_weights = normalized_log_weights(log_weights, train_set)
+        self._cloud = PointCloud(train_set)
+
+    def __call__(self, x: torch.Tensor, sigma) -> torch.Tensor:
+        return self._cloud.posterior_mean(x, sigma, self.log_weights)
+
+
+class GaussianDenoiser:
+    """The denoiser of N(mean, covariance): D = mean + U diag(l / (l + sigma^2)) U^T (x - mean).
+
+    (l, U) are the covariance's eigenpairs.
+
+    mean: (d,). covariance: (d, d), symmetric positive semidefinite; it may be singular. Raises ``ValueError`` when
+    it is not symmetric, or has an eigenvalue below zero by more than rounding.
+    """
+
+    def __init__(self, mean: torch.Tensor, covariance: torch.Tensor):
+        expect_tensor("mean", mean, "(d,)")
+        expect(mean.ndim == 1, "mean", "shape (d,)", tuple(mean.shape))
+        expect_points("covariance", covariance, size=len(mean))
+        expect(
+            covariance.shape == (len(mean), len(mean)),
+            "covariance",
+            f"shape {(len(mean), len(mean))}, as mean has {len(mean)}",
+            tuple(covariance.shape),
+        )
+        expect_like("mean", mean, covariance)
+        expect_finite("mean", mean)
+        expect_finite("covariance", covariance)
+        rounding = len(mean) * torch.finfo(covariance.dtype).eps * covariance.abs().max()
+        expect_symmetric("covariance", covariance)
+        variances, self._axes = torch.linalg.eigh(covariance)
+        expect(
+            bool(variances.min() >= -rounding),
+            "covariance",
+            "a positive semidefinite matrix",
+            f"eigenvalue {float(variances.min()):.3g}",
+        )
+        self.mean, self._variances = mean, variances.clamp(min=0)
+
+    def __call__(self, x: torch.Tensor, sigma) -> torch.Tensor:
+        expect_points("x", x, size=len(self.mean), like=self.mean)
+        shrink = self._variances / (self._variances + column_of("sigma", sigma, x) ** 2)
+        return self.mean + ((x - self.mean) @ self._axes * shrink) @ self._axes.T

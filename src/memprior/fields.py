@@ -1,0 +1,155 @@
+"""Grids, the paper's training fields, its cosine basis, and the two ways to say how fast a rock is.
+
+The model parameter is squared slowness, 1/v^2 in s^2/km^2, on a square of 2 km x 2 km. A model is either a field
+(nx, nz) or its coefficients z (d = 100) in a cosine basis; the memorization metric of the paper lives in z.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from memprior._check import expect, expect_finite, expect_points, expect_positive, expect_tensor, expect_whole
+
+# Extremes of the velocities the fields are scaled to, 1.5 and 3 km/s, as squared slowness in s^2/km^2.
+FASTEST, SLOWEST = 1 / 9, 1 / 2.25
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Cells of a rectangle: cell i of an axis has its centre at (i + 1/2) * spacing_km.
+
+    shape: (nx, nz); first axis across, second down.
+    """
+
+    shape: tuple[int, int]
+    spacing_km: float
+
+    def __post_init__(self):
+        expect(isinstance(self.shape, tuple) and len(self.shape) == 2, "shape", "a tuple (nx, nz)", self.shape)
+        for cells in self.shape:
+            expect_whole("shape", cells, 1)
+        expect_positive("spacing_km", self.spacing_km)
+
+    def centres_km(self, axis: int) -> torch.Tensor:
+        """Cell centres along an axis, (n,), km, float64."""
+        return (torch.arange(self.shape[axis], dtype=torch.float64) + 0.5) * self.spacing_km
+
+
+def published_grid() -> Grid:
+    """The 64 x 64 cells of 31.25 m on which the paper's training fields are drawn."""
+    return Grid((64, 64), 2.0 / 64)
+
+
+def published_fields(num: int, *, seed: int = 42) -> torch.Tensor:
+    """The paper's training fields: squared slowness (num, 64, 64), s^2/km^2, float64 (settings of the released code).
+
+    A stationary Gaussian field with amplitude (4 pi^2 |k|^2 + 25)^(-3/2) over integer wavenumbers, none at k = 0.
+    One block of real normals from numpy's legacy RandomState, so sets of different size are nested; real noise in
+    wavenumber makes every field point-symmetric. seed 42: the training set; 12345: held-out draws.
+    """
+    expect_whole("num", num, 1)
+    k = np.fft.fftfreq(64, 1 / 64)
+    amplitude = (4 * np.pi**2 * (k[:, None] ** 2 + k[None, :] ** 2) + 25) ** -1.5
+    amplitude[0, 0] = 0
+    amplitude /= np.sqrt((amplitude**2).sum())
+    noise = np.random.RandomState(seed).standard_normal((num, 64, 64))
+    waves = np.fft.ifft2(64**2 * amplitude * noise).real
+    return torch.from_numpy(waves * (SLOWEST - FASTEST) / 6 + (SLOWEST + FASTEST) / 2)
+
+
+class CosineBasis:
+    """Squared slowness as 1/4 + 0.02 sum_i z_i lambda_i phi_i on the cells of a grid, as in the paper's FWI.
+
+    phi_i = 2 cos(pi (i1 + 1/2) x) cos(pi (i2 + 1/2) z) at the cell centres of the unit square, i = (i1, i2) in
+    {1..num_modes}^2, i1 slow, lambda_i = (pi^2 ((i1 + 1/2)^2 + (i2 + 1/2)^2))^(-decay). d = num_modes^2
+    coefficients. Any grid can be decoded to.
+
+    Raises ``ValueError`` unless num_modes is below the cells along each axis: the modes would not be independent.
+    """
+
+    def __init__(
+        self, grid: Grid, num_modes: int = 10, *, background: float = 0.25, scale: float = 0.02, decay: float = 0.55
+    ):
+        expect_whole("num_modes", num_modes, 1)
+        expect(
+            num_modes < min(grid.shape),
+            "num_modes",
+            f"fewer than {min(grid.shape)}, the cells along an axis",
+            num_modes,
+        )
+        expect_positive("scale", scale)
+        self.grid, self.background = grid, background
+        self.size = num_modes**2
+        half = torch.arange(1, num_modes + 1, dtype=torch.float64) + 0.5
+        across, down = (torch.cos(torch.pi * half[:, None] * (torch.arange(n) + 0.5) / n) for n in grid.shape)
+        decay_factors = (torch.pi**2 * (half[:, None] ** 2 + half**2)) ** -decay
+        modes = 2 * across[:, None, :, None] * down[None, :, None, :] * decay_factors[:, :, None, None]
+        self._synthesis = scale * modes.reshape(self.size, -1)  # (d, nx * nz)
+        # The sampled cosines are orthogonal (a DCT-IV), so least squares is a projection.
+        self._analysis = self._synthesis / self._synthesis.square().sum(1, keepdim=True)
+
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        """Coefficients (B, d) to squared slowness (B, nx, nz), s^2/km^2. Linear plus a constant; differentiable."""
+        expect_points("z", z, size=self.size)
+        return self.background + (z @ self._synthesis.to(z)).reshape(-1, *self.grid.shape)
+
+    def encode(self, fields: torch.Tensor) -> torch.Tensor:
+        """Squared slowness (B, nx, nz) to its least-squares coefficients (B, d)."""
+        expect_tensor("fields", fields, f"(B, {self.grid.shape[0]}, {self.grid.shape[1]})")
+        expect(
+            fields.ndim == 3 and fields.shape[1:] == self.grid.shape,
+            "fields",
+            f"shape (B, {self.grid.shape[0]}, {self.grid.shape[1]})",
+            tuple(fields.shape),
+        )
+        return (fields - self.background).flatten(1) @ self._analysis.to(fields).T
+
+
+def published_coefficients(num: int, *, seed: int = 42) -> torch.Tensor:
+    """z of :func:`published_fields`, (num, 100): the set the paper's priors are trained on."""
+    return CosineBasis(published_grid()).encode(published_fields(num, seed=seed))
+
+
+def published_truth() -> torch.Tensor:
+    """The paper's true model, (100,).
+
+    The mean of training examples 8, 9 and 24 (0-based), in the hull of every training set.
+    """
+    return published_coefficients(25)[[8, 9, 24]].mean(0)
+
+
+@dataclass(frozen=True, eq=False)
+class Standardizer:
+    """Per-coordinate (x - mean) / scale; the paper's diffusion runs in these coordinates. mean, scale: (d,)."""
+
+    mean: torch.Tensor
+    scale: torch.Tensor
+
+    @classmethod
+    def fit(cls, x: torch.Tensor) -> "Standardizer":
+        """From examples (N, d), N >= 2: mean, and standard deviation (divisor N - 1) plus 1e-5 as released."""
+        expect_points("x", x)
+        expect(len(x) >= 2, "x", "at least two examples to standardize by", len(x))
+        expect_finite("x", x)
+        return cls(x.mean(0), x.std(0) + 1e-5)
+
+    def normalize(self, x: torch.Tensor) -> torch.Tensor:
+        return (x - self.mean) / self.scale
+
+    def restore(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.scale + self.mean
+
+
+def velocity(squared_slowness: torch.Tensor) -> torch.Tensor:
+    """v = m^(-1/2): s^2/km^2 to km/s. ``ValueError`` unless every cell is > 0."""
+    expect_tensor("squared_slowness", squared_slowness, "(B, nx, nz)")
+    expect_positive("squared_slowness", squared_slowness)
+    return squared_slowness.rsqrt()
+
+
+def squared_slowness(velocity: torch.Tensor) -> torch.Tensor:
+    """m = v^(-2): km/s to s^2/km^2. ``ValueError`` unless every cell is > 0."""
+    expect_tensor("velocity", velocity, "(B, nx, nz)")
+    expect_positive("velocity", velocity)
+    return velocity.square().reciprocal()

@@ -1,0 +1,216 @@
+"""Gaussian mixtures in log space: the memorized prior, and the posterior that linearization makes of it.
+
+Symbols: x (B, d) points, mu_n (K, d) means, w_n weights, r_n(x) = p(n | x) responsibilities (B, K).
+Full normalized densities throughout, so that no log-determinant is lost on the way.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch.distributions import MultivariateNormal
+
+from memprior._check import (
+    column_of,
+    expect,
+    expect_finite,
+    expect_like,
+    expect_points,
+    expect_symmetric,
+    expect_tensor,
+    expect_train_set,
+    expect_whole,
+    positive_number,
+)
+
+# Rows of x are taken so many at a time that one (rows, K) block holds at most this many numbers (128 MB in float64).
+BLOCK = 2**24
+
+
+@dataclass(frozen=True, eq=False)
+class IsotropicMixture:
+    """p_sigma(x) = sum_n w_n N(x; mu_n, sigma^2 I): training examples smoothed at one noise level (paper, claim 3).
+
+    means: (K, d), finite, K >= 1. sigma: number > 0. log_weights: (K,) or None for equal weights; need not be
+    normalized, -inf removes a component. Raises ``ValueError`` / ``TypeError`` naming the field otherwise.
+    """
+
+    means: torch.Tensor
+    sigma: float
+    log_weights: torch.Tensor | None = None
+
+    def __post_init__(self):
+        expect_train_set("means", self.means)
+        object.__setattr__(self, "sigma", positive_number("sigma", self.sigma))
+        object.__setattr__(self, "log_weights", normalized_log_weights(self.log_weights, self.means))
+        object.__setattr__(self, "_cloud", PointCloud(self.means))
+
+    @property
+    def weights(self) -> torch.Tensor:
+        """(K,), summing to one."""
+        return self.log_weights.exp()
+
+    def log_prob(self, x: torch.Tensor) -> torch.Tensor:
+        """log p_sigma(x), (B,)."""
+        normalizer = 0.5 * self.means.shape[1] * math.log(2 * math.pi * self.sigma**2)
+        return torch.cat([block.logsumexp(1) for block in self._blocks(x)]) - normalizer
+
+    def score(self, x: torch.Tensor) -> torch.Tensor:
+        """grad log p_sigma(x) = sum_n r_n(x) (mu_n - x) / sigma^2, (B, d) (paper, Eq. 3), in bounded memory."""
+        return (self._cloud.posterior_mean(x, self.sigma, self.log_weights) - x) / self.sigma**2
+
+    def responsibilities(self, x: torch.Tensor) -> torch.Tensor:
+        """r_n(x) = p(n | x), (B, K), rows summing to one."""
+        return torch.cat([block.softmax(1) for block in self._blocks(x)])
+
+    def sample(self, num: int, *, generator: torch.Generator) -> torch.Tensor:
+        """``num`` draws, (num, d): a component by its weight, then a Gaussian around its mean."""
+        centres = self.means[draw_components(self.log_weights, num, generator)]
+        return centres + self.sigma * torch.randn(
+            centres.shape, dtype=centres.dtype, device=centres.device, generator=generator
+        )
+
+    def _blocks(self, x):
+        return self._cloud.log_joint_blocks(x, self.sigma, self.log_weights)
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianMixture:
+    """p(x) = sum_n w_n N(x; mu_n, Sigma_n), with a full covariance for each component.
+
+    means: (K, d). covariances: (K, d, d), symmetric positive definite. log_weights: (K,), need not be normalized.
+    Raises ``ValueError`` / ``TypeError`` naming the field otherwise. For few components in few dimensions: methods
+    hold (B, K, d).
+    """
+
+    means: torch.Tensor
+    covariances: torch.Tensor
+    log_weights: torch.Tensor
+
+    def __post_init__(self):
+        expect_train_set("means", self.means)
+        num, size = self.means.shape
+        expect_tensor("covariances", self.covariances, f"{(num, size, size)}")
+        expect(
+            self.covariances.shape == (num, size, size),
+            "covariances",
+            f"shape {(num, size, size)}",
+            tuple(self.covariances.shape),
+        )
+        expect_like("covariances", self.covariances, self.means)
+        expect_finite("covariances", self.covariances)
+        expect_symmetric("covariances", self.covariances)
+        factors, info = torch.linalg.cholesky_ex(self.covariances)
+        expect(
+            not bool(info.any()),
+            "covariances",
+            "positive definite matrices",
+            f"component {int(info.argmax())} that is not",
+        )
+        object.__setattr__(self, "log_weights", normalized_log_weights(self.log_weights, self.means))
+        object.__setattr__(self, "_factors", factors)
+
+    @property
+    def weights(self) -> torch.Tensor:
+        """(K,), summing to one."""
+        return self.log_weights.exp()
+
+    def log_prob(self, x: torch.Tensor) -> torch.Tensor:
+        """log p(x), (B,)."""
+        return self._log_joint(x).logsumexp(1)
+
+    def score(self, x: torch.Tensor) -> torch.Tensor:
+        """grad log p(x) = sum_n r_n(x) Sigma_n^-1 (mu_n - x), (B, d)."""
+        responsibilities = self.responsibilities(x)
+        pulls = torch.cholesky_solve((self.means - x[:, None])[..., None], self._factors)[..., 0]
+        return torch.einsum("bk,bkd->bd", responsibilities, pulls)
+
+    def responsibilities(self, x: torch.Tensor) -> torch.Tensor:
+        """r_n(x) = p(n | x), (B, K), rows summing to one."""
+        return self._log_joint(x).softmax(1)
+
+    def sample(self, num: int, *, generator: torch.Generator) -> torch.Tensor:
+        """``num`` draws, (num, d)."""
+        chosen = draw_components(self.log_weights, num, generator)
+        noise = torch.randn(
+            num, self.means.shape[1], dtype=self.means.dtype, device=self.means.device, generator=generator
+        )
+        return self.means[chosen] + (self._factors[chosen] @ noise[..., None])[..., 0]
+
+    def _log_joint(self, x):
+        expect_points("x", x, size=self.means.shape[1], like=self.means)
+        components = MultivariateNormal(self.means, scale_tril=self._factors, validate_args=False)
+        return self.log_weights + components.log_prob(x[:, None])
+
+
+def effective_components(log_weights: torch.Tensor) -> torch.Tensor:
+    """exp of the entropy of the weights: 1 for one winner, K for K equal ones.
+
+    (..., K) -> (...); need not be normalized.
+    """
+    log_weights = log_weights.log_softmax(-1)
+    return torch.special.entr(log_weights.exp()).sum(-1).exp()
+
+
+def total_variation(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+    """Half the L1 distance between two rows of probabilities, (..., K) -> (...): 0 the same, 1 nothing in common."""
+    return 0.5 * (p - q).abs().sum(-1)
+
+
+class PointCloud:
+    """Points (K, d) with equal noise around each, as matrix products.
+
+    Never a (B, K, d) array: a copy of the points, and at most a few blocks of (rows, K) at a time.
+    Coordinates are taken about the points' mean, because |x|^2 - 2 x.x_n + |x_n|^2 loses digits in proportion to
+    the norms: the exponent is good to about eps |x|^2 / sigma^2, with eps 2e-16 in float64 and 1e-7 in float32.
+    """
+
+    def __init__(self, points: torch.Tensor):
+        self.centre = points.mean(0)
+        self.points = points - self.centre
+        self.half_norms = 0.5 * torch.linalg.vector_norm(self.points, dim=1) ** 2  # no second (K, d) array
+
+    def log_joint_blocks(self, x, sigma, log_weights) -> Iterator[torch.Tensor]:
+        """Blocks of rows of log w_n - |x - x_n|^2 / 2 sigma^2, for x (B, d) and sigma a scalar or (B,)."""
+        expect_points("x", x, size=self.points.shape[1], like=self.points)
+        precision = column_of("sigma", sigma, x) ** -2
+        x = x - self.centre
+        num = max(1, BLOCK // len(self.points))
+        for rows, tau in zip(x.split(num), precision.expand(len(x), 1).split(num), strict=True):
+            log_joint = torch.addmm(log_weights, tau * rows, self.points.T)
+            yield log_joint - tau * self.half_norms - 0.5 * tau * rows.square().sum(1, keepdim=True)
+
+    def posterior_mean(self, x, sigma, log_weights) -> torch.Tensor:
+        """E[x_0 | x_sigma = x], x_0 one of the points with these log weights: the softmax-weighted points, (B, d).
+
+        Differentiable in x.
+        """
+        blocks = self.log_joint_blocks(x, sigma, log_weights)
+        return self.centre + torch.cat([block.softmax(1) @ self.points for block in blocks])
+
+
+def normalized_log_weights(log_weights, points: torch.Tensor) -> torch.Tensor:
+    """(K,) log weights summing to one in probability; None means equal.
+
+    ``ValueError`` for NaN, +inf, or none above zero.
+    """
+    if log_weights is None:
+        return points.new_full((len(points),), -math.log(len(points)))
+    expect_tensor("log_weights", log_weights, f"({len(points)},)")
+    expect(log_weights.shape == points.shape[:1], "log_weights", f"shape ({len(points)},)", tuple(log_weights.shape))
+    expect_like("log_weights", log_weights, points)
+    total = log_weights.logsumexp(0)
+    expect(
+        bool(torch.isfinite(total)),
+        "log_weights",
+        "numbers < inf with at least one > -inf",
+        f"a total of {float(total)}",
+    )
+    return log_weights - total
+
+
+def draw_components(log_weights: torch.Tensor, num: int, generator: torch.Generator) -> torch.Tensor:
+    """``num`` component indices drawn by weight, (num,)."""
+    expect_whole("num", num, 1)
+    return torch.multinomial(log_weights.exp(), num, replacement=True, generator=generator)

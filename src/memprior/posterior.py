@@ -1,0 +1,148 @@
+"""What is KNOWN about the posterior: exactly, by linearization, by quadrature, and as sigma -> 0.
+
+Symbols: x_n training examples, sigma the prior's smoothing, gamma = ``noise_std``, J_n Jacobian of F at x_n,
+C_n = sigma^2 J_n J_n^T + gamma^2 I the covariance of the data predicted from component n.
+
+Two posteriors share the letter sigma and are not the same. (i) p_sigma, the empirical law smoothed at sigma, is
+the prior: its posterior has moved means, and evidences that weigh whole neighbourhoods (``linearized_posterior``,
+``quadrature_posterior``). (ii) The posterior of the EMPIRICAL law is a lookup; noised to level sigma, its means
+stay on the examples and its weights are the likelihoods there (``collapsed_log_weights``,
+``MemorizedPosteriorDenoiser``). A memorized diffusion sampler that is exact follows (ii).
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from memprior._check import expect, expect_finite, expect_points, expect_tensor, expect_train_set, positive_number
+from memprior.denoiser import EmpiricalDenoiser
+from memprior.likelihood import GaussianLikelihood
+from memprior.mixture import GaussianMixture, IsotropicMixture
+from memprior.operators import jacobian
+
+
+def log_posterior(prior, likelihood: GaussianLikelihood, x: torch.Tensor) -> torch.Tensor:
+    """log p(x) + log p(y | x), (B,): the posterior density, but for its evidence. ``prior`` has ``log_prob``."""
+    return prior.log_prob(x) + likelihood.log_prob(x)
+
+
+def collapsed_log_weights(train_set: torch.Tensor, likelihood: GaussianLikelihood) -> torch.Tensor:
+    """Lookup weights w_n prop. p(y | x_n), as normalized logarithms: (K, ...) -> (K,), for K forward solves.
+
+    The posterior of the empirical law is sum_n w_n delta(x - x_n), exactly, for any F and any noise (paper, Eq. 9).
+    """
+    expect_tensor("train_set", train_set, "(K, ...)")
+    expect(len(train_set) > 0, "train_set", "at least one example", tuple(train_set.shape))
+    expect_finite("train_set", train_set)
+    with torch.no_grad():
+        log_likelihoods = likelihood.log_prob(train_set)
+    largest = float(log_likelihoods.max())
+    expect(math.isfinite(largest), "train_set", "an example of finite log-likelihood", f"{largest} as the largest")
+    return log_likelihoods.log_softmax(0)
+
+
+class MemorizedPosteriorDenoiser(EmpiricalDenoiser):
+    """E[x_0 | x_sigma, y] when the prior is the empirical law of ``train_set`` (K, d).
+
+    Exact at every sigma, for any F, without a gradient of F. The posterior is the lookup sum_n w_n delta(x - x_n),
+    so this is its empirical denoiser. It wears the prior's interface: every sampler of this book can be run against
+    the exact answer by changing one word. The finite-sample lens is Burns and Fridovich-Keil (2026)'s.
+    """
+
+    def __init__(self, train_set: torch.Tensor, likelihood: GaussianLikelihood):
+        expect_train_set("train_set", train_set)
+        super().__init__(train_set, collapsed_log_weights(train_set, likelihood))
+
+
+def linearized_posterior(
+    prior: IsotropicMixture, likelihood: GaussianLikelihood, *, determinant: bool = True
+) -> GaussianMixture:
+    """The posterior of p_sigma with F replaced, around each example, by its tangent there (paper, Eq. 7).
+
+    Sigma_n = (I / sigma^2 + J_n^T J_n / gamma^2)^-1,   mu_n = x_n + Sigma_n J_n^T (y - F(x_n)) / gamma^2,
+    w_n prop. (prior weight) N(y; F(x_n), C_n). Exact for affine F. ``determinant=False`` drops -1/2 log det C_n
+    from the weights, as the released code does; nothing else in this book does.
+
+    K solves and K Jacobians, all kept: (K, m, d). No (m, m) matrix is made: with delta_n = mu_n - x_n,
+    (y - F_n)^T C_n^-1 (y - F_n) = |y - F_n - J_n delta_n|^2 / gamma^2 + |delta_n|^2 / sigma^2 and
+    det C_n = gamma^2m sigma^2d / det Sigma_n.
+    """
+    x, sigma, gamma = prior.means, prior.sigma, likelihood.noise_std
+    residual = likelihood.residual(x).detach()
+    jacobians = jacobian(likelihood.forward, x).detach()
+    precisions = torch.eye(x.shape[1]).to(x) / sigma**2 + jacobians.mT @ jacobians / gamma**2
+    factors = torch.linalg.cholesky(precisions)
+    shifts = torch.cholesky_solve(jacobians.mT @ residual[..., None], factors) / gamma**2
+    left = residual - (jacobians @ shifts)[..., 0]
+    evidences = -0.5 * (left.square().sum(1) / gamma**2 + shifts.square().sum((1, 2)) / sigma**2)
+    if determinant:  # 1/2 log det C_n, but for what all components share
+        evidences = evidences - factors.diagonal(dim1=1, dim2=2).log().sum(1)
+    return GaussianMixture(x + shifts[..., 0], torch.cholesky_inverse(factors), prior.log_weights + evidences)
+
+
+@dataclass(frozen=True, eq=False)
+class QuadraturePosterior:
+    """The posterior summed on a grid: the brute-force reference in one or two dimensions.
+
+    points: (P, d). log_density: (P,), normalized on the grid. log_weights: (K,), normalized: the evidence each
+    prior component brings. log_evidence: scalar, log p(y).
+    """
+
+    points: torch.Tensor
+    log_density: torch.Tensor
+    log_weights: torch.Tensor
+    log_evidence: torch.Tensor
+
+    @property
+    def weights(self) -> torch.Tensor:
+        """(K,), summing to one."""
+        return self.log_weights.exp()
+
+
+def quadrature_posterior(
+    prior: IsotropicMixture, likelihood: GaussianLikelihood, points: torch.Tensor, cell: float
+) -> QuadraturePosterior:
+    """Sum p_sigma(x) p(y | x) over ``points`` (P, d), each standing for a volume ``cell``.
+
+    On a uniform grid that covers the posterior the error falls faster than any power of the spacing, once that is
+    below sigma and gamma / |F'|.
+    """
+    expect_points("points", points, size=prior.means.shape[1], like=prior.means)
+    cell = positive_number("cell", cell)
+    log_joint = log_posterior(prior, likelihood, points)
+    log_evidence = log_joint.logsumexp(0) + math.log(cell)
+    shares = prior.responsibilities(points) * log_joint.softmax(0)[:, None]
+    return QuadraturePosterior(points, log_joint - log_evidence, shares.sum(0).log(), log_evidence)
+
+
+@dataclass(frozen=True, eq=False)
+class ImportanceCorrection:
+    """What reweighted draws say of the posterior.
+
+    log_weights: (K,), normalized: each prior component's corrected share. log_evidence: scalar, log p(y).
+    efficiency: in (0, 1], the effective share of the draws, 1 where the proposal is the posterior.
+    """
+
+    log_weights: torch.Tensor
+    log_evidence: torch.Tensor
+    efficiency: float
+
+    @property
+    def weights(self) -> torch.Tensor:
+        """(K,), summing to one."""
+        return self.log_weights.exp()
+
+
+def importance_correction(
+    prior: IsotropicMixture, likelihood: GaussianLikelihood, proposal: GaussianMixture, draws: torch.Tensor
+) -> ImportanceCorrection:
+    """Repair a linearized posterior by reweighting its own ``draws`` (S, d) with p_sigma(x) p(y | x) / proposal(x).
+
+    Consistent as S grows wherever the proposal covers the posterior; ``efficiency`` says how hard that was.
+    """
+    log_ratio = log_posterior(prior, likelihood, draws) - proposal.log_prob(draws)
+    importance = log_ratio.softmax(0)
+    shares = importance @ prior.responsibilities(draws)
+    log_evidence = log_ratio.logsumexp(0) - math.log(len(draws))
+    return ImportanceCorrection(shares.log(), log_evidence, float(1 / (len(draws) * importance.square().sum())))

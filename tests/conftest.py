@@ -1,0 +1,22 @@
+"""What every test starts from: float64, and randomness that is seeded."""
+
+import pytest
+import torch
+
+
+def pytest_configure(config):
+    # torch's own forward mode calls torch.jit.script on first use, and torch now warns of that.
+    config.addinivalue_line("filterwarnings", "ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+
+
+@pytest.fixture(autouse=True)
+def _float64():
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
+
+
+@pytest.fixture
+def generator():
+    return torch.Generator().manual_seed(0)

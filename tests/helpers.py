@@ -1,0 +1,227 @@
+"""Checks and small independent references that several test files share."""
+
+import ast
+import math
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from memprior.fields import CosineBasis, Grid, published_coefficients
+from memprior.operators import CoupledQuadraticOperator, CubicOperator, MatrixOperator, compose
+
+# A sum of a few thousand float64 terms: each may add one rounding.
+ROUNDING = 2**12 * torch.finfo(torch.float64).eps
+
+MATRIX = torch.tensor(
+    [[1.0, -0.5, 0.2], [0.3, 2.0, 0.0], [0.0, 0.7, -1.1], [0.4, 0.4, 0.4], [-2.0, 0.1, 0.6]], dtype=torch.float64
+)
+
+
+def _squared_pixels(fields):
+    return fields.flatten(1)[:, ::4] ** 2
+
+
+# Every operator of the library, with the size of the x it takes: a new operator joins all shared checks by one line.
+OPERATORS = {
+    "cubic": (CubicOperator(), 1),
+    "coupled": (CoupledQuadraticOperator(), 2),
+    "matrix": (MatrixOperator(MATRIX), 3),
+    "matrix after coupled": (compose(MatrixOperator(MATRIX[:, :2].contiguous()), CoupledQuadraticOperator()), 2),
+    "pixels after basis": (compose(_squared_pixels, CosineBasis(Grid((5, 4), 0.5), 2).decode), 4),
+}
+every_operator = pytest.mark.parametrize(("operator", "size"), OPERATORS.values(), ids=OPERATORS)
+
+
+def assert_same(actual, expected, *, rounding: float = ROUNDING) -> None:
+    """Equal but for rounding, relative to the largest entry."""
+    actual, expected = actual.detach(), torch.as_tensor(expected).detach()
+    largest = float(expected.abs().max())
+    torch.testing.assert_close(actual, expected, rtol=0, atol=rounding * largest)
+
+
+def assert_adjoint(forward, x, generator) -> None:
+    """<J v, w> = <v, J^T w>: forward mode on the left, reverse mode on the right."""
+    v = torch.randn(x.shape, generator=generator)
+    data, tangent = torch.func.jvp(forward, (x,), (v,))
+    w = torch.randn(data.shape, generator=generator)
+    (cotangent,) = torch.func.vjp(forward, x)[1](w)
+    left, right = (tangent * w).sum(), (v * cotangent).sum()
+    assert abs(left - right) <= ROUNDING * tangent.norm() * w.norm()
+
+
+def assert_derivative(function, directional, x, generator) -> None:
+    """f(x + h v) - f(x) - h f'(x)[v] falls as h^2 along random v, or is rounding, for each member of the batch.
+
+    ``directional(x, v)`` is f'(x)[v]. The remainder is a h^2 + b h^3, so its order over a halving is 2 + O(h b / a):
+    above 1.9 unless a is a thousandth of b. A slope wrong by more than some 1e-5 shows as order 1.
+    """
+    steps = (1e-4, 5e-5)
+    for _ in range(5):
+        v = torch.randn(x.shape, generator=generator)
+        value, slope = function(x), directional(x, v)
+        remainders = [(function(x + h * v) - value - h * slope).abs().reshape(len(x), -1).sum(1) for h in steps]
+        floor = ROUNDING * (1 + value.abs().reshape(len(x), -1).sum(1))
+        order = torch.log2(remainders[0] / remainders[1])
+        assert bool(((order > 1.9) | (remainders[0] < floor)).all()), order
+
+
+def assert_batch_independent(function, x) -> None:
+    """A batch equals its members one by one, but for the order in which a product is summed."""
+    assert_same(function(x), torch.cat([function(one[None]) for one in x]))
+
+
+def assert_step_batch_independent(step, denoiser, x, sigma, sigma_next, monkeypatch, generator) -> None:
+    """One reverse step of a batch equals the steps of its members, each given its own rows of the same noise."""
+    noises = [torch.randn(x.shape, generator=generator) for _ in range(4)]
+
+    def stepped(rows):
+        draws = iter(noises)
+
+        def same_noise(*_, **__):
+            return next(draws)[rows]
+
+        with monkeypatch.context() as patch:
+            patch.setattr(torch, "randn", same_noise)
+            return step(denoiser, x[rows], sigma, sigma_next, generator=generator)
+
+    whole = stepped(slice(None))
+    members = [stepped(slice(i, i + 1)) for i in range(len(x))]
+    assert_same(whole.x, torch.cat([member.x for member in members]))
+    assert_same(whole.denoised, torch.cat([member.denoised for member in members]))
+
+
+def assert_mean(draws, expected) -> None:
+    """The mean of ``draws`` (S, ...) is ``expected`` within four of its standard errors."""
+    error = (draws.mean(0) - expected).abs()
+    assert bool((error <= 4 * draws.std(0) / math.sqrt(len(draws))).all()), error
+
+
+def assert_moments(draws, mean, covariance) -> None:
+    """Mean (d,) and covariance (d, d) of ``draws`` (S, d), both within four standard errors."""
+    assert_mean(draws, mean)
+    away = draws - mean
+    assert_mean(away[:, :, None] * away[:, None, :], covariance)
+
+
+def naive_log_joint(x, points, sigma, log_weights):
+    """log w_n N(x; x_n, sigma^2 I) by the broadcast difference, (B, K)."""
+    sigma = torch.as_tensor(sigma).reshape(-1, 1)
+    squares = ((x[:, None] - points) ** 2).sum(2)
+    size = points.shape[1]
+    return log_weights - squares / (2 * sigma**2) - 0.5 * size * torch.log(2 * math.pi * sigma**2)
+
+
+def naive_posterior_mean(x, points, sigma, log_weights):
+    """sum_n w_n N(x; x_n, sigma^2 I) x_n over the same sum without x_n, (B, d)."""
+    joint = naive_log_joint(x, points, sigma, log_weights)
+    shares = (joint - joint.amax(1, keepdim=True)).exp()
+    return (shares[:, :, None] * points).sum(1) / shares.sum(1, keepdim=True)
+
+
+def pentagon(radius: float = 2.0):
+    """The paper's 2-D training set: the first vertex on the +x1 axis."""
+    angles = torch.arange(5) * (2 * math.pi / 5)
+    return radius * torch.stack([angles.cos(), angles.sin()], dim=1)
+
+
+def line_grid(low: float, high: float, cells: int):
+    """Midpoints (cells, 1) of equal cells, and their width."""
+    width = (high - low) / cells
+    return (low + width * (torch.arange(cells) + 0.5))[:, None], width
+
+
+def square_grid(low: float, high: float, cells: int):
+    """Midpoints (cells^2, 2) of equal square cells, and their area."""
+    line, width = line_grid(low, high, cells)
+    return torch.cartesian_prod(line[:, 0], line[:, 0]), width**2
+
+
+@cache
+def training_set():
+    return published_coefficients(1000)
+
+
+@cache
+def held_out_set():
+    return published_coefficients(1000, seed=12345)
+
+
+class LargestTensor(TorchDispatchMode):
+    """Records the most numbers that any tensor made inside it held."""
+
+    numel = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        self.numel = max([self.numel, *(leaf.numel() for leaf in tree_leaves(made) if isinstance(leaf, torch.Tensor))])
+        return made
+
+
+# Who may import whom: the level table of the architecture, each room with the rooms of ours it may use.
+_LEVEL_0 = {"noise", "mixture", "fields", "networks", "memorization", "operators"}
+_BELOW_3 = _LEVEL_0 | {
+    "denoiser", "helmholtz", "wave", "io", "io_openfwi", "io_segy", "likelihood",
+    "training", "sampling", "posterior", "guidance", "calibration",
+}  # fmt: skip
+ALLOWED_IMPORTS = {
+    "__init__": set(),
+    "_check": set(),
+    **{room: set() for room in _LEVEL_0},
+    "denoiser": {"mixture", "noise"},
+    "helmholtz": {"fields", "operators"},
+    "wave": {"fields", "operators"},
+    "io": {"fields"},
+    "io_openfwi": {"fields"},
+    "io_segy": {"fields"},
+    "likelihood": {"operators"},
+    "training": {"denoiser", "noise", "networks"},
+    "sampling": {"denoiser", "noise"},
+    "posterior": {"mixture", "likelihood", "operators", "denoiser"},
+    "guidance": {"denoiser", "likelihood", "sampling"},
+    "calibration": set(),
+    "experiments": _BELOW_3,
+    "figures": set(),
+    "report": {"memorization", "figures"},
+}
+PACKAGES = {"memprior", "companion"}
+
+
+def upward_imports(package_dir: Path) -> list[str]:
+    """The imports under ``package_dir`` that the level table forbids, one message each naming file and import.
+
+    A package directory called ``memprior`` is held to the table; any other of ours may not import a sister package.
+    """
+    package, messages = package_dir.name, []
+    for file in sorted(package_dir.rglob("*.py")):
+        place = file.relative_to(package_dir)
+        room = place.parts[0].removesuffix(".py")
+        if package == "memprior" and room not in ALLOWED_IMPORTS:
+            messages.append(f"{package}/{place}: {room} is not in the level table")
+            continue
+        for name in _imported(file, (package, *place.parts[:-1])):
+            top, _, inner = name.partition(".")
+            target = inner.split(".")[0]
+            if top in PACKAGES - {package}:
+                messages.append(f"{package}/{place}: imports {name}, a sister package")
+            elif package == "memprior" and top == "matplotlib" and room != "figures":
+                messages.append(f"{package}/{place}: imports {name}, which only figures may")
+            elif package == "memprior" == top and target not in ALLOWED_IMPORTS[room] | {"_check", room}:
+                messages.append(f"{package}/{place}: imports {name}, an arrow the level table does not have")
+    return messages
+
+
+def _imported(file: Path, parents: tuple[str, ...]) -> list[str]:
+    """Full dotted names of what a file imports, wherever in it: ``from a import b`` counts as a.b for ours."""
+    names = []
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = [*parents[: len(parents) + 1 - node.level]] if node.level else []
+            module = ".".join(base + ([node.module] if node.module else []))
+            names += [f"{module}.{alias.name}" for alias in node.names] if module in PACKAGES else [module]
+    return names

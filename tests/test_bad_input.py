@@ -1,0 +1,239 @@
+"""Bad input is refused at the door, by a message that names the argument, what was expected and what came."""
+
+import math
+
+import pytest
+import torch
+from helpers import training_set
+
+from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser, score
+from memprior.fields import CosineBasis, Grid, Standardizer, published_fields, squared_slowness, velocity
+from memprior.likelihood import GaussianLikelihood, observe
+from memprior.memorization import Neighbors, leave_one_out, memorization_ratio, nearest_neighbors, three_sample_test
+from memprior.mixture import GaussianMixture, IsotropicMixture
+from memprior.noise import ddpm_sigmas, karras_sigmas, perturb
+from memprior.operators import CoupledQuadraticOperator, CubicOperator, MatrixOperator, jacobian
+from memprior.posterior import (
+    MemorizedPosteriorDenoiser,
+    collapsed_log_weights,
+    linearized_posterior,
+    quadrature_posterior,
+)
+from memprior.sampling import euler_step, sample, trajectory
+
+
+def zeros(*shape, **kind):
+    return torch.zeros(shape, **{"dtype": torch.float64, **kind})
+
+
+def nans(*shape):
+    return torch.full(shape, math.nan, dtype=torch.float64)
+
+
+def single(*shape):
+    return zeros(*shape, dtype=torch.float32)
+
+
+def elsewhere(*shape):
+    return zeros(*shape, device="meta")
+
+
+def eye(size, num):
+    return torch.eye(size, dtype=torch.float64).repeat(num, 1, 1)
+
+
+def empirical(x, sigma=1.0, train_set=None):
+    return EmpiricalDenoiser(zeros(4, 3) if train_set is None else train_set)(x, sigma)
+
+
+def full_mixture(means=None, covariances=None, log_weights=None):
+    return GaussianMixture(
+        zeros(2, 3) if means is None else means,
+        eye(3, 2) if covariances is None else covariances,
+        zeros(2) if log_weights is None else log_weights,
+    )
+
+
+def cubic(observed=None, noise_std=0.3):
+    return GaussianLikelihood(CubicOperator(), zeros(1) if observed is None else observed, noise_std)
+
+
+def lopsided(size):
+    return torch.eye(size, dtype=torch.float64) + torch.ones(size, size, dtype=torch.float64).triu(1)
+
+
+def walk(x_init, sigmas):
+    return trajectory(lambda x, sigma: x, x_init, sigmas, step=euler_step, generator=torch.Generator())
+
+
+GENERATOR = torch.Generator()
+GRID = Grid((8, 6), 0.1)
+
+CASES = {
+    # noise
+    "no steps": ("num_steps", lambda: ddpm_sigmas(0)),
+    "half a step": ("num_steps", lambda: ddpm_sigmas(2.5)),
+    "betas in the wrong order": ("beta_min, beta_max", lambda: ddpm_sigmas(10, 0.1, 0.01)),
+    "beta of one": ("beta_min, beta_max", lambda: ddpm_sigmas(10, 0.1, 1.0)),
+    "one karras level": ("num_steps", lambda: karras_sigmas(1, 0.1, 1.0)),
+    "sigma_min of zero": ("sigma_min, sigma_max", lambda: karras_sigmas(10, 0.0, 1.0)),
+    "sigma_max infinite": ("sigma_min, sigma_max", lambda: karras_sigmas(10, 0.1, math.inf)),
+    "rho negative": ("rho", lambda: karras_sigmas(10, 0.1, 1.0, rho=-1.0)),
+    "perturb without noise": ("sigma", lambda: perturb(zeros(2, 3), 0.0, generator=GENERATOR)),
+    "perturb one vector": ("x", lambda: perturb(zeros(3), 1.0, generator=GENERATOR)),
+    # mixtures
+    "mixture without means": ("means", lambda: IsotropicMixture(zeros(0, 3), 1.0)),
+    "mixture of vectors without coordinates": ("means", lambda: IsotropicMixture(zeros(3, 0), 1.0)),
+    "mixture with a NaN mean": ("means", lambda: IsotropicMixture(nans(2, 3), 1.0)),
+    "mixture of a list": ("means", lambda: IsotropicMixture([[0.0]], 1.0), TypeError),
+    "mixture of integers": ("means", lambda: IsotropicMixture(zeros(2, 3, dtype=torch.int64), 1.0)),
+    "mixture without width": ("sigma", lambda: IsotropicMixture(zeros(2, 3), 0.0)),
+    "mixture of NaN width": ("sigma", lambda: IsotropicMixture(zeros(2, 3), math.nan)),
+    "too few log_weights": ("log_weights", lambda: IsotropicMixture(zeros(2, 3), 1.0, zeros(1))),
+    "log_weights of another dtype": ("log_weights", lambda: IsotropicMixture(zeros(2, 3), 1.0, single(2))),
+    "log_weights elsewhere": ("log_weights", lambda: IsotropicMixture(zeros(2, 3), 1.0, elsewhere(2))),
+    "log_weights all -inf": ("log_weights", lambda: IsotropicMixture(zeros(2, 3), 1.0, zeros(2) - math.inf)),
+    "log_weights NaN": ("log_weights", lambda: IsotropicMixture(zeros(2, 3), 1.0, nans(2))),
+    "log_weights +inf": ("log_weights", lambda: full_mixture(log_weights=torch.tensor([math.inf, 0.0]).double())),
+    "no draws": ("num", lambda: IsotropicMixture(zeros(2, 3), 1.0).sample(0, generator=GENERATOR)),
+    "point of the wrong size": ("x", lambda: IsotropicMixture(zeros(2, 3), 1.0).log_prob(zeros(5, 2))),
+    "point of another dtype": ("x", lambda: full_mixture().log_prob(single(5, 3))),
+    "covariances of the wrong shape": ("covariances", lambda: full_mixture(covariances=eye(2, 2))),
+    "covariances of another dtype": ("covariances", lambda: full_mixture(covariances=eye(3, 2).float())),
+    "covariance of no definite sign": ("covariances", lambda: full_mixture(covariances=-eye(3, 2))),
+    "covariance NaN": ("covariances", lambda: full_mixture(covariances=nans(2, 3, 3))),
+    # denoisers
+    "empty training set": ("train_set", lambda: EmpiricalDenoiser(zeros(0, 3))),
+    "NaN in the training set": ("train_set", lambda: EmpiricalDenoiser(nans(2, 3))),
+    "training set of one vector": ("train_set", lambda: EmpiricalDenoiser(zeros(3))),
+    "x of the wrong size": ("x", lambda: empirical(zeros(2, 4))),
+    "x of another dtype": ("x", lambda: empirical(single(2, 3))),
+    "x elsewhere": ("x", lambda: empirical(elsewhere(2, 3))),
+    "x of numbers": ("x", lambda: empirical([[0.0, 0.0, 0.0]]), TypeError),
+    "sigma zero": ("sigma", lambda: empirical(zeros(2, 3), 0.0)),
+    "sigma negative": ("sigma", lambda: empirical(zeros(2, 3), torch.tensor([1.0, -1.0]))),
+    "sigma for other rows": ("sigma", lambda: empirical(zeros(2, 3), torch.ones(3))),
+    "score without noise": ("sigma", lambda: score(lambda x, sigma: x, zeros(2, 3), 0.0)),
+    "asymmetric covariance": ("covariance", lambda: GaussianDenoiser(zeros(3), lopsided(3))),
+    "negative eigenvalue": (
+        "covariance",
+        lambda: GaussianDenoiser(zeros(2), eye(2, 1)[0] - 1),
+    ),
+    "covariance not square": ("covariance", lambda: GaussianDenoiser(zeros(3), zeros(2, 3))),
+    "mean of another dtype": ("mean", lambda: GaussianDenoiser(single(3), torch.eye(3, dtype=torch.float64))),
+    "mean NaN": ("mean", lambda: GaussianDenoiser(nans(3), torch.eye(3, dtype=torch.float64))),
+    # fields
+    "grid of three axes": ("shape", lambda: Grid((2, 2, 2), 0.1)),
+    "grid without cells": ("shape", lambda: Grid((0, 4), 0.1)),
+    "grid without spacing": ("spacing_km", lambda: Grid((4, 4), 0.0)),
+    "no fields": ("num", lambda: published_fields(0)),
+    "as many modes as cells": ("num_modes", lambda: CosineBasis(GRID, 6)),
+    "no modes": ("num_modes", lambda: CosineBasis(GRID, 0)),
+    "coefficients of the wrong size": ("z", lambda: CosineBasis(GRID, 2).decode(zeros(1, 5))),
+    "fields of another grid": ("fields", lambda: CosineBasis(GRID, 2).encode(zeros(1, 6, 8))),
+    "one example to standardize by": ("x", lambda: Standardizer.fit(zeros(1, 3))),
+    "NaN to standardize by": ("x", lambda: Standardizer.fit(nans(4, 3))),
+    "slowness of zero": ("squared_slowness", lambda: velocity(zeros(1, 2, 2))),
+    "velocity negative": ("velocity", lambda: squared_slowness(zeros(1, 2, 2) - 1)),
+    # memorization
+    "k of zero": ("k", lambda: nearest_neighbors(zeros(2, 3), zeros(4, 3), 0)),
+    "k beyond the training set": ("k", lambda: nearest_neighbors(zeros(2, 3), zeros(4, 3), 5)),
+    "k of all when one is left out": ("k", lambda: leave_one_out(zeros(4, 3), 4)),
+    "ratio of one neighbour": ("neighbors", lambda: memorization_ratio(Neighbors(zeros(2, 1), zeros(2, 1)))),
+    "no training set to copy": ("train_set", lambda: nearest_neighbors(zeros(2, 3), zeros(0, 3), 1)),
+    "samples NaN": ("samples", lambda: nearest_neighbors(nans(2, 3), zeros(4, 3), 1)),
+    "samples of another size": ("samples", lambda: three_sample_test(zeros(2, 2), zeros(4, 3), zeros(2, 3))),
+    "samples of another dtype": ("samples", lambda: nearest_neighbors(single(2, 3), zeros(4, 3), 1)),
+    "samples elsewhere": ("samples", lambda: nearest_neighbors(elsewhere(2, 3), zeros(4, 3), 1)),
+    # operators
+    "two numbers for the cubic": ("x", lambda: CubicOperator()(zeros(3, 2))),
+    "one number for the pair": ("x", lambda: CoupledQuadraticOperator()(zeros(3, 1))),
+    "numpy for the pair": ("x", lambda: CoupledQuadraticOperator()(zeros(3, 2).numpy()), TypeError),
+    "wrong size for the matrix": ("x", lambda: MatrixOperator(zeros(2, 3))(zeros(1, 2))),
+    "another dtype than the matrix": ("x", lambda: MatrixOperator(zeros(2, 3))(single(1, 3))),
+    "matrix NaN": ("matrix", lambda: MatrixOperator(nans(2, 3))),
+    "matrix of one row": ("matrix", lambda: MatrixOperator(zeros(3))),
+    "data without a batch": ("forward", lambda: jacobian(lambda x: x.sum(1), zeros(2, 3))),
+    # likelihood
+    "observed as a row": ("observed", lambda: cubic(observed=zeros(1, 1))),
+    "observed empty": ("observed", lambda: cubic(observed=zeros(0))),
+    "observed NaN": ("observed", lambda: cubic(observed=nans(1))),
+    "observed of the wrong length": ("forward", lambda: cubic(observed=zeros(2)).log_prob(zeros(3, 1))),
+    "data of another dtype": ("forward", lambda: cubic().log_prob(single(3, 1))),
+    "no noise": ("noise_std", lambda: cubic(noise_std=0.0)),
+    "infinite noise": ("noise_std", lambda: cubic(noise_std=math.inf)),
+    "observe without noise": ("noise_std", lambda: observe(CubicOperator(), zeros(1), -1.0, generator=GENERATOR)),
+    "truth NaN": ("truth", lambda: observe(CubicOperator(), nans(1), 0.3, generator=GENERATOR)),
+    # sampling
+    "levels that rise": ("sigmas", lambda: walk(zeros(2, 1), torch.tensor([1.0, 2.0, 0.0]))),
+    "levels that stay": ("sigmas", lambda: walk(zeros(2, 1), [1.0, 1.0, 0.0])),
+    "levels below zero": ("sigmas", lambda: walk(zeros(2, 1), [1.0, -1.0])),
+    "start NaN": ("x_init", lambda: walk(nans(2, 1), [1.0, 0.0])),
+    "start of one vector": ("x_init", lambda: sample(empirical, zeros(3), [1.0, 0.0], generator=GENERATOR)),
+    # posterior
+    "nothing to look up": ("train_set", lambda: collapsed_log_weights(zeros(0, 1), cubic())),
+    "NaN to look up": ("train_set", lambda: MemorizedPosteriorDenoiser(nans(2, 1), cubic())),
+    "grid of the wrong size": (
+        "points",
+        lambda: quadrature_posterior(IsotropicMixture(zeros(2, 1), 1.0), cubic(), zeros(5, 2), 0.1),
+    ),
+    "cells without volume": (
+        "cell",
+        lambda: quadrature_posterior(IsotropicMixture(zeros(2, 1), 1.0), cubic(), zeros(5, 1), 0.0),
+    ),
+    "data of another length than predicted": (
+        "forward",
+        lambda: linearized_posterior(IsotropicMixture(zeros(2, 1), 1.0), cubic(observed=zeros(2))),
+    ),
+    # at every door
+    "covariances asymmetric": ("covariances", lambda: full_mixture(covariances=lopsided(3).repeat(2, 1, 1))),
+    "covariances of a list": ("covariances", lambda: full_mixture(covariances=[[[1.0]]]), TypeError),
+    "score of the wrong size": ("x", lambda: full_mixture().score(zeros(5, 2))),
+    "log_weights of a list": ("log_weights", lambda: IsotropicMixture(zeros(2, 3), 1.0, [0.0, 0.0]), TypeError),
+    "width for each mean": ("sigma", lambda: IsotropicMixture(zeros(2, 3), torch.ones(2))),
+    "width in words": ("sigma", lambda: IsotropicMixture(zeros(2, 3), "wide")),
+    "no sigma": ("sigma", lambda: empirical(zeros(2, 3), None)),
+    "mean as a column": ("mean", lambda: GaussianDenoiser(zeros(3, 1), torch.eye(3, dtype=torch.float64))),
+    "mean as a list": ("mean", lambda: GaussianDenoiser([0.0], torch.eye(1, dtype=torch.float64)), TypeError),
+    "grid as a list": ("shape", lambda: Grid([4, 4], 0.1)),
+    "grid of one number": ("shape", lambda: Grid(4, 0.1)),
+    "fields of a list": ("fields", lambda: CosineBasis(GRID, 2).encode([[0.0]]), TypeError),
+    "fields of integers": ("fields", lambda: CosineBasis(GRID, 2).encode(zeros(1, 8, 6, dtype=torch.int64))),
+    "velocity of a list": ("velocity", lambda: squared_slowness([1.0]), TypeError),
+    "k true": ("k", lambda: leave_one_out(zeros(4, 3), True)),
+    "held-out of another size": ("held_out", lambda: three_sample_test(zeros(2, 3), zeros(4, 3), zeros(2, 2))),
+    "no held-out": ("held_out", lambda: three_sample_test(zeros(2, 3), zeros(4, 3), zeros(0, 3))),
+    "no samples": ("samples", lambda: three_sample_test(zeros(0, 3), zeros(4, 3), zeros(2, 3))),
+    "jacobian of the wrong size": ("x", lambda: jacobian(MatrixOperator(zeros(2, 3)), zeros(1, 2))),
+    "observed of a list": ("observed", lambda: cubic(observed=[0.0]), TypeError),
+    "observed of integers": ("observed", lambda: cubic(observed=zeros(1, dtype=torch.int64))),
+    "noise for each datum": ("noise_std", lambda: cubic(noise_std=torch.ones(2))),
+    "noise in words": ("noise_std", lambda: cubic(noise_std="loud")),
+    "truth of a list": ("truth", lambda: observe(CubicOperator(), [0.0], 0.3, generator=GENERATOR), TypeError),
+    "one level": ("sigmas", lambda: walk(zeros(2, 1), torch.tensor(1.0))),
+    "NaN among the looked up": ("train_set", lambda: collapsed_log_weights(nans(2, 1), cubic())),
+    "looked up beyond every likelihood": ("train_set", lambda: collapsed_log_weights(zeros(2, 1) + 1e200, cubic())),
+    "cells of their own": (
+        "cell",
+        lambda: quadrature_posterior(IsotropicMixture(zeros(2, 1), 1.0), cubic(), zeros(5, 1), torch.ones(5)),
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "call", "kind"), [(*case, ValueError)[:3] for case in CASES.values()], ids=CASES)
+def test_bad_input_is_named(name, call, kind):
+    with pytest.raises(kind, match=rf"^{name}: expected .*, got .*"):
+        call()
+
+
+@pytest.mark.parametrize("field", ["log_weights", "means"])
+def test_results_are_frozen(field):
+    with pytest.raises(AttributeError):
+        setattr(full_mixture(), field, zeros(2))
+
+
+def test_a_message_counts_what_is_wrong():
+    broken = training_set()[:3].clone()
+    broken[1, 4] = math.nan
+    with pytest.raises(ValueError, match=r"^train_set: expected finite numbers, got 1 NaN or infinite of 300$"):
+        EmpiricalDenoiser(broken)

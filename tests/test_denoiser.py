@@ -1,0 +1,129 @@
+"""Denoisers are the conditional means they stand for."""
+
+import math
+
+import pytest
+import torch
+from helpers import assert_batch_independent, assert_derivative, assert_same, naive_posterior_mean
+
+from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser, score
+from memprior.mixture import IsotropicMixture
+
+SIGMAS = torch.tensor([0.05, 0.4, 1.0, 30.0], dtype=torch.float64)
+
+
+@pytest.fixture
+def train_set(generator):
+    return torch.randn(7, 3, generator=generator)
+
+
+@pytest.fixture
+def x(generator):
+    return torch.randn(4, 3, generator=generator)
+
+
+@pytest.fixture
+def covariance(generator):
+    root = torch.randn(3, 3, generator=generator)
+    return root @ root.T
+
+
+@pytest.fixture(params=["empirical", "gaussian"])
+def denoiser(request, train_set, covariance):
+    return EmpiricalDenoiser(train_set) if request.param == "empirical" else GaussianDenoiser(train_set[0], covariance)
+
+
+def test_a_batch_equals_its_members(denoiser, x):
+    assert_batch_independent(lambda x: denoiser(x, 0.6), x)
+
+
+def test_each_row_has_its_own_noise_level(denoiser, x):
+    one_by_one = [denoiser(row[None], float(sigma)) for row, sigma in zip(x, SIGMAS, strict=True)]
+    assert_same(denoiser(x, SIGMAS), torch.cat(one_by_one))
+    scores = [score(denoiser, row[None], sigma) for row, sigma in zip(x, SIGMAS, strict=True)]
+    assert_same(score(denoiser, x, SIGMAS), torch.cat(scores))
+
+
+def test_denoisers_are_differentiable_in_forward_mode(denoiser, x, generator):
+    def tangent(x, v):
+        return torch.func.jvp(lambda x: denoiser(x, 0.8), (x,), (v,))[1]
+
+    assert_derivative(lambda x: denoiser(x, 0.8), tangent, x, generator)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_dtype_follows_the_input(dtype, train_set, covariance):
+    for denoiser in (
+        EmpiricalDenoiser(train_set.to(dtype)),
+        GaussianDenoiser(train_set[0].to(dtype), torch.eye(3, dtype=dtype)),
+    ):
+        x = torch.ones(4, 3, dtype=dtype)
+        assert denoiser(x, SIGMAS).dtype == score(denoiser, x, 0.5).dtype == dtype
+
+
+@pytest.mark.parametrize("sigma", [0.05, 0.6, 30.0])
+def test_empirical_denoiser_is_the_broadcast_sum(train_set, x, sigma):
+    log_weights = torch.tensor([0.0, 1.0, -math.inf, 2.0, -3.0, 0.5, 0.5])
+    assert_same(EmpiricalDenoiser(train_set)(x, sigma), naive_posterior_mean(x, train_set, sigma, torch.zeros(7)))
+    assert_same(
+        EmpiricalDenoiser(train_set, log_weights)(x, sigma), naive_posterior_mean(x, train_set, sigma, log_weights)
+    )
+
+
+def test_tweedie_ties_the_denoiser_to_the_density(train_set, x):
+    x.requires_grad_()
+    (gradient,) = torch.autograd.grad(IsotropicMixture(train_set, 0.6).log_prob(x).sum(), x)
+    assert_same(EmpiricalDenoiser(train_set)(x, 0.6), x + 0.36 * gradient)
+
+
+def test_empirical_denoiser_returns_the_nearest_example_at_low_noise_and_the_mean_at_high(train_set):
+    denoiser = EmpiricalDenoiser(train_set)
+    x = train_set + 1e-3
+    assert_same(denoiser(x, 1e-3), train_set)
+    # The softmax is uniform up to |x - x_n|^2 / sigma^2.
+    assert_same(denoiser(x, 1e8), train_set.mean(0).expand(7, 3))
+
+
+def test_one_example_is_always_the_answer(x):
+    assert_same(EmpiricalDenoiser(x[:1])(x, SIGMAS), x[:1].expand(4, 3))
+
+
+def test_empirical_denoiser_minimises_the_denoising_loss(train_set, generator):
+    clean = train_set[torch.randint(7, (200_000,), generator=generator)]
+    noisy = clean + 0.5 * torch.randn(clean.shape, generator=generator)
+    error = clean - EmpiricalDenoiser(train_set)(noisy, 0.5)
+    # The error of a conditional mean is uncorrelated with every function of what it was given.
+    for function in (torch.ones_like(noisy), noisy, noisy**2, torch.sin(3 * noisy)):
+        product = (error * function).sum(1)
+        assert abs(float(product.mean())) <= 4 * float(product.std()) / math.sqrt(len(noisy))
+
+
+@pytest.mark.parametrize("sigma", [0.05, 0.6, 30.0])
+def test_gaussian_denoiser_is_the_wiener_filter(train_set, covariance, x, sigma):
+    mean = train_set[0]
+    gain = torch.linalg.solve(covariance + sigma**2 * torch.eye(3), covariance).T
+    assert_same(GaussianDenoiser(mean, covariance)(x, sigma), mean + (x - mean) @ gain.T)
+
+
+def test_gaussian_denoiser_has_the_score_of_the_smoothed_gaussian(train_set, covariance, x):
+    smoothed = torch.distributions.MultivariateNormal(train_set[0], covariance + 0.36 * torch.eye(3))
+    x.requires_grad_()
+    (gradient,) = torch.autograd.grad(smoothed.log_prob(x).sum(), x)
+    assert_same(score(GaussianDenoiser(train_set[0], covariance), x, 0.6), gradient)
+
+
+def test_a_singular_covariance_denoises_onto_its_support(x):
+    axis, mean = torch.tensor([2.0, -1.0, 2.0]) / 3, torch.tensor([1.0, 0.0, -1.0])
+    denoised = GaussianDenoiser(mean, 4 * axis[:, None] * axis)(x, 0.5)
+    along = ((x - mean) @ axis)[:, None]
+    assert_same(denoised, mean + (4 / 4.25) * along * axis)
+
+
+def test_a_gaussian_without_spread_is_its_mean(x):
+    assert_same(GaussianDenoiser(x[0], torch.zeros(3, 3))(x, SIGMAS), x[:1].expand(4, 3))
+
+
+def test_a_covariance_singular_to_rounding_is_taken(generator):
+    few = torch.randn(4, 30, generator=generator, dtype=torch.float32)
+    denoised = GaussianDenoiser(few.mean(0), torch.cov(few.T))(few, 0.1)
+    assert bool(torch.isfinite(denoised).all())

@@ -1,0 +1,106 @@
+"""Chapter 3's experiment: the paper's settings, and measurements that could come out wrong."""
+
+import math
+
+import pytest
+import torch
+
+from memprior.denoiser import EmpiricalDenoiser
+from memprior.experiments import linearized_posterior as experiment
+from memprior.experiments import lookup
+from memprior.fields import CosineBasis, published_coefficients, published_grid, published_truth
+from memprior.operators import jacobian
+from memprior.posterior import MemorizedPosteriorDenoiser, collapsed_log_weights
+
+CPU = torch.device("cpu")
+
+
+def test_the_line_is_the_papers():
+    line = experiment.line_problem(CPU)
+    assert line.train_set.flatten().tolist() == [-1.5, -0.4, 0.4, 1.2, 2.5]
+    assert (line.observed.tolist(), line.noise_std) == ([0.0], 0.3)
+
+
+def test_the_pentagon_is_the_papers():
+    pentagon, truth = experiment.pentagon_problem(CPU)
+    torch.testing.assert_close(pentagon.train_set.norm(dim=1), torch.full((5,), 2.0))
+    torch.testing.assert_close(pentagon.train_set[0], torch.tensor([2.0, 0.0]))
+    side = 2 * 2 * math.sin(math.pi / 5)
+    torch.testing.assert_close((pentagon.train_set - pentagon.train_set.roll(1, 0)).norm(dim=1), torch.full((5,), side))
+    torch.testing.assert_close(truth, torch.tensor([1.4, 0.0]))
+    torch.testing.assert_close(pentagon.observed, torch.tensor([1.4, 0.2 * 1.4**2]))
+
+
+@pytest.mark.parametrize(("num", "scale"), [(3, 0.375), (5, 0.298), (10, 0.216), (20, 0.154), (100, 0.070)])
+def test_sigma_crit_is_the_papers(num, scale):
+    found = lookup.dominance(num, torch.logspace(-2, 0.7, 12), num_grid=2001, device=CPU)
+    assert found.sigma_crit == pytest.approx(scale, abs=6e-4)  # three printed digits
+
+
+def test_effective_components_settle_at_the_lookups():
+    found = lookup.dominance(20, torch.logspace(-2, 0.7, 12), num_grid=4001, device=CPU)
+    # The smoothing adds (sigma F')^2 to gamma^2: at sigma = .01 a relative 1e-3 in the width of the weights.
+    assert float(found.exact[0]) == pytest.approx(found.limit, rel=2e-3)
+    assert float(found.exact[-1]) > 0.95 * 20
+    assert found.sigmas[0] < found.onset < found.sigmas[-1]
+
+
+def test_the_limit_of_effective_components_is_asymptotic_in_the_noise():
+    gaps = [abs(lookup.limit_gap(10_000, noise, CPU)) for noise in (0.3, 0.1, 0.03)]
+    # F is straight up to x^2 ~ gamma^2: the gap falls as its square.
+    assert gaps[1] / gaps[2] == pytest.approx((0.1 / 0.03) ** 2, rel=0.1)
+
+
+def test_a_sampler_without_the_data_misses_the_lookup(generator):
+    line = experiment.line_problem(CPU)
+    noisy = experiment.Problem(line.forward, line.train_set, line.observed, 1.0)
+    weights = collapsed_log_weights(noisy.train_set, noisy.likelihood).exp()
+    denoisers = MemorizedPosteriorDenoiser(noisy.train_set, noisy.likelihood), EmpiricalDenoiser(noisy.train_set)
+    exact, blind = (
+        lookup.run_lookup(noisy, denoiser, weights, num_samples=4000, num_steps=60, generator=generator)
+        for denoiser in denoisers
+    )
+    assert exact.distance < exact.floor + 4 * exact.floor_std
+    assert blind.distance > blind.floor + 40 * blind.floor_std
+    assert max(exact.spread, blind.spread) < 1e-6
+
+
+def test_the_multinomial_floor_is_the_mean_absolute_deviation_of_two_counts(generator):
+    num, weights = 400, torch.tensor([0.5, 0.5])
+    mean, std = lookup.multinomial_floor(weights, num, generator=generator)
+    expected = math.sqrt(1 / (2 * math.pi * num))  # E|count/num - 1/2| of a fair coin, to leading order
+    assert mean == pytest.approx(expected, abs=4 * std / math.sqrt(200))
+
+
+def test_many_examples_make_the_lookup_the_posterior(generator):
+    many = lookup.many_examples(
+        experiment.line_problem(CPU), [100, 10_000], num_repeats=20, num_grid=2001, generator=generator
+    )
+    ratio = float(many.distances[:, 0].mean() / many.distances[:, 1].mean())
+    # A hundred times the examples: a tenth of the error, each mean known to about 6 % from twenty repeats.
+    assert ratio == pytest.approx(10, rel=0.35)
+
+
+def test_an_affine_problem_has_no_linearization_error(generator):
+    gap = experiment.affine_gap(num_examples=6, model_size=5, data_size=2, generator=generator)
+    assert gap < 1e-10
+
+
+def test_straight_rays_are_travel_times():
+    basis = CosineBasis(published_grid())
+    times = lookup.straight_rays(basis)(torch.zeros(1, 100))
+    torch.testing.assert_close(times, torch.full((1, 128), 2.0 * 0.5))  # 2 km at a slowness of sqrt(1/4) s/km
+
+
+def test_straight_rays_have_the_jacobian_of_a_difference(generator):
+    forward = lookup.straight_rays(CosineBasis(published_grid()))
+    z, direction = published_truth()[None], torch.randn(100, generator=generator)
+    slope = (forward(z + 1e-4 * direction) - forward(z - 1e-4 * direction)) / 2e-4
+    torch.testing.assert_close(jacobian(forward, z)[0] @ direction, slope[0], rtol=1e-6, atol=1e-9)
+
+
+def test_a_noiseless_survey_of_an_example_finds_it(generator):
+    example = published_coefficients(50)[7]
+    found = lookup.published_lookup(example, (50,), torch.tensor([1e-5]), generator=generator)
+    assert found.chosen == (7,)
+    assert float(found.effective) == pytest.approx(1.0, abs=1e-12)

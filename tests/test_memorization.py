@@ -1,0 +1,126 @@
+"""Memorization metrics are silent on fresh draws, fire on copies, and have the published values."""
+
+import math
+
+import pytest
+import scipy.stats
+import torch
+from helpers import assert_batch_independent, assert_same, held_out_set, training_set
+
+from memprior.fields import published_coefficients, published_truth
+from memprior.memorization import (
+    Neighbors,
+    leave_one_out,
+    memorization_ratio,
+    nearest_neighbors,
+    three_sample_test,
+)
+
+
+def assert_same_rate(one, other):
+    """As many of both have r < 0.7, within four standard errors of the difference."""
+    one, other = ((memorization_ratio(neighbors) < 0.7).double() for neighbors in (one, other))
+    assert abs(float(one.mean() - other.mean())) < 4 * float((one.var() / len(one) + other.var() / len(other)).sqrt())
+
+
+@pytest.mark.parametrize(("num", "ratio"), [(50, 0.516), (200, 0.674), (1000, 0.795)])
+def test_the_published_truth_has_its_own_ratio(num, ratio):
+    near = nearest_neighbors(published_truth()[None], training_set()[:num], min(50, num))
+    assert float(memorization_ratio(near)) == pytest.approx(ratio, abs=5e-4)
+
+
+@pytest.mark.parametrize(("num", "share"), [(50, 0.973), (200, 0.316), (1000, 0.086)])
+def test_held_out_fields_pass_the_papers_threshold_as_often_as_known(num, share):
+    near = nearest_neighbors(held_out_set(), training_set()[:num], min(50, num))
+    called_memorized = (memorization_ratio(near) < 0.7).double().mean()
+    assert float(called_memorized) == pytest.approx(share, abs=5e-4)
+    assert float((near.distances[:, 0] < near.distances[:, 1] / 3).double().mean()) < 0.01
+
+
+def test_neighbors_are_the_sorted_distances(generator):
+    samples, train_set = torch.randn(6, 3, generator=generator), torch.randn(9, 3, generator=generator)
+    near = nearest_neighbors(samples, train_set, 4)
+    distances = (samples[:, None] - train_set).norm(dim=2)
+    assert_same(near.distances, distances.sort(dim=1).values[:, :4])
+    assert torch.equal(near.indices, distances.argsort(dim=1)[:, :4])
+    assert_batch_independent(lambda x: nearest_neighbors(x, train_set, 4).distances, samples)
+
+
+def test_many_examples_are_taken_in_blocks_of_rows():
+    train_set = torch.arange(2.0**18, dtype=torch.float32)[:, None]
+    samples = torch.arange(70, dtype=torch.float32)[:, None] + 0.25
+    near = nearest_neighbors(samples, train_set, 2)
+    assert torch.equal(near.indices, torch.stack([torch.arange(70), torch.arange(1, 71)], dim=1))
+    assert torch.equal(near.distances, torch.tensor([[0.25, 0.75]], dtype=torch.float32).expand(70, 2))
+
+
+def test_a_copy_is_at_distance_zero_exactly():
+    near = nearest_neighbors(training_set()[:40] + 0.0, training_set(), 50)
+    assert torch.equal(near.indices[:, 0], torch.arange(40))
+    assert bool((near.distances[:, 0] == 0).all())
+    assert bool((memorization_ratio(near) == 0).all())
+
+
+def test_equally_far_neighbours_have_ratio_one():
+    corners = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+    assert memorization_ratio(nearest_neighbors(torch.zeros(1, 2), corners, 4)).item() == 1
+
+
+def test_ratio_is_the_first_over_the_mean_of_the_others():
+    table = Neighbors(torch.tensor([[1.0, 2.0, 6.0], [0.0, 0.0, 0.0]]), torch.zeros(2, 3, dtype=torch.int64))
+    ratio = memorization_ratio(table)
+    assert ratio[0] == 0.25
+    assert ratio[1].isnan()
+
+
+@pytest.mark.parametrize("num", [50, 200, 1000])
+def test_the_ratio_cannot_tell_fresh_draws_from_held_out_ones(num):
+    fresh, held_out = (
+        nearest_neighbors(x, training_set()[:num], 50) for x in (published_coefficients(1000, seed=7), held_out_set())
+    )
+    assert_same_rate(fresh, held_out)
+
+
+def test_the_three_sample_test_is_silent_on_fresh_draws_and_fires_on_copies(generator):
+    fresh = three_sample_test(published_coefficients(500, seed=7), training_set(), held_out_set())
+    assert abs(fresh.z) < 4
+    noise = 0.01 * torch.randn(500, 100, generator=generator)
+    copies = three_sample_test(training_set()[:500] + noise, training_set(), held_out_set())
+    assert copies.z < -10
+    assert copies.p_copying < 1e-20
+
+
+def test_the_three_sample_test_is_scipys_mann_whitney(generator):
+    train_set = torch.randn(40, 2, generator=generator)
+    samples, held_out = torch.randn(31, 2, generator=generator), 1.3 * torch.randn(53, 2, generator=generator)
+    distances = [nearest_neighbors(x, train_set, 1).distances[:, 0].numpy() for x in (samples, held_out)]
+    theirs = scipy.stats.mannwhitneyu(*distances, alternative="less", method="asymptotic", use_continuity=False)
+    ours = three_sample_test(samples, train_set, held_out)
+    assert ours.p_copying == pytest.approx(theirs.pvalue, rel=1e-12)
+    assert ours.z == pytest.approx(scipy.stats.norm.ppf(theirs.pvalue), rel=1e-12)
+
+
+def test_ties_are_shared_as_scipy_shares_them(generator):
+    samples = torch.randint(0, 4, (30, 1), generator=generator).double()
+    held_out = torch.randint(0, 5, (20, 1), generator=generator).double()
+    theirs = scipy.stats.mannwhitneyu(samples[:, 0].numpy(), held_out[:, 0].numpy()).statistic
+    test = three_sample_test(samples, torch.zeros(1, 1), held_out)
+    assert test.z * math.sqrt(30 * 20 * 51 / 12) + 30 * 20 / 2 == pytest.approx(theirs, rel=1e-12)
+    same = three_sample_test(samples, torch.zeros(1, 1), samples)
+    assert (same.z, same.p_copying) == (0, 0.5)
+
+
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_leave_one_out_is_the_neighbours_among_the_others(k, generator):
+    train_set = torch.randn(6, 2, generator=generator)[[0, 1, 2, 1, 3, 1, 4, 5, 0]]
+    near = leave_one_out(train_set, k)
+    for i, one in enumerate(train_set):
+        others = torch.cat([train_set[:i], train_set[i + 1 :]])
+        assert_same(near.distances[i], nearest_neighbors(one[None], others, k).distances[0])
+        assert i not in near.indices[i]
+        assert len(set(near.indices[i].tolist())) == k
+        assert_same((train_set[near.indices[i]] - one).norm(dim=1), near.distances[i])
+
+
+def test_a_left_out_example_is_a_held_out_draw():
+    assert_same_rate(leave_one_out(training_set(), 50), nearest_neighbors(held_out_set(), training_set(), 50))

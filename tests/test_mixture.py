@@ -1,0 +1,211 @@
+"""Mixtures are exact densities, their scores are the gradients, and their memory is bounded."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+from helpers import (
+    ROUNDING,
+    LargestTensor,
+    assert_batch_independent,
+    assert_derivative,
+    assert_moments,
+    assert_same,
+    line_grid,
+    naive_log_joint,
+    naive_posterior_mean,
+)
+
+import memprior.mixture
+from memprior.denoiser import EmpiricalDenoiser, score
+from memprior.mixture import GaussianMixture, IsotropicMixture, effective_components, total_variation
+
+LOG_WEIGHTS = torch.tensor([0.3, -1.0, 2.0, -math.inf, 0.0], dtype=torch.float64)
+
+
+@pytest.fixture
+def isotropic(generator):
+    return IsotropicMixture(torch.randn(5, 3, generator=generator), 0.7, LOG_WEIGHTS)
+
+
+@pytest.fixture
+def full(generator):
+    roots = torch.randn(5, 3, 3, generator=generator)
+    return GaussianMixture(torch.randn(5, 3, generator=generator), roots @ roots.mT + 0.1 * torch.eye(3), LOG_WEIGHTS)
+
+
+@pytest.fixture(params=["isotropic", "full"])
+def mixture(request):
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def x(generator):
+    return 2 * torch.randn(6, 3, generator=generator)
+
+
+def test_empirical_score_is_the_mixture_score_is_autograd(x, generator):
+    train_set = torch.randn(7, 3, generator=generator)
+    prior = IsotropicMixture(train_set, 0.6)
+    x.requires_grad_()
+    (autograd,) = torch.autograd.grad(prior.log_prob(x).sum(), x)
+    assert_same(prior.score(x), autograd)
+    assert_same(score(EmpiricalDenoiser(train_set), x, 0.6), autograd)
+
+
+def test_score_is_the_gradient_of_the_log_density(mixture, x, generator):
+    assert_derivative(mixture.log_prob, lambda x, v: (mixture.score(x) * v).sum(1), x, generator)
+
+
+@pytest.mark.parametrize("method", ["log_prob", "score", "responsibilities"])
+def test_each_point_is_taken_by_itself(mixture, x, method):
+    assert_batch_independent(getattr(mixture, method), x)
+
+
+def test_isotropic_mixture_is_the_broadcast_sum(isotropic, x):
+    joint = naive_log_joint(x, isotropic.means, 0.7, isotropic.log_weights)
+    mean = naive_posterior_mean(x, isotropic.means, 0.7, isotropic.log_weights)
+    assert_same(isotropic.log_prob(x), joint.logsumexp(1))
+    assert_same(isotropic.responsibilities(x), joint.softmax(1))
+    assert_same(isotropic.score(x), (mean - x) / 0.7**2)
+
+
+def test_full_covariances_equal_to_sigma_squared_give_the_isotropic_mixture(isotropic, x):
+    full = GaussianMixture(isotropic.means, 0.49 * torch.eye(3).repeat(5, 1, 1), LOG_WEIGHTS)
+    for method in ("log_prob", "score", "responsibilities"):
+        assert_same(getattr(full, method)(x), getattr(isotropic, method)(x))
+
+
+def test_full_mixture_is_scipys(full, x):
+    joint = np.stack(
+        [
+            log_weight + scipy.stats.multivariate_normal(mean, covariance).logpdf(x.numpy())
+            for log_weight, mean, covariance in zip(
+                full.log_weights.numpy(), full.means.numpy(), full.covariances.numpy(), strict=True
+            )
+        ],
+        axis=1,
+    )
+    # scipy inverts by eigenvalues: its rounding grows with the condition number.
+    condition = float(torch.linalg.cond(full.covariances).max())
+    log_prob = scipy.special.logsumexp(joint, axis=1)
+    assert_same(full.log_prob(x), log_prob, rounding=ROUNDING * condition)
+
+
+@pytest.mark.parametrize("log_weights", [None, torch.tensor([5.0, 4.0, -math.inf], dtype=torch.float64)])
+def test_densities_integrate_to_one(log_weights):
+    means = torch.tensor([[-1.0], [0.5], [2.0]])
+    points, width = line_grid(-9.0, 10.0, 2000)
+    weights = torch.zeros(3) if log_weights is None else log_weights
+    for mixture in (
+        IsotropicMixture(means, 0.4, log_weights),
+        GaussianMixture(means, torch.tensor([0.1, 0.5, 0.3]).reshape(3, 1, 1), weights),
+    ):
+        # The grid sum of a smooth function that vanishes at both ends is exact to rounding.
+        assert float(mixture.log_prob(points).exp().sum() * width) == pytest.approx(1, abs=ROUNDING)
+
+
+def test_weights_and_responsibilities_sum_to_one_and_a_removed_component_has_none(mixture, x):
+    responsibilities = mixture.responsibilities(x)
+    assert_same(mixture.weights.sum(), 1.0)
+    assert_same(responsibilities.sum(1), torch.ones(6))
+    assert mixture.weights[3] == 0
+    assert bool((responsibilities[:, 3] == 0).all())
+
+
+def test_a_removed_component_may_as_well_not_be_there(isotropic, x):
+    kept = [0, 1, 2, 4]
+    without = IsotropicMixture(isotropic.means[kept], 0.7, LOG_WEIGHTS[kept])
+    assert_same(isotropic.log_prob(x), without.log_prob(x))
+    assert_same(isotropic.score(x), without.score(x))
+
+
+def test_weights_need_no_normalization(isotropic, x):
+    shifted = IsotropicMixture(isotropic.means, 0.7, LOG_WEIGHTS + 800)
+    # log w_n + 800 keeps 800 eps of each weight.
+    assert_same(shifted.log_prob(x), isotropic.log_prob(x), rounding=800 * ROUNDING)
+
+
+def test_far_from_the_origin_no_digit_of_the_exponent_is_lost():
+    means = torch.tensor([[0.5, -0.25], [1.0, 0.125], [-0.75, 2.0], [0.25, 0.25]])
+    x = torch.tensor([[0.5, 0.5], [-1.0, 0.75]])
+    near, far = IsotropicMixture(means, 0.5), IsotropicMixture(means + 2**30, 0.5)
+    assert_same(far.log_prob(x + 2**30), near.log_prob(x))
+    assert_same(far.responsibilities(x + 2**30), near.responsibilities(x))
+
+
+def test_far_from_every_example_the_score_stays_finite():
+    prior = IsotropicMixture(torch.tensor([[0.0], [1.0]]), 1e-3)
+    assert_same(prior.score(torch.tensor([[-1e3], [1e3]])), torch.tensor([[1e9], [1e6 - 1e9]]))
+
+
+def test_draws_have_the_mixtures_moments(mixture, generator):
+    between = mixture.means - mixture.weights @ mixture.means
+    within = mixture.covariances if isinstance(mixture, GaussianMixture) else 0.49 * torch.eye(3).expand(5, 3, 3)
+    covariance = (mixture.weights[:, None, None] * (within + between[:, :, None] * between[:, None])).sum(0)
+    draws = mixture.sample(20_000, generator=generator)
+    assert_moments(draws, mixture.weights @ mixture.means, covariance)
+
+
+def test_the_generator_decides_the_draws(mixture):
+    first, again = (mixture.sample(9, generator=torch.Generator().manual_seed(3)) for _ in range(2))
+    assert torch.equal(first, again)
+
+
+def test_small_blocks_change_nothing_and_hold_little(monkeypatch, generator):
+    means, x = torch.randn(50, 3, generator=generator), torch.randn(31, 3, generator=generator)
+    prior, sigmas = IsotropicMixture(means, 0.5), torch.linspace(0.1, 3, 31)
+    denoiser = EmpiricalDenoiser(means)
+    whole = prior.log_prob(x), prior.score(x), prior.responsibilities(x), denoiser(x, sigmas)
+    monkeypatch.setattr(memprior.mixture, "BLOCK", 4 * len(means))
+    with LargestTensor() as largest:
+        parts = prior.log_prob(x), prior.score(x), denoiser(x, sigmas)
+    assert largest.numel <= 4 * len(means)
+    for part, same in zip((*parts[:2], prior.responsibilities(x), parts[2]), whole, strict=True):
+        assert_same(part, same)
+
+
+def test_no_batch_by_examples_by_size_array_is_ever_made(generator):
+    means = torch.randn(20_000, 256, dtype=torch.float32, generator=generator)
+    x = torch.randn(64, 256, dtype=torch.float32, generator=generator)
+    with LargestTensor() as largest:
+        prior = IsotropicMixture(means, 1.0)
+        prior.score(x)
+        prior.log_prob(x)
+    assert 64 * 20_000 <= largest.numel <= max(memprior.mixture.BLOCK, means.numel()) < 64 * means.numel()
+
+
+def test_the_recorder_sees_a_broadcast_array(generator):
+    with LargestTensor() as largest:
+        naive_posterior_mean(torch.zeros(4, 3), torch.randn(5, 3, generator=generator), 1.0, torch.zeros(5))
+    assert largest.numel == 4 * 5 * 3
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_dtype_follows_the_input(dtype, generator):
+    means = torch.zeros(2, 3, dtype=dtype)
+    for mixture in (
+        IsotropicMixture(means, 0.5),
+        GaussianMixture(means, torch.eye(3, dtype=dtype).repeat(2, 1, 1), torch.zeros(2, dtype=dtype)),
+    ):
+        x = mixture.sample(4, generator=generator)
+        made = x, mixture.weights, mixture.log_prob(x), mixture.score(x), mixture.responsibilities(x)
+        assert {tensor.dtype for tensor in made} == {dtype}
+
+
+def test_effective_components_counts_from_one_winner_to_all_equal():
+    rows = torch.stack([torch.zeros(8), torch.tensor([0.0] + 7 * [-math.inf])])
+    assert_same(effective_components(rows), [8.0, 1.0])
+    assert_same(effective_components(rows + 5), [8.0, 1.0])
+    weights = torch.tensor([0.5, 0.3, 0.2])
+    assert float(effective_components(weights.log())) == pytest.approx(
+        math.exp(scipy.stats.entropy(weights.numpy())), rel=ROUNDING
+    )
+
+
+def test_total_variation_runs_from_zero_to_one():
+    p = torch.tensor([[0.2, 0.8, 0.0], [1.0, 0.0, 0.0], [0.5, 0.5, 0.0]])
+    q = torch.tensor([[0.2, 0.8, 0.0], [0.0, 0.5, 0.5], [0.25, 0.5, 0.25]])
+    assert_same(total_variation(p, q), [0.0, 1.0, 0.25])

@@ -1,0 +1,133 @@
+"""Operators are differentiable in both modes, and their Jacobians are the closed forms."""
+
+import pytest
+import torch
+from helpers import (
+    MATRIX,
+    OPERATORS,
+    assert_adjoint,
+    assert_batch_independent,
+    assert_derivative,
+    assert_same,
+    every_operator,
+)
+
+from memprior.fields import CosineBasis, Grid
+from memprior.operators import CoupledQuadraticOperator, CubicOperator, MatrixOperator, compose, jacobian
+
+
+@every_operator
+def test_reverse_mode_is_the_adjoint_of_forward_mode(operator, size, generator):
+    assert_adjoint(operator, torch.randn(4, size, generator=generator), generator)
+
+
+@every_operator
+def test_jacobian_is_the_derivative(operator, size, generator):
+    def along(x, v):
+        return (jacobian(operator, x) @ v[..., None])[..., 0]
+
+    assert_derivative(operator, along, torch.randn(4, size, generator=generator), generator)
+
+
+@every_operator
+def test_a_batch_equals_its_members(operator, size, generator):
+    x = torch.randn(5, size, generator=generator)
+    assert_batch_independent(operator, x)
+    assert_batch_independent(lambda x: jacobian(operator, x), x)
+
+
+@every_operator
+def test_own_jacobian_generic_jacobian_and_autograd_agree(operator, size, generator):
+    x = torch.randn(3, size, generator=generator)
+    dense = torch.stack([torch.autograd.functional.jacobian(lambda one: operator(one[None])[0], one) for one in x])
+    assert_same(jacobian(operator, x), dense)
+    assert_same(jacobian(lambda x: operator(x), x), dense)
+
+
+@every_operator
+def test_jacobian_leaves_no_graph_and_needs_no_grad_mode(operator, size):
+    x = torch.ones(2, size, requires_grad=True)
+    with torch.no_grad():
+        assert not jacobian(operator, x).requires_grad
+    assert x.grad is None
+
+
+@pytest.mark.parametrize("name", ["cubic", "coupled", "pixels after basis"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_dtype_follows_the_input(name, dtype):
+    operator, size = OPERATORS[name]
+    x = torch.ones(2, size, dtype=dtype)
+    assert (operator(x).dtype, jacobian(operator, x).dtype) == (dtype, dtype)
+
+
+def test_the_cubic_and_its_slope():
+    x = torch.tensor([[-1.5], [0.0], [2.0]])
+    assert_same(CubicOperator()(x), [[-2.5125], [0.0], [4.4]])
+    assert_same(jacobian(CubicOperator(), x), 1 + 0.9 * x[..., None] ** 2)
+
+
+def test_the_coupled_quadratic_and_its_jacobian():
+    x = torch.tensor([[2.0, 0.0], [-1.0, 3.0]])
+    assert_same(CoupledQuadraticOperator()(x), [[2.0, 0.8], [-1.9, 3.2]])
+    assert_same(
+        jacobian(CoupledQuadraticOperator(), x),
+        [[[1.0, 0.6], [0.8, 1.0]], [[1.9, -0.3], [-0.4, 1.0]]],
+    )
+
+
+def test_a_matrix_is_its_own_jacobian_and_its_transpose_the_adjoint(generator):
+    operator, x = MatrixOperator(MATRIX), torch.randn(2, 3, generator=generator)
+    w = torch.randn(2, 5, generator=generator)
+    assert_same(jacobian(operator, x), MATRIX.expand(2, 5, 3))
+    assert_same(torch.func.vjp(operator, x)[1](w)[0], w @ MATRIX)
+
+
+def test_compose_chains_the_jacobians(generator):
+    inner, outer = CoupledQuadraticOperator(), MatrixOperator(MATRIX[:, :2].contiguous())
+    x = torch.randn(3, 2, generator=generator)
+    both = compose(outer, inner)
+    assert_same(both(x), outer(inner(x)))
+    assert_same(jacobian(both, x), MATRIX[:, :2] @ jacobian(inner, x))
+
+
+def test_compose_calls_the_outer_operators_own_jacobian(generator):
+    class Counting(MatrixOperator):
+        asked = 0
+
+        def jacobian(self, x):
+            type(self).asked += 1
+            return super().jacobian(x)
+
+    basis = CosineBasis(Grid((3, 4), 0.1), 2)
+    pixels = Counting(torch.randn(2, 12, generator=generator))
+    operator = compose(pixels, lambda z: basis.decode(z).flatten(1))
+    modes = (basis.decode(torch.eye(4)) - 0.25).flatten(1).T
+    assert_same(jacobian(operator, torch.ones(2, 4)), (pixels.matrix @ modes).expand(2, 2, 4))
+    assert Counting.asked == 1
+
+
+def test_compositions_nest(generator):
+    quadratic = CoupledQuadraticOperator()
+    thrice = compose(quadratic, compose(quadratic, quadratic))
+    x = torch.randn(3, 2, generator=generator)
+    once, twice = quadratic(x), quadratic(quadratic(x))
+    assert_same(jacobian(thrice, x), jacobian(quadratic, twice) @ jacobian(quadratic, once) @ jacobian(quadratic, x))
+
+
+def test_a_slope_slightly_off_is_caught(generator):
+    def along(x, v):
+        return (1 + 1e-4) * (1 + 0.9 * x**2) * v
+
+    with pytest.raises(AssertionError):
+        assert_derivative(CubicOperator(), along, torch.ones(3, 1), generator)
+
+
+def test_data_that_ignore_a_coordinate_have_no_slope_along_it():
+    assert_same(
+        jacobian(lambda x: torch.stack([x[:, 0], torch.ones_like(x[:, 0])], dim=1), torch.ones(2, 2)),
+        torch.tensor([[1.0, 0.0], [0.0, 0.0]]).expand(2, 2, 2),
+    )
+
+
+def test_data_that_ignore_the_model_have_no_slope():
+    assert torch.equal(jacobian(lambda x: torch.ones(len(x), 4), torch.ones(2, 3)), torch.zeros(2, 4, 3))

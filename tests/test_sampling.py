@@ -1,0 +1,178 @@
+"""Samplers follow the flow that is known in closed form, at the order that they promise."""
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from helpers import assert_moments, assert_same, assert_step_batch_independent
+
+from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser
+from memprior.noise import karras_sigmas
+from memprior.sampling import ancestral_step, euler_step, heun_step, sample, trajectory
+
+STEPS = {"euler": euler_step, "heun": heun_step, "ancestral": ancestral_step}
+every_step = pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+
+MEAN = torch.tensor([0.5, -1.0, 2.0], dtype=torch.float64)
+# Singular on purpose: the third direction has no spread.
+AXES = torch.linalg.qr(torch.tensor([[1.0, 2.0, 0.5], [0.0, 1.0, -1.0], [1.0, 0.0, 3.0]], dtype=torch.float64)).Q
+VARIANCES = torch.tensor([4.0, 0.25, 0.0], dtype=torch.float64)
+
+
+@pytest.fixture
+def denoiser():
+    covariance = AXES @ VARIANCES.diag() @ AXES.T
+    return GaussianDenoiser(MEAN, 0.5 * (covariance + covariance.T))
+
+
+def gaussian_flow(x, sigma, sigma_next):
+    """The probability flow of N(MEAN, covariance): each principal coordinate shrinks with its standard deviation."""
+    shrink = ((VARIANCES + sigma_next**2) / (VARIANCES + sigma**2)).sqrt()
+    return MEAN + ((x - MEAN) @ AXES * shrink) @ AXES.T
+
+
+@pytest.mark.parametrize(("step", "order"), [(euler_step, 1), (heun_step, 2)], ids=["euler", "heun"])
+def test_steps_converge_to_the_flow_at_their_order(step, order, denoiser, generator):
+    x = 10 * torch.randn(6, 3, generator=generator)
+    exact = gaussian_flow(x, 10.0, 0.1)
+    errors = []
+    for num_steps in (256, 512):
+        sigmas = karras_sigmas(num_steps + 1, 0.1, 10.0)[:-1]
+        errors.append((sample(denoiser, x, sigmas, step=step, generator=generator) - exact).norm())
+    # The next term of the error is one power of 1 / num_steps smaller.
+    assert math.log2(errors[0] / errors[1]) == pytest.approx(order, abs=0.1)
+
+
+def test_heun_ends_on_the_flows_end_to_second_order(denoiser, generator):
+    x = 10 * torch.randn(6, 3, generator=generator)
+    final = sample(denoiser, x, karras_sigmas(200, 1e-4, 10.0), generator=generator)
+    # Euler's last step, from sigma_min, lands on D: off the flow by sigma_min^2 / (2 variance) at most.
+    assert_same(final, gaussian_flow(x, 10.0, 0.0), rounding=1e-3)
+
+
+def test_ancestral_steps_are_exact_where_the_clean_point_is_known(generator):
+    denoiser = EmpiricalDenoiser(MEAN[None])
+    x = MEAN + 5.0 * torch.randn(20_000, 3, generator=generator)
+    for state in trajectory(denoiser, x, torch.tensor([5.0, 3.0, 0.5, 0.1]), step=ancestral_step, generator=generator):
+        assert_moments(state.x, MEAN, state.sigma**2 * torch.eye(3))
+
+
+def ancestral_law(sigmas):
+    """Mean and variance along AXES of what ancestral steps make of N(0, sigmas[0]^2 I): each step is linear."""
+    mean, variance = -(MEAN @ AXES), sigmas[0].square().expand(3)
+    for sigma, sigma_next in pairwise(sigmas):
+        keep = (sigma_next / sigma) ** 2
+        factor = keep + (1 - keep) * VARIANCES / (VARIANCES + sigma**2)
+        mean, variance = factor * mean, factor**2 * variance + sigma_next**2 * (1 - keep)
+    return mean + MEAN @ AXES, variance
+
+
+def test_ancestral_sampling_of_a_gaussian_follows_the_law_of_its_steps(denoiser, generator):
+    sigmas = karras_sigmas(100, 1e-3, 50.0)
+    mean, variance = ancestral_law(sigmas)
+    start = 50.0 * torch.randn(20_000, 3, generator=generator)
+    draws = sample(denoiser, start, sigmas, step=ancestral_step, generator=generator) @ AXES
+    assert_moments(draws[:, :2], mean[:2], variance[:2].diag())
+    # eigh gives the third direction a variance of some eps * 4; at sigma_min = 1e-3 that keeps eps * 4e6 of 5e-3.
+    assert float((draws[:, 2] - mean[2]).abs().max()) < 10 * torch.finfo(torch.float64).eps * 4e6 * 5e-3
+
+
+def test_that_law_tends_to_the_gaussian_at_first_order():
+    (mean, coarse), (_, fine) = (ancestral_law(karras_sigmas(num, 1e-4, 50.0)) for num in (500, 1000))
+    assert_same(((VARIANCES - coarse) / (VARIANCES - fine))[:2], [2.0, 2.0], rounding=0.02)
+    # The start N(0, sigma_T^2 I) forgets the mean up to variance / sigma_T^2.
+    assert_same(mean, MEAN @ AXES, rounding=4 / 50.0**2)
+
+
+@every_step
+@pytest.mark.parametrize("sigma_next", [0.7, 0.0])
+@pytest.mark.parametrize("kind", ["gaussian", "empirical"])
+def test_a_batch_equals_its_members(step, sigma_next, kind, denoiser, monkeypatch, generator):
+    x = 2 * torch.randn(5, 3, generator=generator)
+    if kind == "empirical":
+        denoiser = EmpiricalDenoiser(torch.randn(4, 3, generator=generator))
+    levels = torch.tensor(2.0), torch.tensor(sigma_next)
+    assert_step_batch_independent(step, denoiser, x, *levels, monkeypatch, generator)
+
+
+def test_a_step_that_couples_its_batch_is_caught(denoiser, monkeypatch, generator):
+    def coupled(denoiser, x, sigma, sigma_next, *, generator):
+        return euler_step(denoiser, x / x.norm(), sigma, sigma_next, generator=generator)
+
+    with pytest.raises(AssertionError):
+        assert_step_batch_independent(
+            coupled, denoiser, torch.ones(2, 3), torch.tensor(2.0), torch.tensor(1.0), monkeypatch, generator
+        )
+
+
+@every_step
+def test_the_last_step_lands_on_the_denoiser(step, denoiser, generator):
+    x = torch.randn(4, 3, generator=generator)
+    state = step(denoiser, x, torch.tensor(1.3), torch.tensor(0.0), generator=generator)
+    assert_same(state.x, denoiser(x, 1.3))
+    assert_same(state.denoised, denoiser(x, 1.3))
+    assert state.sigma == 0
+
+
+def test_euler_is_deterministic_ddim(denoiser, generator):
+    x = torch.randn(4, 3, generator=generator)
+    sigma, sigma_next = torch.tensor(2.0), torch.tensor(0.5)
+    eps = (x - denoiser(x, sigma)) / sigma
+    assert_same(
+        euler_step(denoiser, x, sigma, sigma_next, generator=generator).x, denoiser(x, sigma) + sigma_next * eps
+    )
+
+
+@every_step
+def test_sample_is_the_end_of_the_trajectory(step, denoiser):
+    x, sigmas = torch.ones(4, 3), karras_sigmas(9, 0.1, 5.0)
+    states = list(trajectory(denoiser, x, sigmas, step=step, generator=torch.Generator().manual_seed(5)))
+    assert [float(state.sigma) for state in states] == sigmas[1:].tolist()
+    end = sample(denoiser, x, sigmas, step=step, generator=torch.Generator().manual_seed(5))
+    assert torch.equal(end, states[-1].x)
+
+
+def test_a_trajectory_steps_only_when_asked(generator):
+    calls = []
+
+    def counted(x, sigma):
+        calls.append(float(sigma))
+        return x
+
+    states = trajectory(counted, torch.ones(1, 1), torch.tensor([3.0, 2.0, 1.0]), step=euler_step, generator=generator)
+    assert calls == []
+    next(states)
+    assert calls == [3.0]
+
+
+@pytest.mark.parametrize("sigmas", [[1.0, 2.0, 0.0], [1.0, 1.0], [1.0], [1.0, -0.1], [math.inf, 1.0], [1.0, math.nan]])
+def test_bad_levels_are_refused_before_the_first_step(sigmas, denoiser, generator):
+    with pytest.raises(ValueError, match=r"^sigmas: expected .*descending.*, got \["):
+        trajectory(denoiser, torch.ones(1, 3), torch.tensor(sigmas), generator=generator)
+
+
+@every_step
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_dtype_follows_the_input(step, dtype, generator):
+    denoiser = EmpiricalDenoiser(torch.ones(2, 3, dtype=dtype))
+    x = torch.randn(4, 3, dtype=dtype, generator=generator)
+    states = list(trajectory(denoiser, x, karras_sigmas(4, 0.1, 5.0), step=step, generator=generator))
+    assert {tensor.dtype for state in states for tensor in (state.x, state.sigma, state.denoised)} == {dtype}
+
+
+@every_step
+def test_no_graph_of_a_network_is_carried_from_step_to_step(step, generator):
+    net = torch.nn.Linear(3, 3)
+    for state in trajectory(
+        lambda x, sigma: net(x), torch.ones(2, 3), karras_sigmas(4, 0.1, 5.0), step=step, generator=generator
+    ):
+        assert not state.x.requires_grad
+        assert not state.denoised.requires_grad
+
+
+def test_levels_given_as_a_list_keep_their_digits(generator):
+    x = torch.ones(1, 3)
+    torch.set_default_dtype(torch.float32)
+    levels = trajectory(lambda x, sigma: x, x, [1.0, 0.1, 0.0], step=euler_step, generator=generator)
+    assert float(next(levels).sigma) == 0.1
