@@ -1,0 +1,61 @@
+"""python -m companion run NAME --profile quick | book | recorded | keep NAME | address URL."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from companion import address, book, paths
+from companion.book import BuildError
+from companion.claims import ClaimError
+from companion.pages import PageError
+from companion.profiles import SettingsError
+from companion.run import RunError, run
+
+
+def main(argv: list[str] | None = None) -> int:
+    """0 when all went well; 1, with the culprit on stderr, when something did not hold."""
+    parser = argparse.ArgumentParser(prog="python -m companion", description="The making of the book.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    runs = commands.add_parser("run", help="execute one notebook by papermill and check its claims")
+    runs.add_argument("name", help="the notebook, without .ipynb")
+    runs.add_argument("--profile", default="quick", help="quick or full")
+    runs.add_argument("--seed", type=int, default=0)
+    runs.add_argument(
+        "--overrides", default="{}", help="settings instead of the profile's, as JSON: '{\"num_draws\": 1000}'"
+    )
+    runs.add_argument("--out", type=Path, help="destination folder")
+    commands.add_parser("book", help="build the site from the quick runs and check it")
+    commands.add_parser("recorded", help="check that every chapter's recorded full run is of this code")
+    keep = commands.add_parser("keep", help="record a finished full run under data/recorded")
+    keep.add_argument("name")
+    moves = commands.add_parser("address", help="print the repository's address, or change it everywhere")
+    moves.add_argument("url", nargs="?")
+    asked = parser.parse_args(argv)
+    try:
+        root = paths.require_repository()
+        if asked.command == "run":
+            run(asked.name, asked.profile, seed=asked.seed, overrides=_json(asked.overrides), out=asked.out)
+        elif asked.command == "book":
+            print(f"The book is ready: open {book.build(root)}")
+        elif asked.command == "recorded":
+            book.check_recorded(root)
+        elif asked.command == "keep":
+            print(book.keep(root, asked.name))
+        else:
+            print(*(address.change(root, asked.url) if asked.url else [address.address(root)]), sep="\n")
+    except (BuildError, ClaimError, PageError, RunError, SettingsError, OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _json(text: str):
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise SettingsError(f"overrides: expected JSON, got {text!r}: {error}") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""data/claims.yml: every number the book quotes, what it should be, and why it may differ by so much and no more."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from companion.profiles import PROFILES
+
+REQUIRED = {"id", "chapter", "statement", "source", "why", "profiles"}
+BOUNDS = {"expected", "tolerance", "at_most", "at_least"}
+
+
+class ClaimError(ValueError):
+    """A claim that fails, is not listed, was never made, or cannot fail. Names the claim."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One line of claims.yml. Either ``expected`` with ``tolerance``, or a one-sided bound ``at_most`` / ``at_least``.
+
+    profiles: those in which the claim is made and checked. source: the paper's item, or "ours".
+    """
+
+    id: str
+    chapter: str
+    statement: str
+    source: str
+    why: str
+    profiles: tuple[str, ...]
+    expected: float | None = None
+    tolerance: float | None = None
+    at_most: float | None = None
+    at_least: float | None = None
+
+    def __post_init__(self):
+        two_sided = self.expected is not None and self.tolerance is not None
+        one_sided = (self.at_most is None) != (self.at_least is None)
+        half = (self.expected is None) != (self.tolerance is None)
+        if half or two_sided == one_sided:
+            raise ClaimError(f"claim {self.id}: expected either expected and tolerance, or one of at_most and at_least")
+        if two_sided and not 0 <= self.tolerance < abs(self.expected):
+            raise ClaimError(
+                f"claim {self.id}: expected a tolerance below |{self.expected}|, else twice the value passes, "
+                f"got {self.tolerance}"
+            )
+        for profile in self.profiles:
+            if profile not in PROFILES:
+                raise ClaimError(f"claim {self.id}: expected profiles among {', '.join(PROFILES)}, got {profile!r}")
+
+    @property
+    def bound(self) -> str:
+        """In words a reader takes in: '0.224 ± 0.003', '≤ 1e-10'."""
+        if self.expected is not None:
+            return f"{self.expected:g} ± {self.tolerance:g}"
+        return f"≤ {self.at_most:g}" if self.at_most is not None else f"≥ {self.at_least:g}"
+
+    def holds(self, value: float) -> bool:
+        """NaN and infinity never hold."""
+        if not math.isfinite(value):
+            return False
+        if self.expected is not None:
+            return abs(value - self.expected) <= self.tolerance
+        return value <= self.at_most if self.at_most is not None else value >= self.at_least
+
+    def failure(self, value: float) -> str:
+        return f"claim {self.id}: expected {self.bound}, got {value:.6g} ({self.statement})"
+
+
+def load(path: Path) -> dict[str, Claim]:
+    """Every claim by its id.
+
+    Raises :class:`ClaimError` for a missing or unknown field, a doubled id, or a claim that cannot fail.
+    """
+    claims = {}
+    for entry in yaml.safe_load(path.read_text()):
+        named = f"claim {entry.get('id', entry)}"
+        if missing := REQUIRED - entry.keys():
+            raise ClaimError(
+                f"{named}: expected the fields {', '.join(sorted(REQUIRED))}, got none for {', '.join(sorted(missing))}"
+            )
+        if unknown := entry.keys() - REQUIRED - BOUNDS:
+            raise ClaimError(f"{named}: expected no field {', '.join(sorted(unknown))}")
+        if entry["id"] in claims:
+            raise ClaimError(f"{named}: expected one entry of this id, got two")
+        numbers = {key: float(entry[key]) for key in BOUNDS & entry.keys()}
+        claims[entry["id"]] = Claim(
+            **{key: entry[key] for key in REQUIRED - {"profiles"}}, profiles=tuple(entry["profiles"]), **numbers
+        )
+    return claims
+
+
+def check_made(claims: dict[str, Claim], chapter: str, profile: str, values: dict[str, float]) -> list[str]:
+    """What is wrong with the claims one run made: out of tolerance, never made, made but not listed.
+
+    Empty when nothing is.
+    """
+    due = {claim.id for claim in claims.values() if claim.chapter == chapter and profile in claim.profiles}
+    failures = [f"claim {name}: never made by {chapter} at profile {profile}" for name in sorted(due - values.keys())]
+    failures += [
+        f"claim {name}: made by {chapter} at profile {profile} but not listed for it"
+        for name in sorted(values.keys() - due)
+    ]
+    failures += [
+        claims[name].failure(values[name])
+        for name in sorted(due & values.keys())
+        if not claims[name].holds(values[name])
+    ]
+    return failures

@@ -1,0 +1,81 @@
+"""The content key of a run: everything that can change what a notebook finds, and nothing else.
+
+The key covers the notebook's cells (at profile full, its code), the modules of memprior and companion that it imports
+(transitively, read from the source), its sizes at that profile, the bounds of its claims and the pinned constraints. It
+stands in a file that is rewritten only when it changes: that file is the input of the Snakemake rule, so editing one
+helper re-executes its dependents and nothing else.
+"""
+
+import ast
+import hashlib
+import json
+from pathlib import Path
+
+import nbformat
+import yaml
+
+PACKAGES = ("memprior", "companion")
+CHECKED = ("id", "profiles", "expected", "tolerance", "at_most", "at_least")  # of a claim; the rest is prose
+
+
+def modules(root: Path, source: str) -> set[Path]:
+    """Files under src/ that ``source`` imports, transitively, package ``__init__`` files included."""
+    found, todo = set(), _imports(root, source)
+    while todo:
+        file = todo.pop()
+        if file not in found:
+            found.add(file)
+            todo |= _imports(root, file.read_text()) - found
+    return found
+
+
+def content_key(root: Path, name: str, profile: str) -> dict:
+    """{"key": sha256, "parts": {what: sha256}} of notebook ``name`` at ``profile``.
+
+    Raises ``FileNotFoundError`` when there is none.
+    """
+    notebook = nbformat.read(root / "notebooks" / f"{name}.ipynb", as_version=4)
+    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    # The page is made from the quick run's copy, prose and all; of a full run only the results are kept.
+    cells = (
+        [[cell.cell_type, cell.source, dict(cell.metadata)] for cell in notebook.cells] if profile == "quick" else code
+    )
+    listed = yaml.safe_load((root / "data" / "claims.yml").read_text())
+    claims = [{key: claim.get(key) for key in CHECKED} for claim in listed if claim["chapter"] == name]
+    sizes = yaml.safe_load((root / "notebooks" / "profiles.yml").read_text())[name][profile]
+    parts = {
+        "notebook": json.dumps(cells, sort_keys=True),
+        "sizes": json.dumps(sizes, sort_keys=True),
+        "claims": json.dumps(claims, sort_keys=True),
+        "constraints": (root / "constraints.txt").read_text(),
+        **{str(file.relative_to(root)): file.read_text() for file in modules(root, code)},
+    }
+    digests = {what: hashlib.sha256(text.encode()).hexdigest() for what, text in sorted(parts.items())}
+    return {"key": hashlib.sha256(json.dumps(digests).encode()).hexdigest(), "parts": digests}
+
+
+def write_key(root: Path, name: str, profile: str) -> Path:
+    """The key as a file under _build/keys, touched only when it changes."""
+    file = root / "_build" / "keys" / profile / f"{name}.json"
+    text = json.dumps(content_key(root, name, profile), indent=1) + "\n"
+    if not file.is_file() or file.read_text() != text:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return file
+
+
+def _imports(root: Path, source: str) -> set[Path]:
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    files = set()
+    for name in names:
+        parts = name.split(".")
+        if parts[0] in PACKAGES:
+            for depth in range(1, len(parts) + 1):
+                base = root.joinpath("src", *parts[:depth])
+                files |= {file for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()}
+    return files

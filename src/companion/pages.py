@@ -1,0 +1,231 @@
+"""Page parts that are written by machine: claims, crosswalk, API, benchmarks, each run's times and results.
+
+Every function returns MyST Markdown; only :func:`write_all` touches the disk.
+"""
+
+import importlib
+import importlib.util
+import inspect
+import json
+import re
+import shutil
+from pathlib import Path
+
+import yaml
+
+from companion import claims, keys
+from companion.record import Strip
+from companion.run import RunError, chapters, read_results
+from companion.tables import Table
+
+DOCUMENTED = (
+    *(f"memprior.{name}" for name in ("noise", "mixture", "fields", "memorization", "operators", "denoiser")),
+    *(f"memprior.{name}" for name in ("likelihood", "sampling", "posterior")),
+    *(f"companion.{name}" for name in ("record", "frames", "tables")),
+)
+MARKER = "<!-- generated -->"
+CROSSWALK_FIELDS = {"item", "says", "chapter", "anchor", "function", "test", "status", "deviation"}
+STATUSES = ("proved", "computed", "computed, differs", "quoted", "not yet")
+
+
+class PageError(ValueError):
+    """An entry that points nowhere, or says nothing; names the entry."""
+
+
+def write_all(root: Path, stage: Path) -> None:
+    """Fill the marker ``<!-- generated -->`` of each staged page, and write the parts that chapters include."""
+    shutil.copy2(root / "data" / "README.md", stage / "book" / "data.md")
+    generated = {"claims": claims_page(root), "crosswalk": crosswalk_page(root), "api": api_page()}
+    generated["benchmarks"] = memorized_score_table(root)
+    for name, text in generated.items():
+        page = stage / "book" / f"{name}.md"
+        prose = page.read_text()
+        if MARKER not in prose:
+            raise PageError(f"book/{name}.md: expected the line {MARKER} where the generated part goes, found none")
+        page.write_text(prose.replace(MARKER, text))
+    for name in chapters(root):
+        folder = stage / "book" / "_run" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "measured.md").write_text(measured(root, name))
+        (folder / "recorded.md").write_text(recorded(root, name))
+
+
+def run_folder(root: Path, name: str) -> Path:
+    return root / "_build" / "run" / "quick" / name
+
+
+def full_run(root: Path, name: str) -> tuple[dict, dict] | None:
+    """(results, provenance) of the recorded full run of a chapter, or None where there is none yet."""
+    folder = root / "data" / "recorded" / name
+    if not folder.is_dir():
+        return None
+    return read_results(folder), json.loads((folder / "provenance.json").read_text())
+
+
+def is_stale(root: Path, name: str, provenance: dict) -> bool:
+    """Was the full run recorded with other code, sizes, claims or pins than there are now?"""
+    return provenance["content_key"] != keys.content_key(root, name, "full")["key"]
+
+
+def measured(root: Path, name: str) -> str:
+    """One line: how long the runs of this chapter took, where."""
+    quick = json.loads((run_folder(root, name) / "provenance.json").read_text())
+    line = f"**Time to run** {quick['wall_s']:.0f} s at profile quick ({quick['device']}, measured by this build)"
+    if full := full_run(root, name):
+        line += f"; {full[1]['wall_s']:.0f} s at profile full ({full[1]['device']}, recorded)"
+    return line + ".\n"
+
+
+def recorded(root: Path, name: str) -> str:
+    """The chapter's claims as this build computed them beside the recorded full run, each with its provenance."""
+    listed = [claim for claim in claims.load(root / "data" / "claims.yml").values() if claim.chapter == name]
+    now, full = read_results(run_folder(root, name))["claims"], full_run(root, name)
+    then = full[0]["claims"] if full else {}
+    rows = [[_link(claim), claim.bound, _number(now.get(claim.id)), _number(then.get(claim.id))] for claim in listed]
+    table = Table(["claim", "expected", "computed by this build (quick)", "recorded full run"], rows).markdown()
+    table = f":::{{dropdown}} The {len(listed)} numbers of this page\n{table}\n:::"
+    if full is None:
+        return f"{table}\n\nNo full run of this chapter is recorded yet.\n"
+    age = "recorded with older code" if is_stale(root, name, full[1]) else "recorded with this code"
+    return f'{table}\n\nThe full run was {age}:\n\n<p class="provenance">{Strip(full[1])!r}</p>\n'
+
+
+def claims_page(root: Path) -> str:
+    """Every number the book quotes: what is expected, why by so much, and what was found."""
+    listed, parts = claims.load(root / "data" / "claims.yml").values(), []
+    for name in chapters(root):
+        now = read_results(run_folder(root, name))["claims"]
+        full = full_run(root, name)
+        then = full[0]["claims"] if full else {}
+        parts.append(f"## {_title(root, name)}\n\n{{doc}}`Go to the chapter </notebooks/{name}>`")
+        for claim in (claim for claim in listed if claim.chapter == name):
+            found = [f"quick {_number(now[claim.id])}"] if claim.id in now else []
+            found += [f"full {_number(then[claim.id])}"] if claim.id in then else []
+            told = f"Expected {claim.bound}; found {', '.join(found) or 'nothing yet'}. Source: {claim.source}."
+            parts.append(f"(claim-{claim.id})=\n{claim.statement} `{claim.id}`\n: {told} Why this bound: {claim.why}")
+    return "\n\n".join(parts)
+
+
+def crosswalk(root: Path) -> list[dict]:
+    """data/crosswalk.yml, checked: fields complete, functions and tests that exist.
+
+    Raises :class:`PageError` naming the entry.
+    """
+    entries = yaml.safe_load((root / "data" / "crosswalk.yml").read_text())
+    for entry in entries:
+        named = f"crosswalk {entry.get('item')!r}"
+        if entry.keys() != CROSSWALK_FIELDS:
+            raise PageError(
+                f"{named}: expected the fields {', '.join(sorted(CROSSWALK_FIELDS))}, got {', '.join(sorted(entry))}"
+            )
+        if entry["status"] not in STATUSES:
+            raise PageError(f"{named}: expected a status among {', '.join(STATUSES)}, got {entry['status']!r}")
+        if entry["status"] == "not yet":
+            continue
+        if entry["function"] and not _exists(entry["function"]):
+            raise PageError(f"{named}: expected a function that exists, got {entry['function']}")
+        if entry["test"]:
+            file, _, test = entry["test"].partition("::")
+            if not (root / file).is_file() or not re.search(
+                rf"^def {re.escape(test)}\(", (root / file).read_text(), re.M
+            ):
+                raise PageError(f"{named}: expected a test that exists, got {entry['test']}")
+    return entries
+
+
+def crosswalk_page(root: Path) -> str:
+    """The paper's items, and where each is proved, computed and tested in this book."""
+    parts = []
+    for entry in crosswalk(root):
+        head = f"**{entry['item']}** · {entry['says']}"
+        if entry["status"] == "not yet":
+            parts.append(f"{head}\n: Not yet ({entry['chapter']}).")
+            continue
+        documented = any(entry["function"].startswith(f"{name}.") for name in DOCUMENTED)
+        function = f"{{ref}}`{entry['function']} <api-{entry['function']}>`" if documented else f"`{entry['function']}`"
+        detail = [f"Status: {entry['status']}.", f"Where: {{ref}}`{entry['chapter']} <{entry['anchor']}>`."]
+        detail += [f"Computed by {function}."] if entry["function"] else []
+        detail += [f"Tested by `{entry['test']}`."] if entry["test"] else []
+        detail += [f"Deviation: {entry['deviation']}"] if entry["deviation"] else []
+        parts.append(f"{head}\n: {' '.join(detail)}")
+    return "\n\n".join(parts)
+
+
+def api_page() -> str:
+    """Public functions and classes, from their docstrings."""
+    parts = []
+    for name in DOCUMENTED:
+        module = importlib.import_module(name)
+        parts += [f"(api-{name})=\n## `{name}`", _prose(module.__doc__)]
+        for attribute, thing in vars(module).items():
+            if attribute.startswith("_") or getattr(thing, "__module__", None) != name or not callable(thing):
+                continue
+            parts += [
+                f"(api-{name}.{attribute})=\n### `{attribute}`",
+                _signature(attribute, thing),
+                _prose(inspect.getdoc(thing)),
+            ]
+            for method, function in vars(thing).items() if inspect.isclass(thing) else ():
+                function = getattr(function, "__func__", function)
+                if not method.startswith("_") and inspect.isfunction(function) and function.__doc__:
+                    parts += [
+                        f"(api-{name}.{attribute}.{method})=\n#### `{attribute}.{method}`",
+                        _signature(method, function),
+                    ]
+                    parts.append(_prose(inspect.getdoc(function)))
+    return "\n\n".join(parts)
+
+
+def memorized_score_table(root: Path) -> str:
+    """The recorded benchmark of the memorized score, by the script that measured it."""
+    spec = importlib.util.spec_from_file_location("memorized_score", root / "benchmarks" / "memorized_score.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    return script.table(json.loads((root / "data" / "recorded" / "benchmarks" / "memorized_score.json").read_text()))
+
+
+def _exists(dotted: str) -> bool:
+    """Does a module path followed by attributes resolve?"""
+    parts = dotted.split(".")
+    for cut in range(len(parts), 0, -1):
+        try:
+            thing = importlib.import_module(".".join(parts[:cut]))
+        except ImportError:
+            continue
+        for attribute in parts[cut:]:
+            if not hasattr(thing, attribute):
+                return False
+            thing = getattr(thing, attribute)
+        return True
+    return False
+
+
+def _link(claim: claims.Claim) -> str:
+    return f"{{ref}}`{claim.id} <claim-{claim.id}>`"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _title(root: Path, name: str) -> str:
+    """The first heading of a notebook."""
+    for cell in json.loads((root / "notebooks" / f"{name}.ipynb").read_text())["cells"]:
+        if found := re.search(r"^# (.+)$", "".join(cell["source"]), re.M):
+            return found[1].strip()
+    raise RunError(f"{name}: expected a heading '# ...', found none")
+
+
+def _signature(name: str, thing) -> str:
+    signature = str(inspect.signature(thing)).replace("torch._C.", "torch.")
+    return f"```python\n{name}{signature}\n```"
+
+
+def _prose(docstring: str | None) -> str:
+    """A docstring as Markdown: code stays code, roles become code, and nothing else has a meaning."""
+    text = inspect.cleandoc(docstring or "")
+    text = re.sub(r":\w+:`~?([^`]+)`", r"``\1``", text)
+    pieces = re.split(r"(``.+?``)", text, flags=re.S)
+    blocks = [piece if k % 2 else re.sub(r"([\\`*_{}\[\]<>#$|~])", r"\\\1", piece) for k, piece in enumerate(pieces)]
+    paragraphs = re.split(r"\n\s*\n", "".join(blocks))
+    return "\n\n".join("\n".join(line.strip() for line in paragraph.splitlines()) for paragraph in paragraphs)

@@ -1,0 +1,199 @@
+"""What a notebook says about itself: its settings, its claims, its provenance.
+
+run = record.begin("03_linearized_posterior", profile, seed, overrides) record.claim("linearized.tv_determinant",
+value)      # checked, quoted on the page, listed with the claims record.finish()
+# the provenance strip; writes results.json and provenance.json
+
+Under ``python -m companion run`` the environment names a folder (``COMPANION_RUN``) that results go to. By hand,
+in a notebook that somebody has open, nothing is written.
+"""
+
+import hashlib
+import html
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+import warnings
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+from companion import claims, paths, profiles
+
+DEFAULT_SEED = 0  # the seed whose results the claims are about
+DIGITS = 12  # significant digits kept in results.json: below them two runs may round differently
+LISTED = ("torch", "numpy", "scipy", "matplotlib")
+
+
+@dataclass
+class Run:
+    """One run of one notebook. ``settings``: its sizes. ``device``: the first GPU, else the CPU."""
+
+    name: str
+    profile: str
+    seed: int
+    overrides: dict
+    settings: dict
+    device: torch.device
+    started: float = field(default_factory=time.perf_counter)
+    values: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def binding(self) -> bool:
+        """Claims are about the published settings, in the repository; elsewhere a claim that fails only warns."""
+        return paths.repository() is not None and self.seed == DEFAULT_SEED and not self.overrides
+
+    def generator(self, purpose: str) -> torch.Generator:
+        """Randomness for one purpose: the same for the same seed whatever else has been drawn."""
+        digest = hashlib.sha256(f"{self.seed}:{purpose}".encode()).digest()
+        return torch.Generator(self.device).manual_seed(int.from_bytes(digest[:7], "big"))
+
+
+_run: Run | None = None
+
+
+def unattended() -> bool:
+    """True where ``python -m companion run`` executes the notebook, so that nobody can move a live slider."""
+    return "COMPANION_RUN" in os.environ
+
+
+def begin(name: str, profile: str, seed: int, overrides: dict) -> Run:
+    """Start the record of notebook ``name``; ``SettingsError``, before any work, for settings that do not exist."""
+    global _run
+    settings = profiles.settings(paths.shipped("profiles.yml"), name, profile, seed, overrides)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    _run = Run(name, profile, seed, overrides, settings, device)
+    return _run
+
+
+def claim(id: str, value) -> float:
+    """State a result: check it against data/claims.yml, keep it for the page, return it as a float.
+
+    Raises ``ClaimError`` for an id that is not listed for this notebook and profile, and for a value out of
+    tolerance; where the settings are not the published ones, or outside the repository, it warns instead. A value
+    must be one number.
+    """
+    run, value = _begun(), float(value)
+    listed = claims.load(paths.shipped("claims.yml")).get(id)
+    if listed is None or listed.chapter != run.name or run.profile not in listed.profiles:
+        _fail(
+            run, f"claim {id}: expected an entry for {run.name} at profile {run.profile} in data/claims.yml, got none"
+        )
+    elif not listed.holds(value):
+        _fail(run, listed.failure(value))
+    run.values[id] = value
+    if unattended():
+        from myst_nb import glue  # part of the book's tools, not needed to run a notebook elsewhere
+
+        glue(id, value, display=False)
+    return value
+
+
+def picture(name: str, figure) -> None:
+    """Keep a figure as NAME.png beside the results, for a page that is not this notebook (the index)."""
+    if unattended():
+        figure.canvas.draw()  # the layout needs a first drawing to settle
+        file = Path(os.environ["COMPANION_RUN"]) / f"{name}.png"
+        figure.savefig(file, dpi=200, bbox_inches="tight", metadata={"Software": None})
+
+
+def finish() -> "Strip":
+    """End the record: every claim due was made, results and provenance are written; the cell shows the strip."""
+    run = _begun()
+    listed = claims.load(paths.shipped("claims.yml"))
+    if failures := claims.check_made(listed, run.name, run.profile, run.values):
+        _fail(run, "; ".join(failures))
+    strip = Strip(provenance(run))
+    if unattended():
+        folder = Path(os.environ["COMPANION_RUN"])
+        results = {key: getattr(run, key) for key in ("name", "profile", "seed", "overrides")}
+        results["claims"] = {id: float(f"{value:.{DIGITS}g}") for id, value in sorted(run.values.items())}
+        (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+        (folder / "provenance.json").write_text(json.dumps(strip.provenance, indent=1) + "\n")
+    return strip
+
+
+def provenance(run: Run) -> dict:
+    """Where, with what and how long: everything about a run that may differ while its results do not."""
+    device = (
+        torch.cuda.get_device_name(run.device)
+        if run.device.type == "cuda"
+        else f"CPU, {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}"
+    )
+    return {
+        "profile": run.profile,
+        "seed": run.seed,
+        "device": device,
+        "python": platform.python_version(),
+        **{package: metadata.version(package) for package in LISTED},
+        "commit": _commit(),
+        "content_key": os.environ.get("COMPANION_KEY", "none: run by hand"),
+        "wall_s": round(time.perf_counter() - run.started, 1),
+        "peak_memory_mb": round(
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
+        ),
+    }
+
+
+class Strip:
+    """Provenance as one line of a page."""
+
+    def __init__(self, provenance: dict):
+        self.provenance = provenance
+
+    def _parts(self):
+        p = self.provenance
+        versions = ", ".join(f"{name} {p[name]}" for name in ("python", *LISTED))
+        told = (
+            ("profile", p["profile"]),
+            ("seed", p["seed"]),
+            ("device", p["device"]),
+            ("versions", versions),
+            ("commit", p["commit"]),
+        )
+        return (
+            *told,
+            ("key", p["content_key"][:12]),
+            ("wall", f"{p['wall_s']:g} s"),
+            ("peak memory", f"{p['peak_memory_mb']} MB"),
+        )
+
+    def __repr__(self):
+        return " · ".join(f"{name} {value}" for name, value in self._parts())
+
+    def _repr_html_(self):
+        inner = " · ".join(f"{name} <b>{html.escape(str(value))}</b>" for name, value in self._parts())
+        return f'<p class="provenance">{inner}</p>'
+
+
+def _begun() -> Run:
+    if _run is None:
+        raise RuntimeError(
+            "record.begin(name, profile, seed, overrides): expected once at the head of the notebook, got no call"
+        )
+    return _run
+
+
+def _fail(run: Run, message: str) -> None:
+    if run.binding:
+        raise claims.ClaimError(message)
+    warnings.warn(message, stacklevel=3)
+
+
+def _commit() -> str:
+    root = paths.repository()
+    if root is None:
+        return "none: not in a checkout"
+    asked = subprocess.run(
+        ["git", "-C", root, "describe", "--always", "--dirty", "--exclude=*"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return asked.stdout.strip() or "none"

@@ -1,0 +1,23 @@
+"""A Sphinx extension that mends what the theme writes, for keyboards, screen readers and JavaScript engines."""
+
+
+def mend(app, pagename, templatename, context, doctree):
+    """Drop inline scripts registered twice (an error on every page); give lists and wide tables their proper roles."""
+    seen, kept = set(), []
+    for script in context.get("script_files", []):
+        body = getattr(script, "attributes", {}).get("body")
+        if body is None or body not in seen:
+            kept.append(script)
+        seen.add(body)
+    context["script_files"] = kept
+    if "body" in context:
+        body = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
+        # What scrolls sideways, tables anywhere and figures on a phone, must be reachable by keyboard.
+        table = '<div class="pst-scrollable-table-container"'
+        body = body.replace(table, f'{table} tabindex="0" role="region" aria-label="table"')
+        context["body"] = body.replace("<figure ", '<figure tabindex="0" ')
+
+
+def setup(app):
+    app.connect("html-page-context", mend, priority=900)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

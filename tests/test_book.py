@@ -1,0 +1,210 @@
+"""The book as a whole: what stands in several files agrees, and what does not hold stops the build."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from tiny_book import NAME, REPOSITORY, companion, write_book
+
+from companion import address, book, pages
+from companion.claims import ClaimError
+from companion.pages import PageError
+from companion.run import chapters
+from companion.tables import Table
+
+
+def pins(text: str) -> dict[str, str]:
+    return dict(re.findall(r"^\W*([\w.-]+)==([\w.]+)$", text, re.M))
+
+
+def test_conda_users_get_the_versions_of_the_constraints():
+    constraints = pins((REPOSITORY / "constraints.txt").read_text())
+    named = pins((REPOSITORY / "environment.yml").read_text())
+    assert {
+        "torch",
+        "numpy",
+        "scipy",
+        "matplotlib",
+        "ipywidgets",
+        "papermill",
+        "jupyterlab",
+        "jupyter-book",
+    } <= named.keys()
+    assert named == {name: constraints[name] for name in named}
+
+
+def test_pins_name_no_build_of_torch_and_no_machine():
+    text = (REPOSITORY / "constraints.txt").read_text()
+    assert "+" not in text.split("torch==")[1].split()[0]
+    assert "file:" not in text
+    assert "@" not in text
+
+
+def test_every_requirement_is_pinned():
+    project = (REPOSITORY / "pyproject.toml").read_text()
+    wanted = set(re.findall(r'^    "([\w-]+)[><=]', project, re.M)) - {"snakemake-executor-plugin-slurm"}
+    pinned = {name.lower().replace("_", "-") for name in pins((REPOSITORY / "constraints.txt").read_text())}
+    assert wanted <= pinned
+
+
+def test_the_repositorys_address_stands_in_one_place_and_is_the_same_elsewhere():
+    assert address.elsewhere(REPOSITORY) == []
+
+
+def test_the_address_moves_everywhere_at_once(tmp_path):
+    (tmp_path / "notebooks").mkdir()
+    for name in ("_config.yml", "README.md", "pyproject.toml", "CITATION.cff", "notebooks/a.ipynb"):
+        (tmp_path / name).write_text("repository: {url: https://host.example/o/old}")
+    address.change(tmp_path, "https://host.example/o/new")
+    assert address.address(tmp_path) == "https://host.example/o/new"
+    assert address.elsewhere(tmp_path) == []
+    with pytest.raises(ValueError, match="address: expected https://HOST/OWNER/NAME without"):
+        address.change(tmp_path, "git@host:o/n")
+
+
+def test_every_chapter_is_in_the_table_of_contents_and_has_sizes():
+    listed = re.findall(r"file: notebooks/(\w+)", (REPOSITORY / "_toc.yml").read_text())
+    assert sorted(listed) == chapters(REPOSITORY)
+    sizes = yaml.safe_load((REPOSITORY / "notebooks" / "profiles.yml").read_text())
+    assert sorted(sizes) == chapters(REPOSITORY)
+    for profile in sizes.values():
+        assert profile["quick"].keys() == profile["full"].keys()
+
+
+def test_the_crosswalk_points_at_functions_and_tests_that_exist():
+    entries = pages.crosswalk(REPOSITORY)
+    assert {entry["status"] for entry in entries} >= {"proved", "computed", "not yet"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"function": "memprior.mixture.nothing"}, "expected a function that exists, got memprior.mixture.nothing"),
+        ({"test": "tests/test_mixture.py::test_nothing"}, "expected a test that exists"),
+        ({"status": "done"}, "expected a status among"),
+        ({"extra": 1}, "expected the fields"),
+    ],
+)
+def test_a_crosswalk_entry_that_points_nowhere_is_named(tmp_path, change, message):
+    entry = dict.fromkeys(pages.CROSSWALK_FIELDS, "") | {"item": "Eq. 0", "status": "computed"} | change
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "crosswalk.yml").write_text(yaml.safe_dump([entry]))
+    with pytest.raises(PageError, match=f"crosswalk 'Eq. 0': {message}"):
+        pages.crosswalk(tmp_path)
+
+
+def test_the_api_page_documents_what_the_design_promises():
+    page = pages.api_page()
+    promised = """
+        noise.ddpm_sigmas noise.karras_sigmas
+        mixture.IsotropicMixture mixture.GaussianMixture mixture.effective_components
+        fields.Grid fields.published_fields fields.CosineBasis.decode fields.CosineBasis.encode fields.Standardizer.fit
+        memorization.nearest_neighbors memorization.memorization_ratio
+        operators.CubicOperator operators.CoupledQuadraticOperator operators.MatrixOperator
+        operators.compose operators.jacobian
+        denoiser.EmpiricalDenoiser denoiser.GaussianDenoiser denoiser.score
+        likelihood.GaussianLikelihood.score likelihood.GaussianLikelihood.value_and_score likelihood.observe
+        sampling.euler_step sampling.heun_step sampling.ancestral_step sampling.trajectory sampling.sample
+        posterior.log_posterior posterior.linearized_posterior posterior.collapsed_log_weights
+        posterior.MemorizedPosteriorDenoiser
+    """
+    assert [name for name in promised.split() if f"(api-memprior.{name})=" not in page] == []
+
+
+def run_folder(root: Path, claims: str = '{"tiny.answer": 2.0, "tiny.drawn": 0.0}') -> Path:
+    folder = root / "_build" / "run" / "quick" / NAME
+    folder.mkdir(parents=True)
+    (folder / "results.json").write_text(
+        f'{{"name": "{NAME}", "profile": "quick", "seed": 0, "overrides": {{}}, "claims": {claims}}}'
+    )
+    return folder
+
+
+def test_results_that_hold_pass(tmp_path):
+    root = write_book(tmp_path)
+    run_folder(root)
+    assert book.check_runs(root) == []
+
+
+@pytest.mark.parametrize(
+    ("claims", "culprit"),
+    [
+        ('{"tiny.answer": 4.0, "tiny.drawn": 0.0}', "claim tiny.answer: expected 2 ± 0.1, got 4"),
+        ('{"tiny.answer": 2.0}', "claim tiny.drawn: never made"),
+        ('{"tiny.answer": 2.0, "tiny.drawn": 0.0, "tiny.extra": 1}', "claim tiny.extra: made by tiny"),
+        ('{"tiny.answer": 2.0, ', "results.json: expected JSON"),
+    ],
+)
+def test_the_book_is_not_built_from_results_that_do_not_hold(tmp_path, claims, culprit):
+    root = write_book(tmp_path)
+    run_folder(root, claims)
+    done = companion(root, "book")
+    assert done.returncode == 1
+    assert culprit in done.stderr
+
+
+def test_the_book_is_not_built_without_its_runs(tmp_path):
+    done = companion(write_book(tmp_path), "book")
+    assert done.returncode == 1
+    assert f"{NAME}: " in done.stderr
+    assert "expected the results of a run" in done.stderr
+
+
+def test_a_stored_output_stops_the_build(tmp_path):
+    root = write_book(tmp_path)
+    run_folder(root)
+    file = root / "notebooks" / f"{NAME}.ipynb"
+    file.write_text(file.read_text().replace('"execution_count": null', '"execution_count": 3', 1))
+    done = companion(root, "book")
+    assert done.returncode == 1
+    assert f"{NAME}.ipynb" in done.stderr
+    assert "execution count" in done.stderr
+
+
+def test_claims_of_a_chapter_that_is_not_there_are_named(tmp_path):
+    root = write_book(tmp_path)
+    run_folder(root)
+    claims = root / "data" / "claims.yml"
+    claims.write_text(
+        claims.read_text() + "- {id: g, chapter: gone, statement: s, source: s, at_most: 1, why: w, profiles: [full]}\n"
+    )
+    assert book.check_runs(root) == ["claims.yml: expected chapters that exist, got 'gone'"]
+
+
+def test_a_release_needs_full_runs_of_this_code(tmp_path):
+    root = write_book(tmp_path)
+    with pytest.raises(book.BuildError, match=f"{NAME}: expected a recorded full run"):
+        book.check_recorded(root)
+
+
+def test_a_claim_that_cannot_fail_stops_every_command(tmp_path):
+    root = write_book(tmp_path)
+    (root / "data" / "claims.yml").write_text(
+        "- {id: a, chapter: tiny, statement: s, source: s, expected: 1, tolerance: 2, why: w, profiles: [quick]}\n"
+    )
+    with pytest.raises(ClaimError, match="claim a: expected a tolerance"):
+        book.check_runs(root)
+
+
+def test_rows_of_a_table_are_as_long_as_its_header():
+    assert Table(["a", "b"], [["1", "<2>"]])._repr_html_().count("<td>") == 2
+    assert "&lt;2&gt;" in Table(["a", "b"], [["1", "<2>"]])._repr_html_()
+    with pytest.raises(ValueError, match="rows: expected 2 entries in each, got 1"):
+        Table(["a", "b"], [["1"]])
+
+
+@pytest.mark.parametrize("arguments", [[], ["sweep"]], ids=["chapters", "sweep"])
+def test_the_workflow_plans_every_chapter(arguments):
+    snakemake = Path(sys.executable).with_name("snakemake")
+    config = ["--config", "profile=quick", "seeds=0,1", 'overrides={"num_draws": 5}']
+    command = [snakemake, "--snakefile", REPOSITORY / "workflow/Snakefile", "--cores", "1"]
+    planned = subprocess.run(
+        [*command, "--dry-run", "--forceall", *arguments, *config], capture_output=True, text=True, check=False
+    )
+    assert planned.returncode == 0, planned.stderr
+    rule = "swept_chapter" if arguments else "chapter"
+    count = len(chapters(REPOSITORY)) * (2 if arguments else 1)
+    assert re.search(rf"^{rule}\s+{count}$", planned.stdout, re.M)

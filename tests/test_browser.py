@@ -1,0 +1,143 @@
+"""The look at the built site through a browser: silent on a good page, and each fault of a bad one is said."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+BROWSER = Path(__file__).resolve().parents[1] / "workflow" / "browser"
+BROWSE = BROWSER / "browse.mjs"
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium", path=f"/usr/bin{os.pathsep}{os.environ['PATH']}")
+
+pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="no node on PATH: pages cannot be browsed")
+needs_browser = pytest.mark.skipif(
+    CHROMIUM is None or not Path(CHROMIUM).exists() or not (BROWSER / "node_modules").is_dir(),
+    reason="no chromium, or no node modules (npm ci --prefix workflow/browser)",
+)
+
+PAGE = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>A page</title></head>
+<body><main><article class="bd-article"><h1>A page</h1>{body}</article></main></body></html>"""
+
+PICTURE = (
+    "<img {hidden} alt='A square filled with {colour}' "
+    "src='data:image/svg+xml,<svg xmlns=%22http://www.w3.org/2000/svg%22 width=%2240%22 height=%2240%22>"
+    "<rect width=%2240%22 height=%2240%22 fill=%22{colour}%22/></svg>'>"
+)
+COLOURS = ("black", "gray", "silver")
+MOVE = "this.closest('.frames').querySelectorAll('img').forEach((m, k) => { m.hidden = k !== +this.value })"
+
+
+def slider(move, name="shade"):
+    pictures = "".join(PICTURE.format(colour=c, hidden="" if c == "gray" else "hidden") for c in COLOURS)
+    return (
+        f'<figure class="frames" id="{name}-frames">{pictures}<label for="{name}">{name}</label>'
+        f'<input id="{name}" type="range" min="0" max="2" value="1" oninput="{move}"><output>gray</output></figure>'
+    )
+
+
+GOOD = f"""{slider(MOVE)}
+<p>A formula, <span class="math"><mjx-container>x</mjx-container></span>, and code that only looks like one:
+<code>\\(</code>, <code>$$</code>.</p><details><summary>Opened to be looked at</summary><p>Fine.</p></details>
+<div role="list" class="citation-list"><div class="citation" role="doc-biblioentry">Docutils writes so</div></div>"""
+
+FAULTS = [  # what is in a bad page, and what is said of it
+    (
+        slider("", "dead"),
+        ["[light] slider 1 moves no picture with ArrowRight", "[light] slider 1 moves no picture with End"],
+    ),
+    (
+        slider("document.querySelectorAll('#vanishing-frames img').forEach(m => { m.hidden = true })", "vanishing"),
+        ["[light] slider 2 shows 0 pictures after ArrowRight, expected one"],
+    ),
+    (
+        slider(MOVE, "silent").replace("filled with gray", "filled with black"),
+        ["[light] slider 3 keeps the alt text of another picture: A square filled with black"],
+    ),
+    (
+        slider(MOVE, "paper") + "<style>@media print { #paper-frames img { display: block !important } }</style>",
+        ["[light] slider 4 prints 3 pictures, expected one"],
+    ),
+    (
+        slider(MOVE, "mouse").replace("<input", '<input tabindex="-1"'),
+        ["[light] slider 5 is out of reach of the keyboard"],
+    ),
+    ('<figure class="frames"></figure>', ["[light] slider 6 has 0 range inputs, expected one"]),
+    (
+        "<script>fetch('https://example.com/data').catch(() => 0); new WebSocket('wss://example.com/live')</script>",
+        ["[dark] outside request https://example.com/data", "[dark] outside request wss://example.com/live"],
+    ),
+    ('<img src="file:///nowhere/secret.png" alt="x">', ["[light] outside request file:///nowhere/secret.png"]),
+    ('<img src="gone.png" alt="A picture that is not there">', ["[phone] picture does not load: ", "/gone.png"]),
+    ("<script>throw new Error('broken script')</script>", ["[light] page error: broken script"]),
+    ("<script>console.error('said in the console')</script>", ["[light] console error: said in the console"]),
+    ('<p id="wide" style="width: 600px">wide</p>', ["[phone] sideways overflow: ", ', by <p id="wide"']),
+    ('<p>Raw <span class="math">\\(x\\)</span></p>', ["1 of 1 formulas not rendered: \\(x\\)", "raw \\( in the text"]),
+    ("<p>Costs $$, no code</p>", ["[light] raw $$ in the text: Costs $$, no code"]),
+    ('<p style="color: #aaa; background: #fff">pale</p>', ["[light] axe color-contrast x1: "]),
+    ('<div role="list"><p>no item</p></div>', ["[light] axe aria-required-children x1: "]),
+    ("<details><summary>Closed</summary><img src='data:,'></details>", ["[light] axe image-alt x1: "]),
+]
+
+
+def browse(*args, script=BROWSE, **environment):
+    return subprocess.run(
+        ["node", str(script), *map(str, args)],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@needs_browser
+def test_a_good_page_passes_and_is_photographed(tmp_path):
+    (tmp_path / "site" / "_static").mkdir(parents=True)
+    (tmp_path / "site" / "page.html").write_text(PAGE.format(body=GOOD))
+    (tmp_path / "site" / "index.html").write_text('<meta http-equiv="refresh" content="0; url=page.html">')
+    (tmp_path / "site" / "_static" / "template.html").write_text(PAGE.format(body=slider("")))
+    done = browse(tmp_path / "site", "--pictures", tmp_path / "pictures")
+    assert done.stdout == "1 pages, 0 findings\n"
+    assert done.returncode == 0, done.stderr
+    pictures = {"page-light.png", "page-dark.png", "page-phone.png"}
+    assert {path.name for path in (tmp_path / "pictures").iterdir()} == pictures
+
+
+@needs_browser
+def test_each_fault_of_a_bad_page_is_said(tmp_path):
+    (tmp_path / "bad page.html").write_text(PAGE.format(body="".join(html for html, _ in FAULTS)))
+    done = browse(tmp_path)
+    assert [what for _, said in FAULTS for what in said if what not in done.stdout] == [], done.stdout
+    *findings, count = done.stdout.splitlines()
+    assert all(finding.startswith("bad page.html [") for finding in findings)
+    assert count == f"1 pages, {len(findings)} findings"
+    assert done.returncode == 1
+
+
+@needs_browser
+def test_no_page_is_a_failure(tmp_path):
+    done = browse(tmp_path / "nothing")
+    assert (done.returncode, done.stdout) == (1, "0 pages, 0 findings\n")
+
+
+def test_a_missing_tool_is_said_and_has_its_own_status(tmp_path):
+    no_browser = browse(tmp_path, CHROMIUM=str(tmp_path / "none"))
+    assert no_browser.returncode == 3
+    assert no_browser.stdout == f"browser check skipped: no chromium at {tmp_path / 'none'}\n"
+
+    alone = shutil.copy(BROWSE, tmp_path)
+    no_modules = browse(tmp_path, script=alone, CHROMIUM=shutil.which("node"))
+    assert no_modules.returncode == 3
+    assert no_modules.stdout == "browser check skipped: no node modules (npm ci --prefix workflow/browser)\n"
+
+
+def test_wrong_arguments_are_refused(tmp_path):
+    assert browse().returncode == 2
+    assert browse(tmp_path, "--photos").returncode == 2
+
+
+def test_the_modules_are_pinned_and_come_from_no_named_host():
+    lock = (BROWSER / "package-lock.json").read_text()
+    assert "resolved" not in lock
+    assert "http" not in lock

@@ -1,0 +1,78 @@
+"""Content keys: editing a helper re-executes its dependents and nothing else."""
+
+import pytest
+from tiny_book import NAME, REPOSITORY, write_book
+
+from companion import keys
+from companion.run import chapters
+
+
+def names(files):
+    return {str(file.relative_to(REPOSITORY / "src")) for file in files}
+
+
+def test_modules_are_followed_transitively_and_no_further():
+    found = names(keys.modules(REPOSITORY, "from memprior.denoiser import EmpiricalDenoiser"))
+    assert found == {"memprior/__init__.py", *(f"memprior/{m}.py" for m in ("_check", "denoiser", "mixture"))}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import memprior.noise",
+        "from memprior import noise",
+        "from memprior.noise import perturb",
+        "def f():\n    import memprior.noise",
+    ],
+)
+def test_every_way_to_import_counts(source):
+    assert "memprior/noise.py" in names(keys.modules(REPOSITORY, source))
+
+
+def test_what_is_not_ours_does_not_count():
+    assert keys.modules(REPOSITORY, "import torch, numpy.linalg\nfrom os import path") == set()
+
+
+@pytest.fixture
+def book(tmp_path):
+    """A tiny book with a src of its own: its notebook imports ``used`` through ``between``, and never ``unused``."""
+    root = write_book(tmp_path, work="from memprior.between import x")
+    (root / "src").unlink()
+    for name, text in (("between", "from memprior.used import x"), ("used", "x = 1"), ("unused", "x = 1")):
+        (root / "src" / "memprior").mkdir(parents=True, exist_ok=True)
+        (root / "src" / "memprior" / f"{name}.py").write_text(text)
+    return root
+
+
+def edited(root, file, text):
+    before = {profile: keys.content_key(root, NAME, profile)["key"] for profile in ("quick", "full")}
+    (root / file).write_text(text)
+    return {profile for profile, key in before.items() if keys.content_key(root, NAME, profile)["key"] != key}
+
+
+def test_editing_what_a_run_depends_on_changes_its_key_and_only_its_key(book):
+    assert edited(book, "src/memprior/used.py", "x = 2") == {"quick", "full"}
+    assert edited(book, "src/memprior/unused.py", "x = 2") == set()
+    assert edited(book, "constraints.txt", "torch==1\n") == {"quick", "full"}
+    other = "other: {quick: {size: 1}}\ntiny: {quick: {size: 4, spread: 1.0}, full: {size: 300, spread: 1.0}}\n"
+    assert edited(book, "notebooks/profiles.yml", other) == {"quick"}
+    claims = (book / "data" / "claims.yml").read_text()
+    foreign = "- {id: o, chapter: other, statement: s, source: s, at_most: 1, why: w, profiles: [quick]}\n"
+    assert edited(book, "data/claims.yml", claims + foreign) == set()
+    assert edited(book, "data/claims.yml", claims.replace("The answer", "Forty-two")) == set()
+    assert edited(book, "data/claims.yml", claims.replace("0.1", "0.2")) == {"quick", "full"}
+
+
+def test_the_key_file_is_touched_only_when_the_key_changes(book):
+    file = keys.write_key(book, NAME, "quick")
+    stamp = file.stat().st_mtime_ns
+    assert keys.write_key(book, NAME, "quick").stat().st_mtime_ns == stamp
+    (book / "src" / "memprior" / "used.py").write_text("x = 3")
+    assert keys.write_key(book, NAME, "quick").stat().st_mtime_ns > stamp
+
+
+def test_every_chapter_of_this_book_has_a_key_that_sees_its_experiment():
+    for name in chapters(REPOSITORY):
+        parts = keys.content_key(REPOSITORY, name, "quick")["parts"]
+        assert any(part.startswith("src/memprior/experiments/") for part in parts)
+        assert "src/companion/record.py" in parts

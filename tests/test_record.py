@@ -1,0 +1,100 @@
+"""What a notebook says about itself, run by hand or by machine, inside the repository or out of it."""
+
+import json
+
+import pytest
+import torch
+from tiny_book import NAME, write_book
+
+from companion import record
+from companion.claims import ClaimError
+from companion.profiles import SettingsError
+
+
+@pytest.fixture
+def book(tmp_path, monkeypatch):
+    monkeypatch.setenv("COMPANION_ROOT", str(write_book(tmp_path)))
+    monkeypatch.delenv("COMPANION_RUN", raising=False)
+    monkeypatch.setattr(record, "_run", None)
+    return tmp_path
+
+
+def test_a_claim_in_bounds_is_returned_as_a_float(book):
+    record.begin(NAME, "quick", 0, {})
+    assert record.claim("tiny.answer", torch.tensor(2.05)) == pytest.approx(2.05)
+
+
+def test_a_claim_out_of_bounds_raises_in_the_repository(book):
+    record.begin(NAME, "quick", 0, {})
+    with pytest.raises(ClaimError, match=r"claim tiny.answer: expected 2 ± 0.1, got 4 \(The answer\)"):
+        record.claim("tiny.answer", 4.0)
+
+
+@pytest.mark.parametrize("settings", [(1, {}), (0, {"size": 4})], ids=["another seed", "an override"])
+def test_with_other_settings_it_only_warns(book, settings):
+    record.begin(NAME, "quick", *settings)
+    with pytest.warns(UserWarning, match=r"claim tiny.answer: expected 2 ± 0.1, got 4"):
+        record.claim("tiny.answer", 4.0)
+
+
+def test_outside_the_repository_it_only_warns(book, monkeypatch):
+    shipped = {name: record.paths.shipped(name) for name in ("claims.yml", "profiles.yml")}
+    monkeypatch.setattr(record.paths, "shipped", shipped.get)
+    monkeypatch.setattr(record.paths, "repository", lambda: None)
+    record.begin(NAME, "quick", 0, {})
+    with pytest.warns(UserWarning, match="claim tiny.answer"):
+        record.claim("tiny.answer", 4.0)
+    with pytest.warns(UserWarning, match="claim tiny\\.unheard: expected an entry"):
+        record.claim("tiny.unheard", 4.0)
+
+
+def test_finish_names_the_claims_never_made(book):
+    record.begin(NAME, "quick", 0, {})
+    record.claim("tiny.answer", 2.0)
+    with pytest.raises(ClaimError, match=r"claim tiny.drawn: never made by tiny at profile quick"):
+        record.finish()
+
+
+def test_finish_writes_results_that_do_not_depend_on_the_last_digit(book, monkeypatch):
+    monkeypatch.setattr(record, "unattended", lambda: False)  # no kernel here to glue to
+    record.begin(NAME, "quick", 0, {})
+    record.claim("tiny.answer", 2.0 + 4e-16)
+    record.claim("tiny.drawn", 1 / 3)
+    monkeypatch.setattr(record, "unattended", lambda: True)
+    monkeypatch.setenv("COMPANION_RUN", str(book))
+    monkeypatch.setenv("COMPANION_KEY", "k" * 64)
+    strip = record.finish()
+    written = json.loads((book / "results.json").read_text())
+    assert written["claims"] == {"tiny.answer": 2.0, "tiny.drawn": 0.333333333333}
+    assert json.loads((book / "provenance.json").read_text()) == strip.provenance
+    assert f"torch {torch.__version__}" in strip._repr_html_()
+    assert "peak memory" in repr(strip)
+
+
+def test_by_hand_nothing_is_written(book):
+    before = sorted(book.rglob("*"))
+    record.begin(NAME, "quick", 0, {})
+    record.claim("tiny.answer", 2.0)
+    record.claim("tiny.drawn", 0.0)
+    record.finish()
+    assert sorted(book.rglob("*")) == before
+
+
+def test_randomness_has_a_purpose(book):
+    def draw(seed, purpose):
+        return torch.randn(3, generator=record.begin(NAME, "quick", seed, {}).generator(purpose)).tolist()
+
+    assert draw(0, "a") == draw(0, "a")
+    assert draw(0, "a") != draw(0, "b")
+    assert draw(0, "a") != draw(1, "a")
+
+
+def test_claims_before_begin_are_refused(book):
+    with pytest.raises(RuntimeError, match=r"record.begin\(name, profile, seed, overrides\): expected once"):
+        record.claim("tiny.answer", 2.0)
+
+
+def test_unknown_settings_are_refused_at_once(book):
+    with pytest.raises(SettingsError, match="profile: expected one of quick, full, got 'fast'"):
+        record.begin(NAME, "fast", 0, {})
+    assert record.begin(NAME, "full", 0, {"spread": 2}).settings == {"size": 300, "spread": 2}

@@ -1,0 +1,210 @@
+"""Running a notebook: whole or not at all, the same twice, and every way to fail named."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from tiny_book import NAME, WORK, companion, environment, write_book, write_notebook
+
+from companion import run as runs
+from companion.profiles import SettingsError
+from companion.run import RunError
+
+
+@pytest.fixture
+def book(tmp_path, monkeypatch):
+    root = write_book(tmp_path)
+    monkeypatch.setenv("COMPANION_ROOT", str(root))
+    return root
+
+
+def results_of(root, folder=f"_build/run/quick/{NAME}"):
+    return (root / folder / "results.json").read_bytes()
+
+
+def test_same_seed_same_results_and_another_seed_others(book):
+    for out, seed in (("a", "0"), ("b", "0"), ("c", "1")):
+        done = companion(book, "run", NAME, "--seed", seed, "--out", str(book / out))
+        assert done.returncode == 0, done.stderr
+    assert results_of(book, "a") == results_of(book, "b")
+    claims = [json.loads(results_of(book, out))["claims"] for out in ("a", "c")]
+    assert claims[0]["tiny.drawn"] != claims[1]["tiny.drawn"]
+    provenance = json.loads((book / "a" / "provenance.json").read_text())
+    assert {"device", "torch", "seed", "commit", "content_key", "wall_s", "peak_memory_mb"} <= provenance.keys()
+
+
+def test_a_run_of_the_same_content_is_kept_and_a_corrupt_one_is_not(book):
+    assert companion(book, "run", NAME).returncode == 0
+    again = companion(book, "run", NAME)
+    assert "unchanged" in again.stdout
+    (book / "_build" / "run" / "quick" / NAME / "results.json").write_text('{"name": "tiny", ')
+    third = companion(book, "run", NAME)
+    assert "unchanged" not in third.stdout
+    assert json.loads(results_of(book))["claims"]["tiny.answer"] == 2
+
+
+@pytest.mark.parametrize(
+    ("work", "culprit"),
+    [
+        (WORK.replace("1.0 + 1.0", "2 * (1.0 + 1.0)"), "claim tiny.answer: expected 2 ± 0.1, got 4"),
+        ("1/0", "cell 4 failed, ZeroDivisionError"),
+        (WORK.replace("tiny.drawn", "tiny.typo"), "claim tiny.typo: expected an entry for tiny at profile quick"),
+        ('record.claim("tiny.answer", 2)', "claim tiny.drawn: never made by tiny at profile quick"),
+    ],
+    ids=["doubled", "one over zero", "not listed", "never made"],
+)
+def test_a_notebook_that_does_not_hold_fails_its_command(tmp_path, work, culprit):
+    root = write_book(tmp_path, work=work)
+    done = companion(root, "run", NAME)
+    assert done.returncode == 1
+    assert NAME in done.stderr
+    assert culprit in done.stderr
+    assert not (root / "_build" / "run" / "quick" / NAME).exists()
+    assert (root / "_build" / "run" / "quick" / f".{NAME}.failed" / f"{NAME}.ipynb").is_file()
+
+
+def test_the_command_itself_exits_with_that_status(tmp_path):
+    root = write_book(tmp_path, parameters="sede = 0")
+    command = [sys.executable, "-m", "companion", "run", NAME]
+    done = subprocess.run(command, env=environment(root), capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"{NAME}.ipynb: expected the parameters overrides, profile, seed, got sede" in done.stderr
+
+
+def test_a_notebook_that_never_finishes_its_record_fails(tmp_path):
+    root = write_book(tmp_path, finish="pass")
+    done = companion(root, "run", NAME)
+    assert done.returncode == 1
+    assert "expected the results of a run that called record.finish()" in done.stderr
+
+
+def test_other_settings_only_warn(tmp_path):
+    root = write_book(tmp_path, work=WORK.replace("1.0 + 1.0", "4.0"))
+    done = companion(root, "run", NAME, "--overrides", '{"size": 5}')
+    assert done.returncode == 0, done.stderr
+    assert json.loads(results_of(root))["overrides"] == {"size": 5}
+
+
+def test_killed_half_way_nothing_is_left_half_written_and_the_next_run_succeeds(tmp_path):
+    waits = 'import pathlib, time\nif not pathlib.Path("go").exists(): time.sleep(60)\n' + WORK
+    root = write_book(tmp_path, work=waits)
+    command = [sys.executable, "-m", "companion", "run", NAME]
+    started = subprocess.Popen(command, env=environment(root), start_new_session=True)
+    partial = root / "_build" / "run" / "quick" / f".{NAME}.partial" / f"{NAME}.ipynb"
+    deadline = time.monotonic() + 60
+    while not partial.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    os.killpg(started.pid, signal.SIGKILL)
+    started.wait()
+    assert partial.exists()
+    assert not (root / "_build" / "run" / "quick" / NAME).exists()
+    (root / "notebooks" / "go").touch()
+    done = companion(root, "run", NAME)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(results_of(root))["claims"]["tiny.answer"] == 2
+    assert not partial.parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "name: expected one of tiny, got 'nowhere'"),
+        ([NAME, "--profile", "fast"], "profile: expected one of quick, full, got 'fast'"),
+        ([NAME, "--seed", "-1"], "seed: expected an integer >= 0, got -1"),
+        ([NAME, "--overrides", '{"siez": 3}'], "overrides: expected keys among size, spread, got 'siez'"),
+        ([NAME, "--overrides", '{"size": "3"}'], "overrides: expected size to be of the kind of 3, got '3'"),
+        ([NAME, "--overrides", "[1]"], "overrides: expected a dict of settings, got [1]"),
+        ([NAME, "--overrides", "{size: 3}"], "overrides: expected JSON, got '{size: 3}'"),
+    ],
+)
+def test_bad_arguments_are_named_before_any_work(book, arguments, message):
+    done = companion(book, "run", *arguments)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert not (book / "_build").exists()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        (
+            'profile = "quick"\nsede = 0\noverrides = {}',
+            "expected the parameters overrides, profile, seed, got overrides, profile, sede",
+        ),
+        ('profile = "quick"\nseed = 0', "expected the parameters overrides, profile, seed, got profile, seed"),
+    ],
+)
+def test_a_misspelt_or_missing_parameter_is_named(tmp_path, parameters, message):
+    done = companion(write_book(tmp_path, parameters=parameters), "run", NAME)
+    assert done.returncode == 1
+    assert f"{NAME}.ipynb: {message}" in done.stderr
+
+
+def test_a_notebook_without_a_cell_of_parameters_is_named(book):
+    file = book / "notebooks" / f"{NAME}.ipynb"
+    file.write_text(file.read_text().replace('"parameters"', '"other"'))
+    with pytest.raises(RunError, match=r"tiny.ipynb: expected one cell tagged 'parameters', got 0"):
+        runs.run(NAME, "quick")
+
+
+def test_an_output_folder_that_cannot_be_written_is_named(book):
+    (book / "_build").write_text("a file where a folder should be")
+    with pytest.raises(RunError, match=r"tiny: expected a folder that can be written at .*_build"):
+        runs.run(NAME, "quick")
+
+
+def test_a_folder_of_somebody_elses_files_is_not_overwritten(book, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").touch()
+    with pytest.raises(RunError, match=r"tiny: expected a new or empty folder, or an earlier run, at .*mine"):
+        runs.run(NAME, "quick", out=tmp_path / "mine")
+    assert (tmp_path / "mine" / "thesis.tex").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "expected JSON"),
+        ('{"name": "tiny"', "expected JSON"),
+        ("[]", "expected the fields"),
+        ('{"name": "tiny", "profile": "quick", "seed": 0, "overrides": {}, "claims": {"a": "1"}}', "expected a number"),
+    ],
+)
+def test_corrupt_results_are_named(tmp_path, text, message):
+    (tmp_path / "results.json").write_text(text)
+    with pytest.raises(RunError, match=rf"results.json: {message}"):
+        runs.read_results(tmp_path)
+
+
+def test_no_notebooks_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="expected notebooks, found none"):
+        runs.chapters(tmp_path)
+
+
+def test_a_name_that_would_leave_the_folder_is_no_chapter(book):
+    with pytest.raises(SettingsError, match="name: expected one of tiny"):
+        runs.run("../tiny", "quick")
+
+
+def test_sweep_points_have_labels_of_their_own():
+    labels = {runs.sweep_label(seed, overrides) for seed in (0, 1) for overrides in ({}, {"size": 3})}
+    assert len(labels) == 4
+    assert runs.sweep_label(0, {"a": 1, "b": 2}) == runs.sweep_label(0, {"b": 2, "a": 1})
+
+
+def test_a_notebook_rewritten_with_the_same_cells_is_the_same_notebook(book):
+    from companion.keys import content_key
+
+    before, full = (content_key(book, NAME, profile)["key"] for profile in ("quick", "full"))
+    file = book / "notebooks" / f"{NAME}.ipynb"
+    file.write_text(file.read_text() + "\n")
+    assert content_key(book, NAME, "quick")["key"] == before
+    file.write_text(file.read_text().replace("# Tiny", "# Tiny, in other words"))
+    assert content_key(book, NAME, "quick")["key"] != before  # the page shows the run's copy
+    assert content_key(book, NAME, "full")["key"] == full  # of a full run only the results are kept
+    write_notebook(file, work=WORK + "\n1")
+    assert content_key(book, NAME, "full")["key"] != full
