@@ -63,7 +63,7 @@ def test_a_notebook_that_does_not_hold_fails_its_command(tmp_path, work, culprit
     assert done.returncode == 1
     assert NAME in done.stderr
     assert culprit in done.stderr
-    assert not (root / "_build" / "run" / "quick" / NAME).exists()
+    assert not (root / "_build" / "run" / "quick" / NAME / "results.json").exists()
     assert (root / "_build" / "run" / "quick" / f".{NAME}.failed" / f"{NAME}.ipynb").is_file()
 
 
@@ -101,7 +101,7 @@ def test_killed_half_way_nothing_is_left_half_written_and_the_next_run_succeeds(
     os.killpg(started.pid, signal.SIGKILL)
     started.wait()
     assert partial.exists()
-    assert not (root / "_build" / "run" / "quick" / NAME).exists()
+    assert not (root / "_build" / "run" / "quick" / NAME / "results.json").exists()
     (root / "notebooks" / "go").touch()
     done = companion(root, "run", NAME)
     assert done.returncode == 0, done.stderr
@@ -157,12 +157,17 @@ def test_an_output_folder_that_cannot_be_written_is_named(book):
         runs.run(NAME, "quick")
 
 
-def test_a_folder_of_somebody_elses_files_is_not_overwritten(book, tmp_path):
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.tex").touch()
-    with pytest.raises(RunError, match=r"tiny: expected a new or empty folder, or an earlier run, at .*mine"):
-        runs.run(NAME, "quick", out=tmp_path / "mine")
-    assert (tmp_path / "mine" / "thesis.tex").exists()
+def test_files_of_others_in_the_destination_stay(book):
+    (book / "mine").mkdir()
+    (book / "mine" / "thesis.tex").write_text("years of work")
+    assert companion(book, "run", NAME, "--out", str(book / "mine")).returncode == 0
+    assert (book / "mine" / "thesis.tex").read_text() == "years of work"
+    assert sorted(file.name for file in (book / "mine").iterdir()) == [
+        "provenance.json",
+        "results.json",
+        "thesis.tex",
+        f"{NAME}.ipynb",
+    ]
 
 
 @pytest.mark.parametrize(

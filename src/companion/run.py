@@ -1,8 +1,8 @@
 """Run one notebook by papermill, whole or not at all.
 
-A run goes to a folder beside its destination and takes its name only when the notebook has ended, its claims have
-held and its results are complete. Killed half-way, it leaves nothing that looks like a result; the destination
-keeps what it had.
+A run goes to a folder beside its destination and moves there only when the notebook has ended, its claims have held
+and its results are complete. Killed half-way, it leaves nothing that looks like a result; the destination keeps what it
+had.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from companion import keys, paths, profiles
 
+RESULTS = "results.json"
 PARAMETERS = {"profile", "seed", "overrides"}
 RESULT_FIELDS = {"name", "profile", "seed", "overrides", "claims"}
 
@@ -53,13 +54,12 @@ def run(name: str, profile: str, *, seed: int = 0, overrides: dict | None = None
     if is_current(out, key, seed, overrides):
         print(f"{name} {profile}: unchanged since its last run", flush=True)
         return out
-    if out.is_dir() and any(out.iterdir()) and not (out / "results.json").is_file():
-        raise RunError(f"{name}: expected a new or empty folder, or an earlier run, at {out}, got one with other files")
     partial, failed = (out.parent / f".{out.name}.{state}" for state in ("partial", "failed"))
     try:
         for old in (partial, failed):
             shutil.rmtree(old, ignore_errors=True)
         partial.mkdir(parents=True)
+        out.mkdir(exist_ok=True)
     except OSError as error:
         raise RunError(f"{name}: expected a folder that can be written at {out}, got {error}") from error
     began = time.perf_counter()
@@ -85,8 +85,11 @@ def run(name: str, profile: str, *, seed: int = 0, overrides: dict | None = None
         ) from None
     finally:
         del os.environ["COMPANION_RUN"], os.environ["COMPANION_KEY"]
-    shutil.rmtree(out, ignore_errors=True)
-    partial.rename(out)
+    # Where results.json is, the run is whole: it goes first and comes last. Files of others in that folder stay.
+    (out / RESULTS).unlink(missing_ok=True)
+    for file in sorted(partial.iterdir(), key=lambda file: file.name == RESULTS):
+        file.replace(out / file.name)
+    partial.rmdir()
     print(f"{name} {profile}: {len(results['claims'])} claims hold, {time.perf_counter() - began:.0f} s", flush=True)
     return out
 
@@ -132,7 +135,7 @@ def read_results(folder: Path) -> dict:
 
     Raises :class:`RunError` naming the file when it is missing, cut short or not of our making.
     """
-    file = folder / "results.json"
+    file = folder / RESULTS
     try:
         results = json.loads(file.read_text())
     except FileNotFoundError:
