@@ -86,6 +86,7 @@ def test_other_settings_only_warn(tmp_path):
     root = write_book(tmp_path, work=WORK.replace("1.0 + 1.0", "4.0"))
     done = companion(root, "run", NAME, "--overrides", '{"size": 5}')
     assert done.returncode == 0, done.stderr
+    assert "2 claims made, 1 out of bounds" in done.stdout
     assert json.loads(results_of(root))["overrides"] == {"size": 5}
 
 

@@ -17,7 +17,7 @@ import nbformat
 import papermill
 from papermill.exceptions import PapermillExecutionError
 
-from companion import keys, paths, profiles
+from companion import claims, keys, paths, profiles
 
 RESULTS = "results.json"
 PARAMETERS = {"profile", "seed", "overrides"}
@@ -90,7 +90,10 @@ def run(name: str, profile: str, *, seed: int = 0, overrides: dict | None = None
     for file in sorted(partial.iterdir(), key=lambda file: file.name == RESULTS):
         file.replace(out / file.name)
     partial.rmdir()
-    print(f"{name} {profile}: {len(results['claims'])} claims hold, {time.perf_counter() - began:.0f} s", flush=True)
+    listed = claims.load(root / "data" / "claims.yml")
+    failures = claims.check_made(listed, name, profile, results["claims"])
+    made = f"{len(results['claims'])} claims made, {len(failures)} out of bounds"
+    print(f"{name} {profile}: {made}, {time.perf_counter() - began:.0f} s", flush=True)
     return out
 
 
