@@ -13,11 +13,12 @@ from memprior._check import (
     expect_finite,
     expect_like,
     expect_points,
+    expect_positive,
     expect_symmetric,
     expect_tensor,
     expect_train_set,
 )
-from memprior.mixture import PointCloud, normalized_log_weights
+from memprior.mixture import IsotropicMixture, PointCloud, normalized_log_weights
 
 
 class Denoiser(Protocol):
@@ -89,3 +90,45 @@ class GaussianDenoiser:
         expect_points("x", x, size=len(self.mean), like=self.mean)
         shrink = self._variances / (self._variances + column_of("sigma", sigma, x) ** 2)
         return self.mean + ((x - self.mean) @ self._axes * shrink) @ self._axes.T
+
+
+class MixtureDenoiser:
+    """The denoiser of p_h(x) = sum_n w_n N(x; mu_n, h^2 I), a mixture with a width h of its own.
+
+    x_sigma has the same components at width (h^2 + sigma^2)^(1/2), so the responsibilities are those of the empirical
+    denoiser there, and within a component a Gaussian shrinks: D = (sigma^2 M + h^2 x) / (sigma^2 + h^2) with M the
+    responsibility-weighted mean of the mu_n. h -> 0 is :class:`EmpiricalDenoiser`.
+    """
+
+    def __init__(self, mixture: IsotropicMixture):
+        self.mixture = mixture
+        self._means = EmpiricalDenoiser(mixture.means, mixture.log_weights)
+
+    def __call__(self, x: torch.Tensor, sigma) -> torch.Tensor:
+        expect_points("x", x, size=self.mixture.means.shape[1], like=self.mixture.means)
+        noise, own = column_of("sigma", sigma, x) ** 2, self.mixture.sigma**2
+        means = self._means(x, (noise + own).sqrt().expand(len(x), 1)[:, 0])
+        return (noise * means + own * x) / (noise + own)
+
+
+class NetworkDenoiser:
+    """A learned denoiser, D = x / (1 + s^2) + sigma / (1 + s^2)^(1/2) f(x / c, log s), with s = sigma / spread.
+
+    f is ``network``: (x (B, d), condition (B,)) -> (B, d), and c = (spread^2 + sigma^2)^(1/2): its input and target
+    have variance near one at every noise level (Karras et al. 2022, Tab. 1), and f = 0 is right for data
+    N(0, spread^2 I). Computes in the network's dtype; the result is in that of x. ``spread``: number > 0, the
+    standard deviation of the data.
+    """
+
+    def __init__(self, network: torch.nn.Module, spread: float):
+        expect_positive("spread", spread)
+        self.network, self.spread = network, float(spread)
+        self._dtype = next(network.parameters()).dtype
+
+    def __call__(self, x: torch.Tensor, sigma) -> torch.Tensor:
+        expect_points("x", x)
+        inner = x.to(self._dtype)
+        ratio = column_of("sigma", sigma, inner) / self.spread
+        damp = 1 / (1 + ratio**2)
+        told = self.network(inner * damp.sqrt() / self.spread, ratio.log().expand(len(x), 1)[:, 0])
+        return (damp * inner + self.spread * ratio * damp.sqrt() * told).to(x.dtype)
