@@ -13,6 +13,7 @@ from pathlib import Path
 import nbformat
 
 from companion import claims, pages, site
+from companion.pages import shown_pictures
 from companion.run import RunError, chapters, read_results
 
 QUICK = "quick"
@@ -72,6 +73,10 @@ def stage(root: Path, folder: Path) -> None:
         nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")
         for picture in run.glob("*.png"):
             target = folder / "book" / "_run" / name / picture.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(picture, target)
+        for picture in shown_pictures(root / "data" / "recorded" / name):
+            target = folder / "book" / "_run" / name / "recorded" / picture.name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(picture, target)
     pages.write_all(root, folder)
@@ -138,12 +143,14 @@ def check_recorded(root: Path) -> None:
 
 
 def keep(root: Path, name: str) -> Path:
-    """Copy the results and provenance of a finished full run to data/recorded; returns that folder."""
+    """Copy results, provenance and pictures of a finished full run to data/recorded; returns that folder."""
     source, target = root / "_build" / "run" / "full" / name, root / "data" / "recorded" / name
     read_results(source)
     target.mkdir(parents=True, exist_ok=True)
-    for file in ("results.json", "provenance.json"):
-        shutil.copy2(source / file, target / file)
+    for old in target.glob("*.png"):
+        old.unlink()
+    for file in (source / "results.json", source / "provenance.json", *shown_pictures(source)):
+        shutil.copy2(file, target / file.name)
     return target
 
 

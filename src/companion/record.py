@@ -4,8 +4,9 @@ run = record.begin("03_linearized_posterior", profile, seed, overrides) record.c
 value)      # checked, quoted on the page, listed with the claims record.finish()
 # the provenance strip; writes results.json and provenance.json
 
-Under ``python -m companion run`` the environment names a folder (``COMPANION_RUN``) that results go to. By hand,
-in a notebook that somebody has open, nothing is written.
+Under ``python -m companion run`` the environment names a folder (``COMPANION_RUN``) that results go to, and one
+(``COMPANION_SCRATCH``) where a run that is killed leaves what it had. By hand, in a notebook that somebody has open,
+nothing is written.
 """
 
 import hashlib
@@ -18,9 +19,11 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -53,6 +56,31 @@ class Run:
         """Randomness for one purpose: the same for the same seed whatever else has been drawn."""
         digest = hashlib.sha256(f"{self.seed}:{purpose}".encode()).digest()
         return torch.Generator(self.device).manual_seed(int.from_bytes(digest[:7], "big"))
+
+    def scratch(self, purpose: str) -> Path | None:
+        """A folder for work on one purpose that a killed run, started again, finds as it was; None by hand."""
+        if not unattended():
+            return None
+        folder = Path(os.environ["COMPANION_SCRATCH"]) / purpose
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def kept(self, purpose: str, compute: Callable[[], Any]) -> Any:
+        """``compute()``, or what it gave before this run was killed and started again.
+
+        Its result must be JSON (numbers, texts, lists, dicts by text) and always comes back through JSON, so that both
+        ways give the same.
+        """
+        folder = self.scratch(purpose)
+        file = folder / "kept.json" if folder else None
+        if file and file.is_file():
+            return json.loads(file.read_text())
+        text = json.dumps(compute())
+        if file:
+            partial = file.with_suffix(".partial")
+            partial.write_text(text)
+            os.replace(partial, file)
+        return json.loads(text)
 
 
 _run: Run | None = None
@@ -95,12 +123,17 @@ def claim(id: str, value) -> float:
     return value
 
 
-def picture(name: str, figure) -> None:
-    """Keep a figure as NAME.png beside the results, for a page that is not this notebook (the index)."""
+def picture(name: str, figure, *, alt: str | None = None, caption: str | None = None) -> None:
+    """Keep a figure as NAME.png beside the results.
+
+    For a page that is not this notebook; and, with ``alt`` and ``caption``, which travel in the file, to be shown
+    among the recorded results when the run is a full one.
+    """
     if unattended():
         figure.canvas.draw()  # the layout needs a first drawing to settle
         file = Path(os.environ["COMPANION_RUN"]) / f"{name}.png"
-        figure.savefig(file, dpi=200, bbox_inches="tight", metadata={"Software": None})
+        told = {"Description": alt, "Title": caption} if alt else {}
+        figure.savefig(file, dpi=200, bbox_inches="tight", metadata={"Software": None} | told)
 
 
 def finish() -> "Strip":

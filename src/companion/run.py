@@ -2,7 +2,7 @@
 
 A run goes to a folder beside its destination and moves there only when the notebook has ended, its claims have held
 and its results are complete. Killed half-way, it leaves nothing that looks like a result; the destination keeps what it
-had.
+had. What a notebook keeps for itself while it works lies in _build/scratch under the content key, until it has ended.
 """
 
 import hashlib
@@ -65,7 +65,9 @@ def run(name: str, profile: str, *, seed: int = 0, overrides: dict | None = None
     began = time.perf_counter()
     # One thread at profile quick: results then do not depend on how many cores there are, and small arrays are faster.
     os.environ.setdefault("OMP_NUM_THREADS", "1" if profile == "quick" else str(os.cpu_count()))
-    os.environ.update(COMPANION_RUN=str(partial.resolve()), COMPANION_KEY=key)
+    scratch = root / "_build" / "scratch" / f"{name}-{key[:16]}-{sweep_label(seed, overrides)}"
+    told = {"COMPANION_RUN": partial.resolve(), "COMPANION_KEY": key, "COMPANION_SCRATCH": scratch.resolve()}
+    os.environ.update({variable: str(value) for variable, value in told.items()})
     try:
         papermill.execute_notebook(
             source,
@@ -84,12 +86,14 @@ def run(name: str, profile: str, *, seed: int = 0, overrides: dict | None = None
             f"executed so far: {failed / source.name}"
         ) from None
     finally:
-        del os.environ["COMPANION_RUN"], os.environ["COMPANION_KEY"]
+        for variable in told:
+            del os.environ[variable]
     # Where results.json is, the run is whole: it goes first and comes last. Files of others in that folder stay.
     (out / RESULTS).unlink(missing_ok=True)
     for file in sorted(partial.iterdir(), key=lambda file: file.name == RESULTS):
         file.replace(out / file.name)
     partial.rmdir()
+    shutil.rmtree(scratch, ignore_errors=True)
     listed = claims.load(root / "data" / "claims.yml")
     failures = claims.check_made(listed, name, profile, results["claims"])
     made = f"{len(results['claims'])} claims made, {len(failures)} out of bounds"
