@@ -1,15 +1,19 @@
 """The book as a whole: what stands in several files agrees, and what does not hold stops the build."""
 
+import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from tiny_book import NAME, REPOSITORY, companion, write_book
 
-from companion import address, book, pages
+from companion import address, book, pages, pictures
 from companion.claims import ClaimError
 from companion.pages import PageError
 from companion.run import chapters
@@ -107,7 +111,11 @@ def test_the_api_page_documents_what_the_design_promises():
         operators.compose operators.jacobian
         denoiser.EmpiricalDenoiser denoiser.GaussianDenoiser denoiser.score
         likelihood.GaussianLikelihood.score likelihood.GaussianLikelihood.value_and_score likelihood.observe
+        fields.published_law denoiser.MixtureDenoiser denoiser.NetworkDenoiser
+        networks.ResidualMLP networks.VariationalAutoencoder.log_prob_bound
+        training.TrainingPlan training.denoising_loss training.train training.snapshots calibration.energy_distance
         sampling.euler_step sampling.heun_step sampling.ancestral_step sampling.trajectory sampling.sample
+        sampling.log_likelihood
         posterior.log_posterior posterior.linearized_posterior posterior.collapsed_log_weights
         posterior.MemorizedPosteriorDenoiser
     """
@@ -178,6 +186,29 @@ def test_a_release_needs_full_runs_of_this_code(tmp_path):
     root = write_book(tmp_path)
     with pytest.raises(book.BuildError, match=f"{NAME}: expected a recorded full run"):
         book.check_recorded(root)
+
+
+def test_a_recorded_run_brings_the_pictures_that_say_what_they_show(tmp_path):
+    root = write_book(tmp_path)
+    quick, full = run_folder(root), root / "_build" / "run" / "full" / NAME
+    shutil.copytree(quick, full)
+    for folder in (quick, full):
+        told = {"device": "CPU", "python": "3", "torch": "2", "numpy": "2", "scipy": "1", "matplotlib": "3"}
+        told |= {"profile": folder.parent.name, "seed": 0, "commit": "c", "content_key": "k" * 64}
+        (folder / "provenance.json").write_text(json.dumps(told | {"wall_s": 1.0, "peak_memory_mb": 1}))
+    text = PngInfo()
+    text.add_text("Description", "A black square: nothing else")
+    text.add_text("Title", "What is seen.")
+    Image.new("L", (2, 2)).save(full / "shown.png", pnginfo=text)
+    Image.new("L", (2, 2)).save(full / "silent.png")
+    target = book.keep(root, NAME)
+    assert sorted(file.name for file in target.iterdir()) == ["provenance.json", "results.json", "shown.png"]
+    part = pages.recorded(root, NAME)
+    assert f"```{{figure}} ../book/_run/{NAME}/recorded/shown.png\n:alt: A black square: nothing else\n" in part
+    assert "Recorded full run. What is seen." in part
+    (full / "shown.png").unlink()
+    book.keep(root, NAME)
+    assert pictures.shown(target) == []
 
 
 def test_a_claim_that_cannot_fail_stops_every_command(tmp_path):

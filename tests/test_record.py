@@ -2,11 +2,13 @@
 
 import json
 
+import matplotlib.pyplot as plt
 import pytest
 import torch
+from PIL import Image
 from tiny_book import NAME, write_book
 
-from companion import record
+from companion import pictures, record
 from companion.claims import ClaimError
 from companion.profiles import SettingsError
 
@@ -87,6 +89,52 @@ def test_randomness_has_a_purpose(book):
     assert draw(0, "a") == draw(0, "a")
     assert draw(0, "a") != draw(0, "b")
     assert draw(0, "a") != draw(1, "a")
+
+
+@pytest.fixture
+def working(book, monkeypatch):
+    """A run by machine, with the folders that ``python -m companion run`` names."""
+    monkeypatch.setattr(record, "unattended", lambda: True)
+    monkeypatch.setenv("COMPANION_RUN", str(book))
+    monkeypatch.setenv("COMPANION_SCRATCH", str(book / "scratch"))
+    return record.begin(NAME, "quick", 0, {})
+
+
+def test_what_was_kept_is_not_computed_again(working, book):
+    calls = []
+
+    def compute():
+        calls.append(0)
+        return {"values": (0.1, 1 / 3), "steps": {"a": 2}}
+
+    first = working.kept("fit", compute)
+    assert first == working.kept("fit", compute) == {"values": [0.1, 1 / 3], "steps": {"a": 2}}
+    assert len(calls) == 1
+    assert working.kept("another", lambda: 5) == 5
+    assert sorted(file.name for file in working.scratch("fit").iterdir()) == ["kept.json"]
+
+
+def test_a_half_written_value_is_computed_again(working):
+    (working.scratch("fit") / "kept.partial").write_text("[1, 2")
+    assert working.kept("fit", lambda: [3]) == [3]
+
+
+def test_by_hand_nothing_is_kept_but_it_comes_through_json_too(book):
+    run = record.begin(NAME, "quick", 0, {})
+    assert run.scratch("fit") is None
+    assert run.kept("fit", lambda: (1, 2)) == [1, 2]
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        run.kept("fit", lambda: torch.ones(2))
+
+
+def test_a_picture_says_itself_what_it_shows(working, book):
+    figure, _ = plt.subplots(figsize=(1, 1))
+    record.picture("shown", figure, alt="A square, empty: γ = 1", caption="An empty square.")
+    record.picture("silent", figure)
+    plt.close(figure)
+    with Image.open(book / "shown.png") as opened:
+        assert opened.info["Description"] == "A square, empty: γ = 1"
+    assert [file.name for file in pictures.shown(book)] == ["shown.png"]
 
 
 def test_claims_before_begin_are_refused(book):

@@ -110,6 +110,22 @@ def test_killed_half_way_nothing_is_left_half_written_and_the_next_run_succeeds(
     assert not partial.parent.exists()
 
 
+def test_a_run_started_again_finds_what_it_had_kept(tmp_path):
+    stops = """
+import pathlib
+done = run.kept("long work", lambda: pathlib.Path("calls").open("a").write("x"))
+assert pathlib.Path("go").exists(), "stopped after the long work"
+"""
+    root = write_book(tmp_path, work=stops + WORK)
+    assert companion(root, "run", NAME).returncode == 1
+    (kept,) = (root / "_build" / "scratch").rglob("kept.json")
+    (root / "notebooks" / "go").touch()
+    assert companion(root, "run", NAME, "--seed", "1").returncode == 0  # another seed's work is not this one's
+    assert companion(root, "run", NAME).returncode == 0
+    assert (root / "notebooks" / "calls").read_text() == "xx"
+    assert not kept.exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

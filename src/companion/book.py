@@ -12,8 +12,7 @@ from pathlib import Path
 
 import nbformat
 
-from companion import claims, pages, site
-from companion.pages import shown_pictures
+from companion import claims, pages, pictures, site
 from companion.run import RunError, chapters, read_results
 
 QUICK = "quick"
@@ -75,7 +74,7 @@ def stage(root: Path, folder: Path) -> None:
             target = folder / "book" / "_run" / name / picture.name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(picture, target)
-        for picture in shown_pictures(root / "data" / "recorded" / name):
+        for picture in pictures.shown(root / "data" / "recorded" / name):
             target = folder / "book" / "_run" / name / "recorded" / picture.name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(picture, target)
@@ -149,7 +148,7 @@ def keep(root: Path, name: str) -> Path:
     target.mkdir(parents=True, exist_ok=True)
     for old in target.glob("*.png"):
         old.unlink()
-    for file in (source / "results.json", source / "provenance.json", *shown_pictures(source)):
+    for file in (source / "results.json", source / "provenance.json", *pictures.shown(source)):
         shutil.copy2(file, target / file.name)
     return target
 

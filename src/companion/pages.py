@@ -12,9 +12,8 @@ import shutil
 from pathlib import Path
 
 import yaml
-from PIL import Image
 
-from companion import claims, keys
+from companion import claims, keys, pictures
 from companion.record import Strip
 from companion.run import RunError, chapters, read_results
 from companion.tables import Table
@@ -88,21 +87,9 @@ def recorded(root: Path, name: str) -> str:
     if full is None:
         return f"{table}\n\nNo full run of this chapter is recorded yet.\n"
     age = "recorded with older code" if is_stale(root, name, full[1]) else "recorded with this code"
-    shown = "".join(_figure(picture, name) for picture in shown_pictures(root / "data" / "recorded" / name))
+    shown = "".join(pictures.figure(file, name) for file in pictures.shown(root / "data" / "recorded" / name))
     strip = f'<p class="provenance">{Strip(full[1])!r}</p>'
     return f"{table}\n\n{shown}The full run was {age}:\n\n{strip}\n"
-
-
-def shown_pictures(folder: Path) -> list[Path]:
-    """The pictures of a run that say themselves what they show (``record.picture`` with a text)."""
-    return [file for file in sorted(folder.glob("*.png")) if "Description" in Image.open(file).info]
-
-
-def _figure(picture: Path, name: str) -> str:
-    """A recorded picture as a figure of its chapter, captioned as such."""
-    told = Image.open(picture).info
-    head = f"```{{figure}} ../book/_run/{name}/recorded/{picture.name}\n:alt: {told['Description']}\n"
-    return f"{head}:name: recorded-{picture.stem}\n\nRecorded full run. {told['Title']}\n```\n\n"
 
 
 def claims_page(root: Path) -> str:

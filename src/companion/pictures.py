@@ -1,0 +1,22 @@
+"""Pictures of a recorded run: the PNG itself says what it shows, so that it cannot be parted from its words."""
+
+from pathlib import Path
+
+from PIL import Image
+
+
+def shown(folder: Path) -> list[Path]:
+    """The pictures in a run's folder that have a text (``record.picture`` with alt and caption), by name."""
+    return [file for file in sorted(folder.glob("*.png")) if "Description" in _told(file)]
+
+
+def figure(picture: Path, chapter: str) -> str:
+    """A recorded picture as a figure of its chapter's page, captioned as such."""
+    told = _told(picture)
+    head = f"```{{figure}} ../book/_run/{chapter}/recorded/{picture.name}\n:alt: {told['Description']}\n"
+    return f"{head}:name: recorded-{chapter}-{picture.stem}\n\nRecorded full run. {told['Title']}\n```\n\n"
+
+
+def _told(picture: Path) -> dict:
+    with Image.open(picture) as opened:
+        return opened.info
