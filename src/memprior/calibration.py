@@ -12,24 +12,29 @@ def energy_distance(samples: torch.Tensor, reference: torch.Tensor, *, reference
     atoms of a law that is then known exactly. Unbiased, so it may come out below zero for equal laws. Raises
     ``ValueError`` / ``TypeError`` for sizes, dtypes or devices that differ and for numbers that are not finite.
     """
+    expect_points("samples", samples)
+    expect_points("reference", reference, size=samples.shape[1], like=samples)
     least = 1 if reference_is_law else 2
     for name, x, few in (("samples", samples, 2), ("reference", reference, least)):
-        expect_points(name, x, size=samples.shape[-1], like=samples)
         expect(len(x) >= few, name, f"at least {few} points", len(x))
         expect_finite(name, x)
-    return (
-        2 * _mean_distance(samples, reference)
-        - _own_distance(samples)
-        - (_mean_distance(reference, reference) if reference_is_law else _own_distance(reference))
-    )
+    # Products of matrices lose digits in proportion to the distance from the origin.
+    centre = reference.mean(0)
+    x, y = samples - centre, reference - centre
+    within_y = _within(y) / (len(y) ** 2 if reference_is_law else len(y) * (len(y) - 1))
+    return 2 * _between(x, y) / (len(x) * len(y)) - _within(x) / (len(x) * (len(x) - 1)) - within_y
 
 
-def _mean_distance(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Mean of |x_i - y_j| over all pairs, a few rows at a time."""
-    rows = max(1, 2**24 // len(y))
-    return sum(torch.cdist(part, y).sum() for part in x.split(rows)) / (len(x) * len(y))
+def _between(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Sum of |x_i - y_j| over all pairs, a few rows at a time."""
+    return sum(torch.cdist(rows, y).sum() for rows in x.split(max(1, 2**24 // len(y))))
 
 
-def _own_distance(x: torch.Tensor) -> torch.Tensor:
-    """Mean of |x_i - x_j| over pairs of different draws."""
-    return _mean_distance(x, x) * len(x) / (len(x) - 1)
+def _within(x: torch.Tensor) -> torch.Tensor:
+    """Sum of |x_i - x_j| over all pairs; a point is at distance 0 from itself, which rounding would miss."""
+    num, total = max(1, 2**24 // len(x)), x.new_zeros(())
+    for start in range(0, len(x), num):
+        block = torch.cdist(x[start : start + num], x)
+        block.diagonal(offset=start)[: len(block)] = 0
+        total = total + block.sum()
+    return total

@@ -70,7 +70,7 @@ class VariationalAutoencoder(nn.Module):
         for name, value in (("size", size), ("latent", latent), ("width", width)):
             expect_whole(name, value, 1)
         expect_positive("floor", floor)
-        self.latent, self.floor = latent, floor
+        self.size, self.latent, self.floor = size, latent, floor
         self.encoder, self.decoder = (
             nn.Sequential(
                 _linear(inner, width, generator=generator, dtype=dtype),
@@ -88,6 +88,8 @@ class VariationalAutoencoder(nn.Module):
         log of the mean over ``num_draws`` draws u of p(x, u) / q(u | x): the evidence bound for one draw, and the
         importance-weighted one, which is tighter, for more (Burda, Grosse and Salakhutdinov).
         """
+        expect_points("x", x, size=self.size)
+        expect_whole("num_draws", num_draws, 1)
         centre, log_scale = self.encoder(x).chunk(2, 1)
         eps = torch.randn(num_draws, *centre.shape, dtype=x.dtype, device=x.device, generator=generator)
         code = centre + log_scale.exp() * eps
@@ -102,6 +104,7 @@ class VariationalAutoencoder(nn.Module):
 
     def sample(self, num: int, *, generator: torch.Generator) -> torch.Tensor:
         """``num`` draws, (num, d): a code, then a Gaussian around what it decodes to."""
+        expect_whole("num", num, 1)
         like = next(self.parameters())
         kind = {"dtype": like.dtype, "device": like.device, "generator": generator}
         mean, deviation = self.decode(torch.randn(num, self.latent, **kind))

@@ -128,6 +128,7 @@ def sample(
     return x
 
 
+@torch.no_grad()
 def log_likelihood(
     denoiser: Denoiser,
     x: torch.Tensor,
@@ -170,8 +171,9 @@ def log_likelihood(
 
 def _flow(denoiser, x, sigma, num_probes, generator) -> tuple[torch.Tensor, torch.Tensor]:
     """x - D (B, d) and its divergence d - div D (B,) at x, sigma."""
-    x = x.detach().requires_grad_()
-    denoised = denoiser(x, sigma)
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        denoised = denoiser(x, sigma)
     if num_probes is None:
         probes = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)[:, None].expand(-1, len(x), -1)
     else:

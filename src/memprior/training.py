@@ -116,7 +116,9 @@ def snapshots(
     folder: training and snapshots are kept there; killed and started again, those that had been passed come from it.
     """
     steps = list(steps)
-    good = steps and steps == sorted(set(steps)) and steps[0] >= 1 and steps[-1] <= plan.num_steps
+    for step in steps:
+        expect_whole("steps", step, 1)
+    good = steps and steps == sorted(set(steps)) and steps[-1] <= plan.num_steps
     expect(good, "steps", f"ascending steps from 1 to {plan.num_steps}", steps)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
