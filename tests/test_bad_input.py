@@ -6,11 +6,21 @@ import pytest
 import torch
 from helpers import training_set
 
-from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser, score
-from memprior.fields import CosineBasis, Grid, Standardizer, published_fields, squared_slowness, velocity
+from memprior.calibration import energy_distance
+from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser, MixtureDenoiser, NetworkDenoiser, score
+from memprior.fields import (
+    CosineBasis,
+    GaussianLaw,
+    Grid,
+    Standardizer,
+    published_fields,
+    squared_slowness,
+    velocity,
+)
 from memprior.likelihood import GaussianLikelihood, observe
 from memprior.memorization import Neighbors, leave_one_out, memorization_ratio, nearest_neighbors, three_sample_test
 from memprior.mixture import GaussianMixture, IsotropicMixture
+from memprior.networks import ResidualMLP, VariationalAutoencoder
 from memprior.noise import ddpm_sigmas, karras_sigmas, perturb
 from memprior.operators import CoupledQuadraticOperator, CubicOperator, MatrixOperator, jacobian
 from memprior.posterior import (
@@ -19,7 +29,8 @@ from memprior.posterior import (
     linearized_posterior,
     quadrature_posterior,
 )
-from memprior.sampling import euler_step, sample, trajectory
+from memprior.sampling import euler_step, log_likelihood, sample, trajectory
+from memprior.training import TrainingPlan, snapshots, train
 
 
 def zeros(*shape, **kind):
@@ -64,6 +75,40 @@ def lopsided(size):
 
 def walk(x_init, sigmas):
     return trajectory(lambda x, sigma: x, x_init, sigmas, step=euler_step, generator=torch.Generator())
+
+
+def smooth(x, sigma=1.0):
+    return MixtureDenoiser(IsotropicMixture(zeros(4, 3), 0.5))(x, sigma)
+
+
+def network(size=3, width=4, depth=1):
+    return ResidualMLP(size, width, depth, generator=GENERATOR)
+
+
+def learned(x, sigma=1.0, spread=1.0):
+    return NetworkDenoiser(network(), spread)(x, sigma)
+
+
+def likelihood_along(sigmas, x=None, num_probes=None):
+    x = zeros(2, 3) if x is None else x
+    return log_likelihood(empirical, x, sigmas, num_probes=num_probes, generator=GENERATOR)
+
+
+def autoencoder(size=3, latent=2, width=4, floor=0.1):
+    return VariationalAutoencoder(size, latent, width, floor, generator=GENERATOR, dtype=torch.float64)
+
+
+def plan(**changes):
+    sizes = {"num_steps": 10, "batch_size": 4, "learning_rate": 1e-3, "final_rate": 1e-4}
+    return TrainingPlan(**{**sizes, "ema_decay": 0.9, "sigma_min": 0.1, "sigma_max": 1.0, **changes})
+
+
+def training(train_set, **options):
+    return train(NetworkDenoiser(network(), 1.0), train_set, plan(), generator=GENERATOR, **options)
+
+
+def snapshots_at(*steps):
+    return next(snapshots(NetworkDenoiser(network(), 1.0), zeros(4, 3), plan(), steps, generator=GENERATOR))
 
 
 GENERATOR = torch.Generator()
@@ -122,7 +167,64 @@ CASES = {
     "covariance not square": ("covariance", lambda: GaussianDenoiser(zeros(3), zeros(2, 3))),
     "mean of another dtype": ("mean", lambda: GaussianDenoiser(single(3), torch.eye(3, dtype=torch.float64))),
     "mean NaN": ("mean", lambda: GaussianDenoiser(nans(3), torch.eye(3, dtype=torch.float64))),
+    "x of another size than the components": ("x", lambda: smooth(zeros(2, 4))),
+    "x of another dtype than the components": ("x", lambda: smooth(single(2, 3))),
+    "mixture at sigma zero": ("sigma", lambda: smooth(zeros(2, 3), 0.0)),
+    "mixture at sigma for other rows": ("sigma", lambda: smooth(zeros(2, 3), torch.ones(3))),
+    "network without spread": ("spread", lambda: learned(zeros(2, 3), spread=0.0)),
+    "network of one vector": ("x", lambda: learned(zeros(3))),
+    "network of the wrong size": ("x", lambda: learned(zeros(2, 4))),
+    "network of a list": ("x", lambda: learned([[0.0, 0.0, 0.0]]), TypeError),
+    "network at sigma below zero": ("sigma", lambda: learned(zeros(2, 3), -1.0)),
+    "network at sigma for other rows": ("sigma", lambda: learned(zeros(2, 3), torch.ones(3))),
+    # networks
+    "network of no size": ("size", lambda: network(size=0)),
+    "network of no width": ("width", lambda: network(width=0)),
+    "network of half a layer": ("depth", lambda: network(depth=0.5)),
+    "x of another size than the network": ("x", lambda: network()(single(2, 4), single(2))),
+    "one condition for two": ("condition", lambda: network()(single(2, 3), single(1))),
+    "conditions in a column": ("condition", lambda: network()(single(2, 3), single(2, 1))),
+    "autoencoder of no size": ("size", lambda: autoencoder(size=0)),
+    "autoencoder without a code": ("latent", lambda: autoencoder(latent=0)),
+    "autoencoder of no width": ("width", lambda: autoencoder(width=0)),
+    "autoencoder without a floor": ("floor", lambda: autoencoder(floor=0.0)),
+    "bound of another size": ("x", lambda: autoencoder().log_prob_bound(zeros(2, 4), 1, generator=GENERATOR)),
+    "bound of no draws": ("num_draws", lambda: autoencoder().log_prob_bound(zeros(2, 3), 0, generator=GENERATOR)),
+    "no draws of the autoencoder": ("num", lambda: autoencoder().sample(0, generator=GENERATOR)),
+    # training
+    "no training": ("num_steps", lambda: plan(num_steps=0)),
+    "half a batch": ("batch_size", lambda: plan(batch_size=0.5)),
+    "no learning": ("learning_rate", lambda: plan(learning_rate=0.0)),
+    "learning backwards": ("final_rate", lambda: plan(final_rate=-1e-4)),
+    "average that never moves": ("ema_decay", lambda: plan(ema_decay=1.0)),
+    "average of NaN": ("ema_decay", lambda: plan(ema_decay=math.nan)),
+    "levels in the wrong order": ("sigma_min, sigma_max", lambda: plan(sigma_min=2.0)),
+    "training without noise": ("sigma_min, sigma_max", lambda: plan(sigma_min=0.0)),
+    "training with endless noise": ("sigma_min, sigma_max", lambda: plan(sigma_max=math.inf)),
+    "nothing to train on": ("train_set", lambda: training(zeros(0, 3))),
+    "NaN to train on": ("train_set", lambda: training(nans(4, 3))),
+    "training set of another size": ("train_set", lambda: training(zeros(4, 2))),
+    "training set of a list": ("train_set", lambda: training([[0.0]]), TypeError),
+    "checkpoints never": ("save_every", lambda: training(zeros(4, 3), save_every=0)),
+    "no snapshots": ("steps", lambda: snapshots_at()),
+    "snapshot before training": ("steps", lambda: snapshots_at(0, 5)),
+    "snapshot after training": ("steps", lambda: snapshots_at(5, 11)),
+    "snapshots backwards": ("steps", lambda: snapshots_at(5, 3)),
+    "a snapshot twice": ("steps", lambda: snapshots_at(5, 5)),
+    "snapshot between steps": ("steps", lambda: snapshots_at(1.5)),
+    # calibration
+    "one sample": ("samples", lambda: energy_distance(zeros(1, 3), zeros(4, 3))),
+    "one draw of the reference": ("reference", lambda: energy_distance(zeros(4, 3), zeros(1, 3))),
+    "law without atoms": ("reference", lambda: energy_distance(zeros(4, 3), zeros(0, 3), reference_is_law=True)),
+    "reference of another size": ("reference", lambda: energy_distance(zeros(4, 3), zeros(4, 2))),
+    "reference of another dtype": ("reference", lambda: energy_distance(zeros(4, 3), single(4, 3))),
+    "reference elsewhere": ("reference", lambda: energy_distance(zeros(4, 3), elsewhere(4, 3))),
+    "reference NaN": ("reference", lambda: energy_distance(zeros(4, 3), nans(4, 3))),
+    "distance of NaN": ("samples", lambda: energy_distance(nans(4, 3), zeros(4, 3))),
+    "distance of one vector": ("samples", lambda: energy_distance(zeros(3), zeros(4, 3))),
+    "distance of a list": ("samples", lambda: energy_distance([[0.0], [1.0]], zeros(4, 1)), TypeError),
     # fields
+    "no draws of a law": ("num", lambda: GaussianLaw(zeros(2), eye(2, 1)[0]).sample(0, generator=GENERATOR)),
     "grid of three axes": ("shape", lambda: Grid((2, 2, 2), 0.1)),
     "grid without cells": ("shape", lambda: Grid((0, 4), 0.1)),
     "grid without spacing": ("spacing_km", lambda: Grid((4, 4), 0.0)),
@@ -170,6 +272,11 @@ CASES = {
     "levels below zero": ("sigmas", lambda: walk(zeros(2, 1), [1.0, -1.0])),
     "start NaN": ("x_init", lambda: walk(nans(2, 1), [1.0, 0.0])),
     "start of one vector": ("x_init", lambda: sample(empirical, zeros(3), [1.0, 0.0], generator=GENERATOR)),
+    "likelihood without noise": ("sigmas", lambda: likelihood_along([1.0, 0.0])),
+    "likelihood along levels that rise": ("sigmas", lambda: likelihood_along([1.0, 2.0])),
+    "likelihood of NaN": ("x", lambda: likelihood_along([2.0, 1.0], x=nans(2, 3))),
+    "likelihood of one vector": ("x", lambda: likelihood_along([2.0, 1.0], x=zeros(3))),
+    "likelihood by no signs": ("num_probes", lambda: likelihood_along([2.0, 1.0], num_probes=0)),
     # posterior
     "nothing to look up": ("train_set", lambda: collapsed_log_weights(zeros(0, 1), cubic())),
     "NaN to look up": ("train_set", lambda: MemorizedPosteriorDenoiser(nans(2, 1), cubic())),

@@ -4,10 +4,11 @@ import math
 
 import pytest
 import torch
-from helpers import assert_batch_independent, assert_derivative, assert_same, naive_posterior_mean
+from helpers import assert_batch_independent, assert_derivative, assert_same, line_grid, naive_posterior_mean
 
-from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser, score
+from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser, MixtureDenoiser, NetworkDenoiser, score
 from memprior.mixture import IsotropicMixture
+from memprior.networks import ResidualMLP
 
 SIGMAS = torch.tensor([0.05, 0.4, 1.0, 30.0], dtype=torch.float64)
 
@@ -28,9 +29,22 @@ def covariance(generator):
     return root @ root.T
 
 
-@pytest.fixture(params=["empirical", "gaussian"])
+def network_denoiser(spread=1.5, dtype=torch.float64):
+    """A network whose last layer, zero at first, answers something."""
+    generator = torch.Generator().manual_seed(2)
+    network = ResidualMLP(3, 16, 2, generator=generator, dtype=dtype)
+    torch.nn.init.normal_(network.leave[1].weight, generator=generator)
+    return NetworkDenoiser(network.requires_grad_(False), spread)
+
+
+@pytest.fixture(params=["empirical", "gaussian", "mixture", "network"])
 def denoiser(request, train_set, covariance):
-    return EmpiricalDenoiser(train_set) if request.param == "empirical" else GaussianDenoiser(train_set[0], covariance)
+    return {
+        "empirical": EmpiricalDenoiser(train_set),
+        "gaussian": GaussianDenoiser(train_set[0], covariance),
+        "mixture": MixtureDenoiser(IsotropicMixture(train_set, 0.3)),
+        "network": network_denoiser(),
+    }[request.param]
 
 
 def test_a_batch_equals_its_members(denoiser, x):
@@ -56,6 +70,9 @@ def test_dtype_follows_the_input(dtype, train_set, covariance):
     for denoiser in (
         EmpiricalDenoiser(train_set.to(dtype)),
         GaussianDenoiser(train_set[0].to(dtype), torch.eye(3, dtype=dtype)),
+        MixtureDenoiser(IsotropicMixture(train_set.to(dtype), 0.3)),
+        network_denoiser(dtype=torch.float32),
+        network_denoiser(dtype=torch.float64),
     ):
         x = torch.ones(4, 3, dtype=dtype)
         assert denoiser(x, SIGMAS).dtype == score(denoiser, x, 0.5).dtype == dtype
@@ -127,3 +144,89 @@ def test_a_covariance_singular_to_rounding_is_taken(generator):
     few = torch.randn(4, 30, generator=generator, dtype=torch.float32)
     denoised = GaussianDenoiser(few.mean(0), torch.cov(few.T))(few, 0.1)
     assert bool(torch.isfinite(denoised).all())
+
+
+@pytest.mark.parametrize("sigma", [0.2, 0.8, 3.0])
+def test_mixture_denoiser_is_the_mean_over_clean_points(sigma, generator):
+    mixture = IsotropicMixture(torch.tensor([[-1.0], [0.4], [2.0]]), 0.3, torch.tensor([0.0, 1.0, -1.0]))
+    # Midpoints of a smooth density that is gone at both ends: beyond every power of the width.
+    clean, _ = line_grid(-12.0, 12.0, 4000)
+    x = torch.tensor([[-2.0], [0.0], [0.7], [4.0]])
+    log_prior = mixture.log_prob(clean)
+    assert_same(MixtureDenoiser(mixture)(x, sigma), naive_posterior_mean(x, clean, sigma, log_prior))
+
+
+def test_the_score_of_a_mixture_denoiser_is_that_of_the_noised_mixture(train_set, x):
+    log_weights = torch.tensor([0.0, 1.0, -math.inf, 2.0, -3.0, 0.5, 0.5])
+    x.requires_grad_()
+    for sigma in SIGMAS.tolist():
+        noised = IsotropicMixture(train_set, math.hypot(0.3, sigma), log_weights)
+        (gradient,) = torch.autograd.grad(noised.log_prob(x).sum(), x)
+        denoiser = MixtureDenoiser(IsotropicMixture(train_set, 0.3, log_weights))
+        # D - x is a difference of numbers of size |x|, divided by sigma^2.
+        assert_same(sigma**2 * score(denoiser, x, sigma) + x, x + sigma**2 * gradient)
+
+
+def test_a_mixture_of_one_component_is_a_gaussian(x):
+    mixture = MixtureDenoiser(IsotropicMixture(x[:1], 0.7))
+    assert_same(mixture(x, SIGMAS), GaussianDenoiser(x[0], 0.49 * torch.eye(3))(x, SIGMAS))
+
+
+@pytest.mark.parametrize("sigma", [0.3, 1.0])
+def test_a_mixture_without_width_remembers_its_means(sigma, train_set, x):
+    gaps = [
+        (MixtureDenoiser(IsotropicMixture(train_set, width))(x, sigma) - EmpiricalDenoiser(train_set)(x, sigma)).norm()
+        for width in (2e-3, 1e-3)
+    ]
+    # The width enters as its square, and the next term as the fourth power: 1 + O(width^2 / sigma^2).
+    assert float(gaps[0] / gaps[1]) == pytest.approx(4, rel=1e-3)
+    assert float(gaps[1]) < 1e-3
+
+
+def test_a_mixture_far_wider_than_the_noise_leaves_x_alone(train_set, x):
+    assert_same(MixtureDenoiser(IsotropicMixture(train_set, 1e8))(x, 0.1), x)
+
+
+def test_an_untrained_network_is_right_for_white_data(x):
+    network = ResidualMLP(3, 16, 2, generator=torch.Generator(), dtype=torch.float64).requires_grad_(False)
+    exact = GaussianDenoiser(torch.zeros(3), 1.5**2 * torch.eye(3))
+    assert_same(NetworkDenoiser(network, 1.5)(x, SIGMAS), exact(x, SIGMAS))
+
+
+@pytest.mark.parametrize("scale", [1e-3, 40.0])
+def test_a_network_denoiser_knows_no_unit_of_length(scale, x):
+    one, other = network_denoiser(1.5), network_denoiser(scale * 1.5)
+    assert_same(other(scale * x, scale * SIGMAS), scale * one(x, SIGMAS))
+
+
+def test_a_network_sees_inputs_of_variance_one_and_answers_the_noise(generator):
+    class Told(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.unused, self.calls = torch.nn.Parameter(torch.zeros(1)), []
+
+        def forward(self, x, condition):
+            self.calls.append((x, condition))
+            return torch.ones_like(x)
+
+    network, clean = Told(), 1.5 * torch.randn(20_000, 3, generator=generator)
+    for sigma in SIGMAS.tolist():
+        noisy = clean + sigma * torch.randn(clean.shape, generator=generator)
+        denoised = NetworkDenoiser(network, 1.5)(noisy, sigma)
+        x, condition = network.calls[-1]
+        # A variance of n normals is known to sqrt(2 / n).
+        assert float(x.var()) == pytest.approx(1, abs=4 * math.sqrt(2 / x.numel()))
+        assert_same(condition, torch.full((20_000,), math.log(sigma / 1.5)))
+        # What the network has to answer, (x_0 - D_0) over the factor of its answer, has variance one too.
+        rest = GaussianDenoiser(torch.zeros(3), 1.5**2 * torch.eye(3))(noisy, sigma)
+        target = (clean - rest) / (denoised - rest)
+        assert float(target.var()) == pytest.approx(1, abs=4 * math.sqrt(2 / x.numel()))
+
+
+def test_a_network_computes_in_its_own_dtype(x):
+    single = network_denoiser(dtype=torch.float32)
+    seen = []
+    single.network.register_forward_hook(lambda _, inputs, answer: seen.extend((*inputs, answer)))
+    denoised = single(x, SIGMAS)
+    assert {tensor.dtype for tensor in seen} == {torch.float32}
+    assert torch.equal(denoised, single(x.float(), SIGMAS).double())

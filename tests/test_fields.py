@@ -1,19 +1,30 @@
 """The training set is the published one, and the basis is the projection it claims to be."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from helpers import ROUNDING, assert_derivative, assert_mean, assert_same, training_set
+from helpers import (
+    ROUNDING,
+    assert_derivative,
+    assert_mean,
+    assert_moments,
+    assert_same,
+    held_out_set,
+    training_set,
+)
 
 from memprior.fields import (
     CosineBasis,
+    GaussianLaw,
     Grid,
     Standardizer,
     published_coefficients,
     published_fields,
     published_grid,
+    published_law,
     published_truth,
     squared_slowness,
     velocity,
@@ -134,6 +145,68 @@ def test_standardized_examples_have_mean_zero_and_deviation_one():
     assert float(normal.mean(0).abs().max()) < ROUNDING
     assert_same(standard.scale, z.std(0, correction=1) + 1e-5)
     assert_same(standard.restore(normal), z)
+
+
+@pytest.fixture
+def law():
+    return published_law()
+
+
+def test_the_published_law_has_the_moments_of_other_draws(law, generator):
+    z = held_out_set()
+    assert_mean(z, law.mean)
+    # Of the variance along random directions: ten thousand covariances would pass four errors by chance.
+    directions = torch.randn(100, 20, generator=generator)
+    along = (z - law.mean) @ directions
+    assert_mean(along.square(), (directions * (law.covariance @ directions)).sum(0))
+
+
+def test_the_published_law_is_that_of_every_pixel_of_the_noise(law, monkeypatch):
+    # z = mean + A w with w white: the recipe's answers to unit pixels are the columns of A; the covariance is A A^T.
+    covariance = torch.zeros(100, 100)
+    for pixels in np.eye(64 * 64).reshape(8, 512, 64, 64):
+        unit = SimpleNamespace(standard_normal=lambda shape, pixels=pixels: pixels)
+        monkeypatch.setattr(np.random, "RandomState", lambda seed, unit=unit: unit)
+        columns = published_coefficients(512) - law.mean
+        covariance += columns.T @ columns
+    assert_same(covariance, law.covariance)
+
+
+def test_the_training_set_lies_where_the_published_law_does(law):
+    variances, axes = torch.linalg.eigh(law.covariance)
+    seen = variances > 1e-8 * variances.max()
+    assert int(seen.sum()) == 88
+    for z in (training_set(), held_out_set()):
+        along = (z - law.mean) @ axes
+        # Of 88 squares of normals the mean is 88, give or take sqrt(2 * 88) a draw.
+        distances = (along[:, seen].square() / variances[seen]).sum(1)
+        assert float(distances.mean()) == pytest.approx(88, abs=4 * math.sqrt(2 * 88 / len(z)))
+        # No draw goes further in the other twelve than normals do: beyond seven deviations is one in 4e11.
+        assert bool((along[:, ~seen].abs() <= 7 * variances[~seen].sqrt()).all())
+
+
+def test_draws_of_a_singular_law_have_its_moments_and_its_support(generator):
+    root, mean = torch.tensor([[1.0, 2.0], [0.0, 1.0], [-1.0, 0.5]]), torch.tensor([3.0, 0.0, -1.0])
+    draws = GaussianLaw(mean, root @ root.T).sample(20_000, generator=generator)
+    assert_moments(draws, mean, root @ root.T)
+    across = torch.linalg.cross(root[:, 0], root[:, 1])
+    # The variance that rounding leaves across the support, as a deviation, and its largest of 20000 normals.
+    assert float(((draws - mean) @ across).abs().max()) < 5 * math.sqrt(ROUNDING) * float(across.norm())
+
+
+def test_draws_of_a_law_are_its_generators(law):
+    draws = [law.sample(2, generator=torch.Generator().manual_seed(seed)) for seed in (3, 3, 4)]
+    assert draws[0].shape == (2, 100)
+    assert torch.equal(draws[0], draws[1])
+    assert not torch.equal(draws[0], draws[2])
+
+
+def test_a_normalized_law_is_the_law_of_normalized_draws():
+    z = training_set()
+    standard = Standardizer.fit(z[:200])
+    law, normal = GaussianLaw(z.mean(0), torch.cov(z.T)).normalized(standard), standard.normalize(z)
+    assert_same(law.mean, normal.mean(0))
+    assert_same(law.covariance, torch.cov(normal.T))
 
 
 def test_velocity_and_squared_slowness_undo_each_other():

@@ -5,11 +5,20 @@ from itertools import pairwise
 
 import pytest
 import torch
-from helpers import assert_moments, assert_same, assert_step_batch_independent
+from helpers import (
+    assert_batch_independent,
+    assert_mean,
+    assert_moments,
+    assert_same,
+    assert_step_batch_independent,
+    pentagon,
+)
 
-from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser
+from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser, NetworkDenoiser
+from memprior.mixture import IsotropicMixture
+from memprior.networks import ResidualMLP
 from memprior.noise import karras_sigmas
-from memprior.sampling import ancestral_step, euler_step, heun_step, sample, trajectory
+from memprior.sampling import ancestral_step, euler_step, heun_step, log_likelihood, sample, trajectory
 
 STEPS = {"euler": euler_step, "heun": heun_step, "ancestral": ancestral_step}
 every_step = pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
@@ -176,3 +185,126 @@ def test_levels_given_as_a_list_keep_their_digits(generator):
     torch.set_default_dtype(torch.float32)
     levels = trajectory(lambda x, sigma: x, x, [1.0, 0.1, 0.0], step=euler_step, generator=generator)
     assert float(next(levels).sigma) == 0.1
+
+
+FLOOR, TOP = 0.3, 200.0
+
+
+def levels(num_steps, top=TOP):
+    return karras_sigmas(num_steps + 1, FLOOR, top)[:-1]
+
+
+def gaussian_log_prob(x):
+    """log density (B,) of the Gaussian of these tests at the floor."""
+    smoothed = AXES @ (VARIANCES + FLOOR**2).diag() @ AXES.T
+    return torch.distributions.MultivariateNormal(MEAN, 0.5 * (smoothed + smoothed.T)).log_prob(x)
+
+
+def flow_log_prob(denoiser, x, top):
+    """What :func:`log_likelihood` tends to with many levels, for the Gaussian of these tests: its flow in closed form.
+
+    Along a principal axis of variance v the density at the end of the flow is that at its start over
+    ((v + top^2) / (v + floor^2))^(1/2), and the end is taken to be N(D(0, top), top^2 I).
+    """
+    end, centre = gaussian_flow(x, FLOOR, top), denoiser(torch.zeros(1, 3), top)
+    growth = 0.5 * ((VARIANCES + top**2) / (VARIANCES + FLOOR**2)).log().sum()
+    return growth + torch.distributions.Normal(centre, top).log_prob(end).sum(1)
+
+
+def test_log_likelihood_converges_to_that_of_the_flow_at_second_order(denoiser, generator):
+    x = MEAN + 2 * torch.randn(6, 3, generator=generator)
+    exact = flow_log_prob(denoiser, x, TOP)
+    values = [log_likelihood(denoiser, x, levels(num), generator=generator) for num in (128, 256, 512)]
+    errors = [(value - exact).abs().max() for value in values]
+    for coarse, fine in pairwise(errors):
+        # The next term of the error is one power of 1 / num_steps smaller.
+        assert math.log2(coarse / fine) == pytest.approx(2, abs=0.1)
+    # With the leading term of 1 / num_steps^2 taken out, most of the error is gone.
+    assert_same((4 * values[2] - values[1]) / 3, exact, rounding=0.1 * float(errors[2] / exact.abs().max()))
+
+
+def test_where_the_clean_point_is_known_one_step_is_the_likelihood(generator):
+    x = MEAN + torch.randn(6, 3, generator=generator)
+    value = log_likelihood(EmpiricalDenoiser(MEAN[None]), x, torch.tensor([50.0, FLOOR]), generator=generator)
+    assert_same(value, IsotropicMixture(MEAN[None], FLOOR).log_prob(x))
+
+
+def test_the_end_of_the_flow_is_a_gaussian_but_for_the_spread_over_the_top_level(denoiser, generator):
+    x = MEAN + 2 * torch.randn(200, 3, generator=generator)
+    exact = gaussian_log_prob(x)
+    errors = [(flow_log_prob(denoiser, x, top) - exact).abs().max() for top in (50.0, 100.0)]
+    assert float(errors[0] / errors[1]) == pytest.approx(4, rel=0.01)
+
+
+def test_log_likelihood_of_a_gaussian_denoiser_is_the_gaussians(denoiser, generator):
+    x = MEAN + 2 * torch.randn(6, 3, generator=generator)
+    coarse, fine = (log_likelihood(denoiser, x, levels(num), generator=generator) for num in (256, 512))
+    # At second order the error of the fine one is a third of their difference.
+    steps = float((coarse - fine).abs().max())
+    ending = float((flow_log_prob(denoiser, x, TOP) - gaussian_log_prob(x)).abs().max())
+    torch.testing.assert_close(fine, gaussian_log_prob(x), rtol=0, atol=steps / 2 + ending)
+    assert max(steps, ending) < 1e-2
+
+
+def test_log_likelihood_of_the_empirical_denoiser_is_the_noised_mixtures(generator):
+    smoothed = IsotropicMixture(pentagon(), FLOOR)
+    x = torch.cat([smoothed.sample(20, generator=generator), torch.tensor([[0.0, 0.0], [1.2, 0.9], [2.5, -1.5]])])
+    coarse, fine = (
+        log_likelihood(EmpiricalDenoiser(pentagon()), x, levels(num), generator=generator) for num in (256, 512)
+    )
+    steps = float((coarse - fine).abs().max())
+    # At the top, z deviations out, log p - log N is the log of the mean of five exp(a): their mean is -2 / TOP^2, and
+    # their range at most 4 z / TOP, which by Hoeffding's lemma adds at most its square over 8. z stays below 5.
+    ending = 2 * 5**2 / TOP**2
+    torch.testing.assert_close(fine, smoothed.log_prob(x), rtol=0, atol=steps / 2 + ending)
+    assert max(steps, ending) < 1e-2
+
+
+def test_random_signs_estimate_the_likelihood_without_bias(denoiser, generator):
+    x = torch.tensor([[1.0, 0.0, -1.0]])
+    exact = log_likelihood(denoiser, x, levels(40), generator=generator)
+    spreads = []
+    for num_probes in (1, 4):
+        draws = log_likelihood(denoiser, x.expand(4000, 3), levels(40), num_probes=num_probes, generator=generator)
+        assert_mean(draws, exact)
+        spreads.append(float(draws.std()))
+    # A deviation found from n draws is good to 1 / sqrt(2 n): a sum over many steps of signs is close to normal.
+    assert spreads[0] / spreads[1] == pytest.approx(2, rel=4 * math.sqrt(2 / 8000))
+
+
+def test_only_random_signs_use_the_generator(denoiser):
+    def value(seed, num_probes):
+        generator = torch.Generator().manual_seed(seed)
+        return log_likelihood(denoiser, torch.ones(2, 3), levels(4), num_probes=num_probes, generator=generator)
+
+    assert torch.equal(value(1, None), value(2, None))
+    assert torch.equal(value(1, 2), value(1, 2))
+    assert not torch.equal(value(1, 2), value(2, 2))
+
+
+def test_log_likelihoods_of_a_batch_are_those_of_its_members(generator):
+    denoiser = EmpiricalDenoiser(pentagon())
+    x = torch.randn(5, 2, generator=generator)
+    assert_batch_independent(lambda x: log_likelihood(denoiser, x, levels(16), generator=generator), x)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_log_likelihood_has_the_dtype_of_x(dtype, generator):
+    denoiser = EmpiricalDenoiser(pentagon().to(dtype))
+    x = torch.ones(2, 2, dtype=dtype)
+    for num_probes in (None, 3):
+        assert log_likelihood(denoiser, x, levels(4), num_probes=num_probes, generator=generator).dtype == dtype
+
+
+def test_a_networks_likelihood_carries_no_graph_and_needs_none(generator):
+    denoiser = NetworkDenoiser(ResidualMLP(3, 8, 1, generator=generator), 1.0)
+    x = torch.ones(2, 3)
+    value = log_likelihood(denoiser, x, levels(4), generator=generator)
+    assert not value.requires_grad
+    with torch.no_grad():
+        assert torch.equal(log_likelihood(denoiser, x, levels(4), generator=generator), value)
+
+
+def test_a_density_without_noise_is_refused(denoiser, generator):
+    with pytest.raises(ValueError, match=r"^sigmas: expected a last level > 0, .*, got 0\.0$"):
+        log_likelihood(denoiser, torch.ones(1, 3), karras_sigmas(4, 0.1, 5.0), generator=generator)

@@ -129,7 +129,9 @@ def snapshots(
         kept = folder and folder / f"average_{step}.safetensors"
         if step <= reached:
             average = copy.deepcopy(denoiser)
-            _copy_into(average.network, _read(kept)[0])
+            if step == reached:  # death may have come between the checkpoint of this very step and its snapshot
+                save_atomically(kept, _below(_read(checkpoint)[0], "average"), {})
+            _copy_into(kept, average.network, _read(kept)[0])
         else:
             average = copy.deepcopy(next(state for state in states if state.step == step).average)
             if kept:
@@ -195,7 +197,7 @@ class _Training:
             expect(told.get(what) == expected, f"checkpoint {file}", f"{what} {expected}", told.get(what))
         self.step = told["step"]
         for name, network in (("network", self.denoiser.network), ("average", self.average.network)):
-            _copy_into(network, _below(tensors, name))
+            _copy_into(file, network, _below(tensors, name))
         moments = {}
         for name, tensor in _below(tensors, "adam").items():
             k, what = name.split(".")
@@ -219,7 +221,7 @@ def _read(file: Path) -> tuple[dict[str, torch.Tensor], dict]:
         with safe_open(file, framework="pt") as opened:
             told = json.loads(opened.metadata()["told"])
             return {name: opened.get_tensor(name) for name in opened.keys()}, told  # noqa: SIM118
-    except (SafetensorError, KeyError, TypeError, FileNotFoundError) as error:
+    except (SafetensorError, KeyError, TypeError, FileNotFoundError, json.JSONDecodeError) as error:
         raise ValueError(f"checkpoint {file}: expected a file written by training, got {error!r}") from None
 
 
@@ -231,11 +233,11 @@ def _below(tensors: dict[str, torch.Tensor], name: str) -> dict[str, torch.Tenso
     return {key.removeprefix(f"{name}."): tensor for key, tensor in tensors.items() if key.startswith(f"{name}.")}
 
 
-def _copy_into(network: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
-    """``ValueError`` unless names and shapes are the network's."""
+def _copy_into(file: Path, network: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    """The weights read from ``file``; ``ValueError`` unless names and shapes are the network's."""
     own = {name: tuple(w.shape) for name, w in network.state_dict().items()}
     came = {name: tuple(w.shape) for name, w in weights.items()}
     for name in sorted(own.keys() | came.keys()):
         shapes = own.get(name), came.get(name)
-        expect(shapes[0] == shapes[1], f"checkpoint, {name}", f"shape {shapes[0]}", shapes[1])
+        expect(shapes[0] == shapes[1], f"checkpoint {file}, {name}", f"shape {shapes[0]}", shapes[1])
     network.load_state_dict(weights)

@@ -1,0 +1,400 @@
+"""Training tends to the denoiser that remembers, and a run that is killed ends in the bits of one that is not."""
+
+import json
+import math
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import assert_mean, assert_same, pentagon
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from memprior import training
+from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser, MixtureDenoiser, NetworkDenoiser
+from memprior.mixture import IsotropicMixture
+from memprior.networks import ResidualMLP
+from memprior.noise import perturb
+from memprior.training import TrainingPlan, denoising_loss, save_atomically, snapshots, train
+
+PLAN = {
+    "num_steps": 12,
+    "batch_size": 16,
+    "learning_rate": 1e-3,
+    "final_rate": 1e-4,
+    "ema_decay": 0.7,
+    "sigma_min": 0.1,
+    "sigma_max": 3.0,
+}
+SPREAD = math.sqrt(2)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Threads bring such small networks nothing, and where cores are busy they cost them a factor of ten."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def begin(width=8, depth=1, dtype=torch.float32, seed=0):
+    """An untrained network, and the generator that its training goes on with."""
+    generator = torch.Generator().manual_seed(seed)
+    return NetworkDenoiser(ResidualMLP(2, width, depth, generator=generator, dtype=dtype), SPREAD), generator
+
+
+def weights_of(denoiser):
+    return {name: weight.clone() for name, weight in denoiser.network.state_dict().items()}
+
+
+def assert_same_bits(came, expected):
+    assert came.keys() == expected.keys()
+    for name, weight in came.items():
+        assert torch.equal(weight, expected[name]), name
+
+
+# The loss
+
+
+def test_the_zero_denoiser_loses_the_power_of_the_examples(generator):
+    x = torch.randn(5, 3, generator=generator)
+    sigma = torch.tensor([0.1, 1.0, 2.0, 3.0, 40.0])
+    loss = denoising_loss(lambda x, sigma: torch.zeros_like(x), x, sigma, generator=generator)
+    assert torch.equal(loss, x.square().mean(1))
+
+
+def test_the_denoiser_that_does_nothing_loses_the_power_of_the_noise(generator):
+    loss = denoising_loss(lambda x, sigma: x, torch.ones(10_000, 3), 0.3, generator=generator)
+    assert_mean(loss, 0.09)
+
+
+@pytest.mark.parametrize("sigma", [0.4, 1.0, 2.0])
+@pytest.mark.parametrize("other", ["too wide", "too warm", "gaussian"])
+def test_on_its_own_examples_every_denoiser_loses_to_the_empirical_one(other, sigma):
+    examples = pentagon()
+    best = EmpiricalDenoiser(examples)
+    worse = {
+        "too wide": MixtureDenoiser(IsotropicMixture(examples, 0.5)),
+        "too warm": lambda x, sigma: 1.1 * best(x, sigma),
+        "gaussian": GaussianDenoiser(torch.zeros(2), 2 * torch.eye(2)),
+    }[other]
+    clean = examples[torch.randint(5, (20_000,), generator=torch.Generator().manual_seed(1))]
+
+    def same_noise():
+        return torch.Generator().manual_seed(2)
+
+    extra = denoising_loss(worse, clean, sigma, generator=same_noise())
+    extra -= denoising_loss(best, clean, sigma, generator=same_noise())
+    noisy = perturb(clean, sigma, generator=same_noise())
+    gap = (worse(noisy, sigma) - best(noisy, sigma)).square().mean(1)
+    # Pythagoras: the error of a conditional mean is orthogonal to every function of x_sigma.
+    assert_mean(extra - gap, 0.0)
+    assert float(extra.mean()) > 4 * float(extra.std()) / math.sqrt(len(extra))
+
+
+@pytest.mark.parametrize("sigma", [0.01, 1.0, 50.0])
+def test_an_untrained_network_loses_one_at_every_level(sigma):
+    num = 20_000
+    denoiser, generator = begin(dtype=torch.float64)
+    train_set = SPREAD * torch.randn(num, 2, generator=generator)
+    plan = TrainingPlan(**{**PLAN, "batch_size": num, "sigma_min": sigma, "sigma_max": 1.001 * sigma})
+    first = next(train(denoiser, train_set, plan, generator=generator))
+    # A mean of squares of 2 num normals: of the noise at low levels, at high ones of the batch and of its examples.
+    assert float(first.loss) == pytest.approx(1.0, abs=4 * math.sqrt(4 / (2 * num)))
+
+
+# The loop
+
+
+def test_the_learning_rate_falls_as_a_cosine(monkeypatch):
+    plan, taken = TrainingPlan(**PLAN), []
+    monkeypatch.setattr(torch.optim.Adam, "step", lambda self: taken.append(self.param_groups[0]["lr"]))
+    denoiser, generator = begin()
+    for _ in train(denoiser, pentagon(), plan, generator=generator):
+        pass
+    expected = [1e-4 + 9e-4 * math.cos(math.pi / 2 * k / 12) ** 2 for k in range(12)]
+    assert taken == pytest.approx(expected, rel=1e-12)
+    assert (plan.rate(1), plan.rate(13)) == pytest.approx((1e-3, 1e-4), rel=1e-12)
+
+
+def test_every_step_is_told_in_order_and_taken_only_when_asked():
+    denoiser, generator = begin()
+    before = weights_of(denoiser)
+    states = train(denoiser, pentagon(), TrainingPlan(**PLAN), generator=generator)
+    assert_same_bits(weights_of(denoiser), before)
+    assert [state.step for state in states] == list(range(1, 13))
+
+
+def test_the_first_step_of_adam_is_the_rate_against_the_gradients_sign():
+    denoiser, generator = begin(dtype=torch.float64)
+    next(train(denoiser, pentagon(), TrainingPlan(**PLAN), generator=generator))
+    # m / sqrt(v) is the sign of the gradient g but for 1e-8 / |g|; the last layer began at zero.
+    moved = denoiser.network.leave[1].weight.detach().abs()
+    torch.testing.assert_close(moved, torch.full_like(moved, 1e-3), rtol=1e-4, atol=0)
+
+
+def test_the_average_is_the_recursion_by_hand():
+    denoiser, generator = begin(dtype=torch.float64)
+    expected = weights_of(denoiser)
+    plan = TrainingPlan(**{**PLAN, "num_steps": 40})
+    for state in train(denoiser, pentagon(), plan, generator=generator):
+        # Its memory grows to that of 0.7, which it has from step 21 on.
+        decay = min(0.7, state.step / (state.step + 9))
+        new = weights_of(denoiser)
+        expected = {name: decay * old + (1 - decay) * new[name] for name, old in expected.items()}
+    for name, weight in weights_of(state.average).items():
+        assert_same(weight, expected[name])
+
+
+def test_training_takes_its_randomness_from_the_generator_alone():
+    def trained(seed):
+        denoiser, generator = begin(seed=seed)
+        for _ in train(denoiser, pentagon(), TrainingPlan(**PLAN), generator=generator):
+            pass
+        return weights_of(denoiser)
+
+    before = torch.get_rng_state()
+    first, other = trained(0), trained(1)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(99)
+    assert_same_bits(trained(0), first)
+    assert not torch.equal(first["enter.weight"], other["enter.weight"])
+    torch.set_rng_state(before)
+
+
+# Kept runs
+
+
+def run(folder, steps=(3, 4, 10, 12)):
+    """A small kept run, to its end: the weights at each of ``steps``."""
+    denoiser, generator = begin()
+    return {
+        step: weights_of(average)
+        for step, average in snapshots(
+            denoiser, pentagon(), TrainingPlan(**PLAN), steps, generator=generator, folder=folder
+        )
+    }
+
+
+def kept(folder):
+    """The bytes of every finished file: a half-written one may lie beside them."""
+    return {file.name: file.read_bytes() for file in folder.iterdir() if not file.name.endswith(".partial")}
+
+
+class DiedError(Exception):
+    pass
+
+
+@pytest.fixture
+def save_often(monkeypatch):
+    """A checkpoint every four steps, so that short runs have several."""
+    monkeypatch.setattr(training, "train", partial(train, save_every=4))
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("write", range(7))
+@pytest.mark.usefixtures("save_often")
+def test_death_at_any_write_loses_nothing(write, moment, tmp_path, monkeypatch):
+    # The writes of a run: average 3, training 4, average 4, training 8, average 10, training 12, average 12.
+    expected = run(tmp_path / "whole")
+    replace, count = os.replace, iter(range(100))
+
+    def dying(partial_file, file):
+        last = next(count) == write
+        if not (last and moment == "before"):
+            replace(partial_file, file)
+        if last:
+            raise DiedError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", dying)
+        with pytest.raises(DiedError):
+            run(tmp_path / "died")
+    again = run(tmp_path / "died")
+    for step, weights in again.items():
+        assert_same_bits(weights, expected[step])
+    assert kept(tmp_path / "died") == kept(tmp_path / "whole")
+
+
+@pytest.mark.usefixtures("save_often")
+def test_a_finished_run_is_read_and_not_trained_again(tmp_path, monkeypatch):
+    expected = run(tmp_path)
+    monkeypatch.setattr(training, "denoising_loss", None)
+    for step, weights in run(tmp_path).items():
+        assert_same_bits(weights, expected[step])
+
+
+def test_a_kept_run_is_the_run_that_is_not_kept(tmp_path):
+    kept_run, other = run(tmp_path), run(None)
+    for step, weights in kept_run.items():
+        assert_same_bits(weights, other[step])
+
+
+def test_snapshots_are_copies_of_the_average_as_training_passes(tmp_path):
+    denoiser, generator = begin()
+    states = train(denoiser, pentagon(), TrainingPlan(**PLAN), generator=generator)
+    passed = {state.step: weights_of(state.average) for state in states}
+    for step, weights in run(tmp_path).items():
+        assert_same_bits(weights, passed[step])
+
+
+def test_a_half_written_checkpoint_is_harmless(tmp_path):
+    expected = run(tmp_path / "whole")
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / ".training.safetensors.partial").write_bytes(b"half")
+    again = run(tmp_path / "half")
+    assert_same_bits(again[12], expected[12])
+    assert kept(tmp_path / "half") == kept(tmp_path / "whole")
+
+
+def test_saving_dies_with_the_old_file_whole(tmp_path, monkeypatch):
+    file = tmp_path / "a.safetensors"
+    save_atomically(file, {"x": torch.zeros(3)}, {})
+    before = file.read_bytes()
+    monkeypatch.setattr(os, "fsync", lambda *_: (_ for _ in ()).throw(DiedError))
+    with pytest.raises(DiedError):
+        save_atomically(file, {"x": torch.ones(3)}, {})
+    assert file.read_bytes() == before
+
+
+BROKEN = {
+    "empty": lambda file: file.write_bytes(b""),
+    "garbage": lambda file: file.write_bytes(b"garbage" * 100),
+    "truncated": lambda file: file.write_bytes(file.read_bytes()[:-100]),
+    "cut in its header": lambda file: file.write_bytes(file.read_bytes()[:40]),
+    "someone else's": lambda file: save_file({"x": torch.ones(2)}, file),
+    "told in words": lambda file: save_file({"x": torch.ones(2)}, file, {"told": "words"}),
+}
+
+
+@pytest.mark.parametrize("name", ["training", "average_3"])
+@pytest.mark.parametrize("breaking", BROKEN.values(), ids=BROKEN)
+def test_a_broken_file_is_named(breaking, name, tmp_path):
+    run(tmp_path)
+    file = tmp_path / f"{name}.safetensors"
+    breaking(file)
+    with pytest.raises(ValueError, match=rf"^checkpoint {re.escape(str(file))}: expected .*, got "):
+        run(tmp_path)
+
+
+OTHERS = {
+    "plan": ({"batch_size": 17}, {}, r"plan .*'batch_size': 17.*, got .*'batch_size': 16"),
+    "train_set": ({}, {"train_set": pentagon(1.0)}, r"train_set \w+, got \w+"),
+    "spread": ({}, {"spread": 2.0}, rf"spread 2\.0, got {SPREAD}"),
+    "width": ({}, {"width": 9}, r"shape \(9,.*\), got \(8,"),
+    "depth": ({}, {"depth": 2}, r"shape \(8,.*\), got None"),
+}
+
+
+@pytest.mark.parametrize(("changes", "other", "message"), OTHERS.values(), ids=OTHERS)
+def test_a_checkpoint_of_another_run_is_refused(changes, other, message, tmp_path):
+    run(tmp_path)
+    size = {key: value for key, value in other.items() if key in ("width", "depth")}
+    denoiser, generator = begin(**size)
+    denoiser.spread = other.get("spread", SPREAD)
+    file = tmp_path / "training.safetensors"
+    with pytest.raises(ValueError, match=rf"^checkpoint.*: expected {message}"):
+        train(
+            denoiser,
+            other.get("train_set", pentagon()),
+            TrainingPlan(**{**PLAN, **changes}),
+            generator=generator,
+            checkpoint=file,
+        )
+
+
+def long_run(folder):
+    """What the killed process does: 2000 steps, a line told before each, checkpoints where ``train`` puts them."""
+    denoiser, generator = begin(width=16)
+    # Longer than a line has to be, so that the pipe holds a few and the process cannot run away from its reader.
+    denoiser.network.register_forward_hook(lambda *_: print("step".ljust(500), flush=True))
+    # float64 is the default here and not in a fresh process: nothing may depend on it.
+    examples = torch.randn(5, 2, generator=generator, dtype=torch.float32)
+    plan, steps = TrainingPlan(**{**PLAN, "num_steps": 2000}), [20, 300, 620, 900, 1400, 2000]
+    for _ in snapshots(denoiser, examples, plan, steps, generator=generator, folder=folder):
+        pass
+
+
+def test_three_kills_at_random_moments_leave_no_trace(tmp_path, capfd):
+    long_run(tmp_path / "whole")
+    assert len(capfd.readouterr().out.splitlines()) == 2000
+    folder, moments, reached = tmp_path / "killed", random.Random(0), []
+    command = "import sys, pathlib, test_training; test_training.long_run(pathlib.Path(sys.argv[1]))"
+    command, kind = [sys.executable, "-c", command, str(folder)], {"cwd": Path(__file__).parent}
+    kind["env"] = {**os.environ, "OMP_NUM_THREADS": "1"}
+    # Checkpoints are 500 steps apart: the first kill finds none, each other one when it has passed one more.
+    for first, last in ((1, 450), (550, 950), (550, 950)):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, pipesize=4096, text=True, **kind) as process:
+            for _ in range(moments.randint(first, last)):
+                assert process.stdout.readline().startswith("step")
+            time.sleep(moments.uniform(0, 2e-3))  # a step takes about 1 ms: anywhere in it
+            os.kill(process.pid, signal.SIGKILL)
+        assert process.returncode == -signal.SIGKILL
+        checkpoint, step = folder / "training.safetensors", 0
+        if checkpoint.exists():
+            with safe_open(checkpoint, framework="pt") as opened:
+                step = json.loads(opened.metadata()["told"])["step"]
+        reached.append((step, len(list(folder.glob("average_*.safetensors")))))
+    assert [step for step, _ in reached] == [0, 500, 1000]
+    assert reached[-1][1] >= 3
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True, timeout=120, **kind)
+    assert kept(folder) == kept(tmp_path / "whole")
+
+
+# What a network remembers of few examples, and of many
+
+
+def rms(x):
+    return float(x.square().mean().sqrt())
+
+
+def errors_of_a_trained_network(train_set, generator):
+    """At five levels: rms |D - D_empirical| over rms |D_empirical|, and over rms |D_empirical - D_true|.
+
+    A noised point of N(0, 2 I) tells log(1 + 2 / sigma^2) nats of where it came from, and log N are needed to tell N
+    examples apart: memory sets in around the level where these are equal. We ask from a quarter of it to twice it, and
+    training draws its levels from half as low to twice as high. All else of network and plan is the same for every N.
+    """
+    onset = math.sqrt(2 / (len(train_set) - 1))
+    denoiser = NetworkDenoiser(ResidualMLP(2, 64, 2, generator=generator), SPREAD)
+    plan = TrainingPlan(
+        num_steps=3000,
+        batch_size=512,
+        learning_rate=3e-3,
+        final_rate=1e-5,
+        ema_decay=0.998,
+        sigma_min=onset / 8,
+        sigma_max=4 * onset,
+    )
+    *_, state = train(denoiser, train_set, plan, generator=generator)
+    empirical, true = EmpiricalDenoiser(train_set), GaussianDenoiser(torch.zeros(2), 2 * torch.eye(2))
+    relative, missed = [], []
+    for factor in (1 / 4, 2**-1.25, 2**-0.5, 2**0.25, 2):
+        sigma = factor * onset
+        clean = train_set[torch.randint(len(train_set), (4000,), generator=generator)]
+        x = perturb(clean, sigma, generator=generator)
+        memory, error = empirical(x, sigma), state.average(x, sigma) - empirical(x, sigma)
+        relative.append(rms(error) / rms(memory))
+        missed.append(rms(error) / rms(memory - true(x, sigma)))
+    return relative, missed
+
+
+def test_a_network_reaches_the_empirical_denoiser_of_five_points(generator):
+    relative, missed = errors_of_a_trained_network(pentagon(), generator)
+    assert max(relative) <= 0.05, relative
+    assert max(missed) <= 0.25, missed
+
+
+def test_the_same_network_does_not_remember_five_thousand(generator):
+    examples = SPREAD * torch.randn(5000, 2, generator=generator)
+    _, missed = errors_of_a_trained_network(examples, generator)
+    assert min(missed) >= 0.5, missed
