@@ -53,7 +53,10 @@ def edited(root, file, text):
 def test_editing_what_a_run_depends_on_changes_its_key_and_only_its_key(book):
     assert edited(book, "src/memprior/used.py", "x = 2") == {"quick", "full"}
     assert edited(book, "src/memprior/unused.py", "x = 2") == set()
-    assert edited(book, "constraints.txt", "torch==1\n") == {"quick", "full"}
+    (book / "src/memprior/used.py").write_text("import torch, sklearn.mixture\nfrom PIL import Image")
+    for pin in ("torch==1", "scikit-learn == 1", "Pillow[x]==1"):
+        assert edited(book, "constraints.txt", pin + "\n") == {"quick", "full"}, pin
+    assert edited(book, "constraints.txt", "Pillow[x]==1\ntorchvision==1\npackage-of-others==1\n") == set()
     other = "other: {quick: {size: 1}}\ntiny: {quick: {size: 4, spread: 1.0}, full: {size: 300, spread: 1.0}}\n"
     assert edited(book, "notebooks/profiles.yml", other) == {"quick"}
     claims = (book / "data" / "claims.yml").read_text()

@@ -1,20 +1,22 @@
 """The content key of a run: everything that can change what a notebook finds, and nothing else.
 
 The key covers the notebook's cells (at profile full, its code), the modules of memprior and companion that it imports
-(transitively, read from the source), its sizes at that profile, the bounds of its claims and the pinned constraints. It
-stands in a file that is rewritten only when it changes: that file is the input of the Snakemake rule, so editing one
-helper re-executes its dependents and nothing else.
+(transitively, read from the source), its sizes at that profile, the bounds of its claims and the pins of the packages
+that these import. It stands in a file that is rewritten only when it changes: that file is the input of the Snakemake
+rule, so editing one helper, or pinning a package for one chapter, re-executes its dependents and nothing else.
 """
 
 import ast
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import nbformat
 import yaml
 
 PACKAGES = ("memprior", "companion")
+IMPORTED_AS = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}  # where a package has another name
 CHECKED = ("id", "profiles", "expected", "tolerance", "at_most", "at_least")  # of a claim; the rest is prose
 
 
@@ -43,15 +45,24 @@ def content_key(root: Path, name: str, profile: str) -> dict:
     listed = yaml.safe_load((root / "data" / "claims.yml").read_text())
     claims = [{key: claim.get(key) for key in CHECKED} for claim in listed if claim["chapter"] == name]
     sizes = yaml.safe_load((root / "notebooks" / "profiles.yml").read_text())[name][profile]
+    files = modules(root, code)
+    sources = [code, *(file.read_text() for file in files)]
     parts = {
         "notebook": json.dumps(cells, sort_keys=True),
         "sizes": json.dumps(sizes, sort_keys=True),
         "claims": json.dumps(claims, sort_keys=True),
-        "constraints": (root / "constraints.txt").read_text(),
-        **{str(file.relative_to(root)): file.read_text() for file in modules(root, code)},
+        "constraints": pins((root / "constraints.txt").read_text(), sources),
+        **{str(file.relative_to(root)): file.read_text() for file in files},
     }
     digests = {what: hashlib.sha256(text.encode()).hexdigest() for what, text in sorted(parts.items())}
     return {"key": hashlib.sha256(json.dumps(digests).encode()).hexdigest(), "parts": digests}
+
+
+def pins(constraints: str, sources: list[str]) -> str:
+    """The lines of ``constraints`` that pin a package which one of ``sources`` imports itself."""
+    tops = {name.split(".")[0] for source in sources for name in _imported_names(source)}
+    wanted = {IMPORTED_AS.get(top, top).lower().replace("_", "-") for top in tops}
+    return "\n".join(line for line in constraints.splitlines() if re.split(r"[=<>~ ;\[]", line)[0].lower() in wanted)
 
 
 def write_key(root: Path, name: str, profile: str) -> Path:
@@ -64,15 +75,19 @@ def write_key(root: Path, name: str, profile: str) -> Path:
     return file
 
 
-def _imports(root: Path, source: str) -> set[Path]:
+def _imported_names(source: str) -> set[str]:
     names = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def _imports(root: Path, source: str) -> set[Path]:
     files = set()
-    for name in names:
+    for name in _imported_names(source):
         parts = name.split(".")
         if parts[0] in PACKAGES:
             for depth in range(1, len(parts) + 1):
