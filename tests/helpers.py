@@ -164,19 +164,20 @@ class LargestTensor(TorchDispatchMode):
 # Who may import whom: the level table of the architecture, each room with the rooms of ours it may use.
 _LEVEL_0 = {"noise", "mixture", "fields", "networks", "memorization", "operators"}
 _BELOW_3 = _LEVEL_0 | {
-    "denoiser", "helmholtz", "wave", "io", "io_openfwi", "io_segy", "likelihood",
+    "acquisition", "denoiser", "helmholtz", "stencil", "wave", "io_openfwi", "io_segy", "likelihood",
     "training", "sampling", "posterior", "guidance", "calibration",
 }  # fmt: skip
 ALLOWED_IMPORTS = {
     "__init__": set(),
     "_check": set(),
     **{room: set() for room in _LEVEL_0},
+    "acquisition": {"fields"},
     "denoiser": {"mixture", "noise"},
-    "helmholtz": {"fields", "operators"},
-    "wave": {"fields", "operators"},
-    "io": {"fields"},
-    "io_openfwi": {"fields"},
-    "io_segy": {"fields"},
+    "helmholtz": {"acquisition", "fields", "operators"},
+    "stencil": {"acquisition", "fields", "operators"},
+    "wave": {"acquisition", "fields", "operators"},
+    "io_openfwi": {"acquisition", "fields"},
+    "io_segy": {"acquisition", "fields"},
     "likelihood": {"operators"},
     "training": {"denoiser", "noise", "networks"},
     "sampling": {"denoiser", "noise"},

@@ -1,0 +1,51 @@
+"""Where the sources and receivers of a survey lie. Positions are (x across, z down) in km, anywhere in the model's square."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from memprior._check import expect, expect_finite, expect_tensor
+from memprior.fields import Grid
+
+
+@dataclass(frozen=True, eq=False)
+class Acquisition:
+    """Every source is heard at every receiver. sources_km: (S, 2), receivers_km: (R, 2), finite, km.
+
+    Raises ``TypeError`` or ``ValueError`` naming the argument otherwise.
+    """
+
+    sources_km: torch.Tensor
+    receivers_km: torch.Tensor
+
+    def __post_init__(self):
+        for name, positions in (("sources_km", self.sources_km), ("receivers_km", self.receivers_km)):
+            expect_tensor(name, positions, "(n, 2)")
+            good = positions.ndim == 2 and positions.shape[1] == 2 and len(positions) > 0
+            expect(good, name, "shape (n, 2), n >= 1: x and z of each", tuple(positions.shape))
+            expect_finite(name, positions)
+
+    def expect_inside(self, grid: Grid) -> None:
+        """``ValueError`` naming the first position outside the rectangle of ``grid``."""
+        width, depth = (cells * grid.spacing_km for cells in grid.shape)
+        for name, positions in (("sources_km", self.sources_km), ("receivers_km", self.receivers_km)):
+            for index, (x, z) in enumerate(positions.tolist()):
+                inside = 0 <= x <= width and 0 <= z <= depth
+                expect(inside, f"{name}[{index}]", f"inside {width:g} km x {depth:g} km", f"({x:g}, {z:g})")
+
+
+def published_acquisition() -> Acquisition:
+    """The paper's survey of its 2 km x 2 km square: 15 sources at 25 m depth, 196 receivers at 1975 m.
+
+    At centres of its 10 m cells: sources at columns int(linspace(2, 197, 15)) of row 2, receivers at columns 2..197 of
+    row 197 (settings of the released code).
+    """
+    return Acquisition(_row(np.linspace(2, 197, 15).astype(int), 2), _row(np.arange(2, 198), 197))
+
+
+def _row(columns: np.ndarray, row: int) -> torch.Tensor:
+    """Centres of 10 m cells in one row, (n, 2), km."""
+    return torch.tensor(
+        [[(column + 0.5) * 0.01, (row + 0.5) * 0.01] for column in columns.tolist()], dtype=torch.float64
+    )
