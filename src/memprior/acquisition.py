@@ -1,4 +1,4 @@
-"""Where the sources and receivers of a survey lie. Positions are (x across, z down) in km, anywhere in the model's square."""
+"""Where sources and receivers lie: positions are (x across, z down) in km, anywhere in the model's rectangle."""
 
 from dataclasses import dataclass
 
