@@ -10,17 +10,15 @@ of all differences. Both are timed here, and both must give the same numbers.
 import argparse
 import json
 import math
-import os
-import platform
-import resource
 import statistics
-import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-SOURCE = Path(__file__).resolve().parents[1] / "src"
+sys.path.insert(0, str(Path(__file__).parent))  # the site's builder and the tests load this file by its path
+from _common import clock, figures, high_water_gb, machine, memory, run_child, seconds, summary
+
 THREADS = 2
 SEED = 0
 FLOAT = 4  # bytes
@@ -30,7 +28,7 @@ METHOD = (
     "alternate in one process until the case's time is spent, at least three of each; median, with the fastest and "
     "slowest call. A call pays for the memory that it asks of the system, as it does in use. `set_up_s` (checks and a "
     "centred copy of the examples) is paid once per mixture and is not in the time of a call. Memory: growth of the "
-    "process's high-water mark (getrusage ru_maxrss) from when the data are made to after the first call, set-up "
+    "process's high-water mark (VmHWM or ru_maxrss) from when the data are made to after the first call, set-up "
     "included; each version in its own process; some 5 MB of it is library code used for the first time. The textbook "
     "version runs only where its (B, K, d) array fits into the limit below; elsewhere the table says what that array "
     "needs, and the scores are compared on a few rows."
@@ -97,17 +95,6 @@ def float32_bound(means, sigma, x, score) -> float:
     return 2 * (weight + g(num + 8) + 4 * unit) * reach / shortest_step
 
 
-def high_water_gb() -> float:
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "darwin" else 1)
-    return kilobytes * 1024 / 1e9
-
-
-def seconds(call) -> tuple[float, object]:
-    start = time.perf_counter()
-    result = call()
-    return time.perf_counter() - start, result
-
-
 def child(version: str, case: Case, fits: bool, budget_s: float) -> dict:
     """In a fresh process. "textbook": its memory. "memorized": its memory, then both in turn, then the check."""
     import torch
@@ -153,32 +140,21 @@ def child(version: str, case: Case, fits: bool, budget_s: float) -> dict:
 # ---- the parent: starts the processes, never imports torch --------------------------------------------------------
 
 
-def run_child(version: str, case: Case, fits: bool, budget_s: float) -> dict:
-    request = json.dumps({"version": version, "case": asdict(case), "fits": fits, "budget_s": budget_s})
-    environment = os.environ | {"OMP_NUM_THREADS": str(THREADS), "MKL_NUM_THREADS": str(THREADS)}
-    environment["PYTHONPATH"] = os.pathsep.join([str(SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])])
-    done = subprocess.run(
-        [sys.executable, __file__, "--child", request], env=environment, stdout=subprocess.PIPE, text=True, check=False
-    )
-    if done.returncode:
-        raise SystemExit(f"{version} at {case}: the process ended with status {done.returncode}")
-    return json.loads(done.stdout)
-
-
-def summary(times: list[float]) -> dict:
-    return {"median_s": statistics.median(times), "min_s": min(times), "max_s": max(times), "repeats": len(times)}
+def ask(version: str, case: Case, fits: bool, budget_s: float) -> dict:
+    request = {"version": version, "case": asdict(case), "fits": fits, "budget_s": budget_s}
+    return run_child(__file__, request, threads=THREADS)
 
 
 def measure(case: Case, free_gb: float, budget_s: float) -> dict:
     """One row of the results: both versions, or the memorized one and what the textbook one would need."""
     fits = case.needs_gb <= free_gb
-    ours = run_child("memorized", case, fits, budget_s)
+    ours = ask("memorized", case, fits, budget_s)
     if ours["max_relative_difference"] > ours["float32_bound"]:
         raise SystemExit(f"{case}: the two versions disagree: {ours}")
     textbook = {"needs_gb": case.needs_gb}
     ratios = {}
     if fits:
-        textbook |= summary(ours["times"]["textbook"]) | run_child("textbook", case, fits, budget_s)
+        textbook |= summary(ours["times"]["textbook"]) | ask("textbook", case, fits, budget_s)
         ratios = {"time_ratio": textbook["median_s"] / statistics.median(ours["times"]["memorized"])}
     else:
         textbook["not_run"] = f"needs {case.needs_gb:.3g} GB"
@@ -207,9 +183,7 @@ def benchmark(cases: list[Case], free_gb: float, budget_s: float) -> dict:
             "dtype": "float32",
             "threads": THREADS,
             "seed": SEED,
-            "cpu_count": os.cpu_count(),
-            "system": f"{platform.system()} {platform.machine()}",
-            "python": platform.python_version(),
+            **machine(),
             "torch": torch_version,
             "memory_limit_gb": free_gb,
             "wall_s": time.perf_counter() - start,
@@ -221,19 +195,8 @@ def benchmark(cases: list[Case], free_gb: float, budget_s: float) -> dict:
 def table(results: dict) -> str:
     """The results as a markdown table, one row per case."""
 
-    def figures(number):
-        return f"{number:.3g}" if number < 1000 else f"{number:.0f}"
-
-    def clock(*times):
-        scale, unit = (1, "s") if times[0] >= 1 else (1e3, "ms")
-        spread = f" ({figures(times[1] * scale)} to {figures(times[2] * scale)})" if times[1:] else ""
-        return f"{figures(times[0] * scale)} {unit}{spread}"
-
     def call(version):
         return clock(*(version[key] for key in ("median_s", "min_s", "max_s")))
-
-    def size(gigabytes):
-        return f"{figures(gigabytes)} GB" if gigabytes >= 1 else f"{figures(gigabytes * 1e3)} MB"
 
     lines = [
         "| B | K | d | memorized score, a call | set-up, once | memory | textbook, a call | memory | times slower |"
@@ -247,11 +210,11 @@ def table(results: dict) -> str:
             *(f"{row[key]:,}".replace(",", "\N{NARROW NO-BREAK SPACE}") for key in ("batch", "components", "size")),
             call(ours),
             clock(ours["set_up_s"]),
-            size(ours["peak_gb"]),
+            memory(ours["peak_gb"]),
             *(
                 (not_run, "", "")
                 if not_run
-                else (call(textbook), size(textbook["peak_gb"]), figures(row["time_ratio"]))
+                else (call(textbook), memory(textbook["peak_gb"]), figures(row["time_ratio"]))
             ),
             f"{row['max_relative_difference']:.1e}",
         ]

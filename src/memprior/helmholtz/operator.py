@@ -1,0 +1,235 @@
+"""The forward operator: squared slowness on a grid to frequency-domain data, for any acquisition."""
+
+import warnings
+from collections.abc import Iterable, Sequence
+
+import torch
+
+from memprior._check import expect, expect_finite, expect_tensor, expect_whole, positive_number
+from memprior.acquisition import Acquisition, published_acquisition
+from memprior.fields import Grid
+from memprior.helmholtz.choice import SLOWEST_KMS, choose_axes
+from memprior.helmholtz.solver import FrequencySolver, State
+
+WARN_BELOW = 4.0  # nodes to a wavelength: data are then off by several per cent
+# Growth of a complex64 factorisation above which the model is solved again in complex128. The relative error of the
+# data is at most 5e-6 growth^2 (1200 published models on four meshes; 1e-6 on the chapters' mesh): below 1e-3 at 14.
+REPAIR_ABOVE = 14.0
+_COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
+CHUNK = {"cpu": 16, "cuda": 256}  # models factored at once: what stays in a cache, or fills a GPU
+
+
+class HelmholtzOperator:
+    """F(m): data of (omega^2 m + Laplacian) u = delta(x - x_s), outgoing as exp(-i omega t), at the receivers.
+
+    In a homogeneous medium u = -(i/4) H0^(1)(k r) (paper, FWI). m: squared slowness (B, nx, nz), s^2/km^2, at the cell
+    centres of ``grid``, in float32 or float64; data (B, F * 2 * S * R) of the same dtype: for each frequency the real
+    parts [source, receiver], then the imaginary parts. Each member of the batch on its own; reverse and forward mode;
+    on m's device.
+
+    Spectral elements of ``order``, ``elements`` of them (across, down), solved directly. The model is carried to their
+    nodes by :meth:`Axis.from_cells`; outside the square it goes on as it is at the face, in one absorbing element of
+    complex length ``layer_km`` (across, down) on each side (``num_layers`` of them). Mesh and layer are chosen for
+    1.5 to 3.5 km/s unless they are given. Sources and receivers are points anywhere in the square: their loads are the
+    nodal polynomials there, so data do not depend on the grid's cells.
+
+    dtype: complex64 or complex128, of the arithmetic inside. Where complex64 would lose digits the model is solved
+    again in complex128, and ``num_repaired`` counts it, of ``num_solved``.
+
+    Raises ``ValueError`` or ``TypeError`` naming the argument, for positions outside the grid too; warns when there
+    are fewer than 4 nodes to the shortest wavelength, here at 1.5 km/s and at each call at its slowest cell.
+    """
+
+    def __init__(
+        self,
+        grid: Grid,
+        acquisition: Acquisition,
+        frequency_hz: float | Sequence[float],
+        *,
+        dtype: torch.dtype = torch.complex128,
+        order: int = 8,
+        elements: tuple[int, int] | None = None,
+        layer_km: tuple[complex, complex] | None = None,
+        num_layers: int = 1,
+    ):
+        expect(isinstance(grid, Grid), "grid", "a fields.Grid", type(grid).__name__)
+        expect(isinstance(acquisition, Acquisition), "acquisition", "an Acquisition", type(acquisition).__name__)
+        acquisition.expect_inside(grid)
+        several = isinstance(frequency_hz, Sequence)
+        expect(not several or len(frequency_hz) > 0, "frequency_hz", "at least one frequency", frequency_hz)
+        self.frequencies_hz = tuple(
+            positive_number("frequency_hz", f) for f in (frequency_hz if several else [frequency_hz])
+        )
+        expect(dtype in (torch.complex64, torch.complex128), "dtype", "torch.complex64 or torch.complex128", dtype)
+        expect_whole("order", order, 2)
+        expect_whole("num_layers", num_layers, 1)
+        for count in elements or ():
+            expect_whole("elements", count, 1)
+        self.grid, self.acquisition, self.dtype = grid, acquisition, dtype
+        self.num_solved = self.num_repaired = 0
+        self._axes = [choose_axes(grid, f, order, elements, layer_km, num_layers) for f in self.frequencies_hz]
+        self._solvers: dict = {}
+        self._warn_if_coarse(SLOWEST_KMS)
+
+    @property
+    def data_shape(self) -> tuple[int, int]:
+        """(S, R)."""
+        return len(self.acquisition.sources_km), len(self.acquisition.receivers_km)
+
+    @property
+    def flops_per_gradient(self) -> float:
+        """Real multiplications and additions in the matrix algebra of one model's data and gradient."""
+        solvers = [self._solver(index, self.dtype, torch.device("cpu")) for index in range(len(self.frequencies_hz))]
+        return sum(solver.matrix.flops(self.data_shape[0]) for solver in solvers)
+
+    @property
+    def nodes_per_kms(self) -> float:
+        """Nodes to a wavelength, for each km/s of velocity: the least over frequencies and directions."""
+        pairs = zip(self.frequencies_hz, self._axes, strict=True)
+        return min(axis.order / axis.element_km / frequency for frequency, axes in pairs for axis in axes)
+
+    def __call__(self, squared_slowness: torch.Tensor) -> torch.Tensor:
+        self._expect_model(squared_slowness)
+        return _Data.apply(squared_slowness, self, [] if torch.is_grad_enabled() else None)
+
+    @torch.no_grad()
+    def jacobian(self, x: torch.Tensor) -> torch.Tensor:
+        """dF/dm at each x_b, (B, m, nx * nz): one solve for every source and receiver, by reciprocity."""
+        self._expect_model(x)
+        parts = [_over(passes, FrequencySolver.jacobian) for passes in self._passes(x)]
+        return torch.cat([_real(part.flatten(3).to(_COMPLEX[x.dtype])) for part in parts], 1)
+
+    @torch.no_grad()
+    def wavefields(self, squared_slowness: torch.Tensor) -> torch.Tensor:
+        """u of every frequency and source at the grid's cell centres, complex (B, F, S, nx, nz)."""
+        self._expect_model(squared_slowness)
+        centres = self.grid.centres_km(0), self.grid.centres_km(1)
+
+        def shown(solver, state):
+            return solver.wavefields(state, *centres)
+
+        return torch.stack([_over(passes, shown) for passes in self._passes(squared_slowness)], 1)
+
+    # ---- inside ----------------------------------------------------------------------------------------------------
+
+    def _expect_model(self, m: torch.Tensor) -> None:
+        shape = f"(B, {self.grid.shape[0]}, {self.grid.shape[1]})"
+        expect_tensor("squared_slowness", m, shape)
+        expect(m.dtype in _COMPLEX, "squared_slowness", "dtype torch.float32 or torch.float64", m.dtype)
+        good = m.ndim == 3 and len(m) > 0 and m.shape[1:] == self.grid.shape
+        expect(good, "squared_slowness", f"shape {shape}, B >= 1", tuple(m.shape))
+        expect_finite("squared_slowness", m)
+        low = float(m.detach().amin())
+        expect(low > 0, "squared_slowness", "every cell > 0 s^2/km^2", f"{low:g} at the least")
+        self._warn_if_coarse(float(m.detach().amax()) ** -0.5)
+
+    def _warn_if_coarse(self, slowest_kms: float) -> None:
+        nodes = self.nodes_per_kms * slowest_kms
+        if nodes < WARN_BELOW:
+            warnings.warn(
+                f"expected at least {WARN_BELOW} nodes to the shortest wavelength, got {nodes:.1f} "
+                f"(at {slowest_kms:.2f} km/s and {max(self.frequencies_hz):g} Hz): data are off by several per cent",
+                stacklevel=4,
+            )
+
+    def _solver(self, index: int, dtype: torch.dtype, device: torch.device) -> FrequencySolver:
+        key = index, dtype, device
+        if key not in self._solvers:
+            self._solvers[key] = FrequencySolver(
+                self.grid, self.acquisition, self.frequencies_hz[index], self._axes[index], dtype=dtype, device=device
+            )
+        return self._solvers[key]
+
+    def _passes(self, model: torch.Tensor) -> list["_Passes"]:
+        """For each frequency, chunk by chunk and only when asked, the solved models."""
+        return [self._frequency(model, index) for index in range(len(self.frequencies_hz))]
+
+    def _frequency(self, model: torch.Tensor, index: int) -> "_Passes":
+        for chunk in model.split(CHUNK[model.device.type]):
+            solver = self._solver(index, self.dtype, model.device)
+            state = solver.forward(chunk)
+            solved = [(slice(None), solver, state)]
+            self.num_solved += len(chunk)
+            if self.dtype == torch.complex64:
+                doubtful = torch.nonzero(~(state.factors.growth() <= REPAIR_ABOVE))[:, 0]  # NaN too
+                if len(doubtful):
+                    solver = self._solver(index, torch.complex128, model.device)
+                    solved.append((doubtful, solver, solver.forward(chunk[doubtful])))
+                    self.num_repaired += len(doubtful)
+            yield solved
+
+
+# Solved models of one frequency, a list for each chunk: which members, by which solver, their state. Members that were
+# solved again come again, and what they then give replaces what they gave.
+_Passes = Iterable[list[tuple[slice | torch.Tensor, FrequencySolver, State]]]
+
+
+def _over(passes: _Passes, call, *batched: torch.Tensor) -> torch.Tensor:
+    """call(solver, state, *its rows of every ``batched``) over all passes, as one batch."""
+    pieces, start = [], 0
+    for solved in passes:
+        size = len(solved[0][2].data)
+        own = [tensor[start : start + size] for tensor in batched]
+        for members, solver, state in solved:
+            piece = call(solver, state, *(tensor[members] for tensor in own))
+            if isinstance(members, slice):
+                pieces.append(piece)
+            else:
+                pieces[-1][members] = piece.to(pieces[-1].dtype)
+        start += size
+    return torch.cat(pieces)
+
+
+def _real(data: torch.Tensor) -> torch.Tensor:
+    """Complex (B, S, R, ...) to (B, 2 * S * R, ...): real parts, then imaginary parts."""
+    return torch.view_as_real(data).movedim(-1, 1).flatten(1, 3)
+
+
+class _Data(torch.autograd.Function):
+    """Data of the operator, its gradient and its tangent. ``held`` takes the solved models, or is None."""
+
+    @staticmethod
+    def forward(model, operator, held):
+        parts = []
+        for passes in operator._passes(model):
+            if held is not None:
+                passes = list(passes)
+                held.append(passes)
+            parts.append(_real(_over(passes, lambda _, state: state.data).to(_COMPLEX[model.dtype])))
+        return torch.cat(parts, 1)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        model, ctx.operator, ctx.held = inputs
+        ctx.save_for_backward(model)
+        ctx.save_for_forward(model)
+
+    @staticmethod
+    def _passes(ctx):
+        return ctx.held or ctx.operator._passes(ctx.saved_tensors[0])
+
+    @staticmethod
+    def backward(ctx, cotangent):
+        shape = len(ctx.operator.frequencies_hz), 2, *ctx.operator.data_shape
+        total = 0
+        for passes, part in zip(_Data._passes(ctx), cotangent.unflatten(1, shape).unbind(1), strict=True):
+            total = total + _over(passes, FrequencySolver.gradient, torch.complex(part[:, 0], part[:, 1]))
+        return total.to(cotangent.dtype), None, None
+
+    @staticmethod
+    def jvp(ctx, direction, *_):
+        tangents = [_over(passes, FrequencySolver.tangent, direction) for passes in _Data._passes(ctx)]
+        return torch.cat([_real(tangent.to(_COMPLEX[direction.dtype])) for tangent in tangents], 1)
+
+
+def published_operator(*, dtype: torch.dtype = torch.complex128, cells: int | None = None) -> HelmholtzOperator:
+    """The chapters' operator: the paper's survey at 6 Hz over 2 km x 2 km, on cells x cells (64).
+
+    6 x 7 elements of order 6, clear of resonances from 1.73 to 2.60 km/s; the layer's two lengths are those with the
+    least largest error for this survey in homogeneous media of 1.7, 2 and 2.6 km/s.
+    """
+    cells = 64 if cells is None else cells
+    expect_whole("cells", cells, 4)
+    layer = 0.363 + 0.415j, 0.083 + 0.412j
+    grid = Grid((cells, cells), 2.0 / cells)
+    return HelmholtzOperator(grid, published_acquisition(), 6.0, dtype=dtype, order=6, elements=(6, 7), layer_km=layer)

@@ -1,0 +1,100 @@
+"""The benchmark of the Helmholtz gradient measures three versions of one gradient."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from memprior.acquisition import published_acquisition
+
+SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "helmholtz_gradient.py"
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    spec = importlib.util.spec_from_file_location("helmholtz_gradient", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    """Results and tables of a run with a tiny survey."""
+    out = tmp_path_factory.mktemp("benchmark") / "results.json"
+    command = [sys.executable, str(SCRIPT), "--quick", "--table", "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(out.read_text(encoding="utf-8")), done.stdout
+
+
+def test_the_two_stencils_give_the_same_gradient(quick):
+    assert quick[0]["agreement"]["five_point_against_textbook"] < 1e-10
+
+
+def test_the_spectral_gradient_differs_by_the_dispersion_of_the_stencil(quick):
+    # 27 cells per wavelength: with three times as many the stencil's own gradient changes by 5.1 %, most of the
+    # error of the coarse one, which falls as the square of the spacing.
+    assert quick[0]["agreement"]["spectral_against_five_point"] < 0.1
+
+
+def test_each_version_has_times_memory_error_and_ratios(quick):
+    rows = quick[0]["gradients"]
+    assert [(row["version"], row["batch"], row["dtype"]) for row in rows] == [
+        ("textbook", 1, "complex128"),
+        ("five_point", 1, "complex128"),
+        ("spectral", 2, "complex64"),
+        ("spectral", 1, "complex128"),
+    ]
+    for row in rows:
+        assert 0 < row["min_s"] <= row["median_s"] <= row["max_s"]
+        assert row["repeats"] >= 3
+        assert row["per_model_s"] == row["median_s"] / row["batch"]
+        assert row["peak_per_model_gb"] == row["peak_gb"] / row["batch"] >= 0
+        assert row["times_faster_than_textbook"] == rows[0]["per_model_s"] / row["per_model_s"]
+        assert row["times_faster_than_five_point"] == rows[1]["per_model_s"] / row["per_model_s"]
+        assert 0 < row["greens_error"] < 0.02
+    assert rows[0]["greens_error"] == pytest.approx(rows[1]["greens_error"], rel=1e-9)
+
+
+def test_every_quantity_that_is_varied_has_its_rows(quick, benchmark):
+    results, tables = quick
+    assert results["scaling"].keys() == {*benchmark.QUICK.scaling, "threads"}
+    for name, values in [*benchmark.QUICK.scaling.items(), ("threads", benchmark.QUICK.threads)]:
+        assert [row[name] for row in results["scaling"][name]] == list(values)
+        assert f"| {name} |" in tables
+
+
+def test_results_say_what_they_ran_on(quick):
+    results, tables = quick
+    assert results["provenance"].keys() == {"threads", "cpu_count", "system", "python", "torch", "wall_s"}
+    assert results["matrix_product"]["flops_per_s"] > 1e8
+    if torch.cuda.is_available():
+        assert results["gpu"]["rows"]
+    else:
+        assert results["gpu"] == {"not_run": "no GPU"}
+        assert tables.endswith("GPU: no GPU\n")
+
+
+def test_the_full_survey_is_the_published_one(benchmark):
+    acquisition, published = benchmark.acquisition(benchmark.FULL.textbook), published_acquisition()
+    torch.testing.assert_close(acquisition.sources_km, published.sources_km)
+    torch.testing.assert_close(acquisition.receivers_km, published.receivers_km)
+
+
+def test_the_textbook_gradient_is_the_derivative_of_its_misfit(benchmark, generator):
+    sources, receivers = np.array([[1, 0], [6, 1]]), np.array([[0, 7], [4, 6], [7, 7]])
+    operator = benchmark.TextbookOperator(8, 0.05, 3.0, sources, receivers, pml=4)
+    model, truth, direction = (0.05 * torch.randn(3, 8, 8, generator=generator)).numpy()
+    observed = operator.data(0.25 + truth)
+
+    def misfit(step):
+        return 0.5 * (abs(operator.data(0.25 + model + step * direction) - observed) ** 2).sum()
+
+    slope = (operator.gradient(0.25 + model, observed) * direction).sum()
+    assert (misfit(1e-4) - misfit(-1e-4)) / 2e-4 == pytest.approx(slope, rel=1e-6)

@@ -1,0 +1,209 @@
+"""The 5-point operator: of second order in the spacing, and its derivatives are those of the discrete operator."""
+
+import math
+
+import pytest
+import torch
+from helpers import assert_adjoint, assert_batch_independent, assert_derivative, assert_same
+from scipy.special import hankel1
+
+from memprior.acquisition import Acquisition, published_acquisition
+from memprior.fields import Grid
+from memprior.operators import jacobian
+from memprior.stencil import FivePointOperator
+
+FREQUENCY = 3.0
+SMALL = Grid((12, 9), 0.05)
+
+
+def points(*positions):
+    return torch.tensor(positions, dtype=torch.float64)
+
+
+def at_cells(grid, *cells):
+    return points(*[[(i + 0.5) * grid.spacing_km, (k + 0.5) * grid.spacing_km] for i, k in cells])
+
+
+SURVEY = Acquisition(at_cells(SMALL, (1, 0), (8, 2)), at_cells(SMALL, (0, 8), (5, 7), (11, 8)))
+
+
+def small_operator(**changed):
+    return FivePointOperator(
+        **{"grid": SMALL, "acquisition": SURVEY, "frequency_hz": FREQUENCY, "num_pml_cells": 4} | changed
+    )
+
+
+def models(num, generator, grid=SMALL):
+    """Around 2 km/s, (num, nx, nz), with more than 10 cells per wavelength."""
+    return 0.25 + 0.05 * (2 * torch.rand(num, *grid.shape, generator=generator) - 1)
+
+
+def complex_data(operator, model):
+    """(S, R), of one model."""
+    halves = operator(model[None])[0].reshape(2, len(operator.acquisition.sources_km), -1)
+    return torch.complex(*halves)
+
+
+def exact(acquisition, frequency_hz, speed_km_s=2.0):
+    """-(i/4) H0(k r) of a homogeneous medium, (S, R)."""
+    distances = torch.cdist(acquisition.sources_km, acquisition.receivers_km)
+    return torch.from_numpy(-0.25j * hankel1(0, 2 * math.pi * frequency_hz / speed_km_s * distances.numpy()))
+
+
+def error(grid, acquisition, frequency_hz):
+    """Distance from the Green's function of 2 km/s, relative to it."""
+    expected = exact(acquisition, frequency_hz)
+    data = complex_data(FivePointOperator(grid, acquisition, frequency_hz), torch.full(grid.shape, 0.25))
+    return float((data - expected).norm() / expected.norm())
+
+
+def test_the_error_in_a_homogeneous_medium_is_of_second_order():
+    # Thirds, not halves, of a cell: only then are the centres of the coarse cells centres of the fine ones.
+    coarse, fine = Grid((21, 21), 1 / 21), Grid((63, 63), 1 / 63)
+    survey = Acquisition(at_cells(coarse, (2, 1), (10, 1)), at_cells(coarse, *[(i, 19) for i in range(21)]))
+    errors = [error(grid, survey, FREQUENCY) for grid in (coarse, fine)]
+    assert math.log(errors[0] / errors[1], 3) == pytest.approx(2, abs=0.05)
+
+
+def test_the_published_setting_is_five_per_cent_from_the_greens_function_and_warns_of_nothing():
+    assert error(Grid((200, 200), 0.01), published_acquisition(), 6.0) == pytest.approx(0.048, abs=0.001)
+
+
+def test_swapping_sources_and_receivers_transposes_the_data(generator):
+    model = models(1, generator)[0]
+    swapped = small_operator(acquisition=Acquisition(SURVEY.receivers_km, SURVEY.sources_km))
+    assert_same(complex_data(small_operator(), model).T, complex_data(swapped, model), rounding=1e-12)
+
+
+def test_a_pml_of_twice_the_cells_changes_the_data_by_less_than_two_in_ten_thousand():
+    grid = Grid((40, 40), 0.025)
+    x = grid.centres_km(0)
+    model = 0.25 + 0.05 * torch.cos(5 * x[:, None] + 1) * torch.cos(7 * x)
+    survey = Acquisition(at_cells(grid, (1, 1), (20, 1)), at_cells(grid, *[(i, 38) for i in range(40)]))
+    once, twice = (complex_data(FivePointOperator(grid, survey, 4.0, num_pml_cells=n), model) for n in (15, 30))
+    assert (once - twice).norm() < 2e-4 * twice.norm()
+
+
+def test_data_are_the_wavefields_at_the_receivers(generator):
+    operator, model = small_operator(), models(2, generator)
+    fields = operator.wavefields(model)
+    assert fields.shape == (2, 2, *SMALL.shape)
+    heard = fields[:, :, [0, 5, 11], [8, 7, 8]].flatten(1)
+    assert torch.equal(operator(model), torch.cat([heard.real, heard.imag], dim=1))
+
+
+def test_reverse_mode_is_the_adjoint_of_forward_mode(generator):
+    assert_adjoint(small_operator(), models(3, generator), generator)
+
+
+RING = torch.ones(SMALL.shape, dtype=torch.float64)
+RING[1:-1, 1:-1] = 0
+
+
+@pytest.mark.parametrize("cells", [torch.ones_like(RING), RING], ids=["every cell", "outer ring"])
+def test_the_derivative_is_that_of_the_discrete_operator(cells, generator):
+    operator, base = small_operator(), models(3, generator)
+
+    def function(x):
+        return operator(base + cells * x)
+
+    def along(x, v):
+        return torch.func.jvp(function, (x,), (v,))[1]
+
+    assert_derivative(function, along, torch.zeros_like(base), generator)
+
+
+def test_the_jacobian_of_autograd_is_that_of_forward_mode(generator):
+    operator, model = small_operator(), models(2, generator)
+    direction = torch.randn(model.shape, generator=generator)
+    tangent = torch.func.jvp(operator, (model,), (direction,))[1]
+    assert_same((jacobian(operator, model) @ direction.flatten(1)[..., None])[..., 0], tangent)
+
+
+def test_a_second_derivative_is_refused(generator):
+    operator, model = small_operator(), models(1, generator).requires_grad_()
+    (first,) = torch.autograd.grad(operator(model).sum() + (model**3).sum(), model, create_graph=True)
+    with pytest.raises(RuntimeError, match="must implement either the backward"):
+        torch.autograd.grad(first.sum(), model)
+
+
+def test_a_batch_equals_its_members(generator):
+    operator, model = small_operator(), models(3, generator)
+    assert_batch_independent(operator, model)
+    assert_batch_independent(lambda m: jacobian(operator, m), model)
+
+
+def test_two_sources_in_one_cell_are_heard_alike_and_two_receivers_add_their_gradients(generator):
+    once = Acquisition(SURVEY.sources_km[:1], SURVEY.receivers_km[:1])
+    twice = Acquisition(once.sources_km.repeat(2, 1), once.receivers_km.repeat(2, 1))
+    model, gradients = models(1, generator), []
+    for acquisition in (once, twice):
+        m = model.clone().requires_grad_()
+        small_operator(acquisition=acquisition)(m).sum().backward()
+        gradients.append(m.grad)
+    assert_same(gradients[1], 4 * gradients[0])
+
+
+def test_few_cells_per_wavelength_warn_of_the_phase_error():
+    with pytest.warns(UserWarning, match=r"^8\.0 cells per shortest wavelength, fewer than 10: .* 0\.16 rad"):
+        small_operator(frequency_hz=5.0)(torch.full((1, *SMALL.shape), 0.25))
+
+
+GOOD = torch.full((2, *SMALL.shape), 0.25, dtype=torch.float64)
+
+
+def with_one(value):
+    model = GOOD.clone()
+    model[1, 3, 4] = value
+    return model
+
+
+@pytest.mark.parametrize(
+    ("model", "problem", "message"),
+    [
+        (GOOD.tolist(), TypeError, "expected a torch.Tensor of shape (B, 12, 9), got list"),
+        (GOOD[0], ValueError, "expected shape (B, 12, 9), B >= 1, got (12, 9)"),
+        (GOOD.mT, ValueError, "expected shape (B, 12, 9), B >= 1, got (2, 9, 12)"),
+        (GOOD[:0], ValueError, "expected shape (B, 12, 9), B >= 1, got (0, 12, 9)"),
+        (GOOD.float(), ValueError, "expected dtype torch.float64, got torch.float32"),
+        (GOOD.to("meta"), ValueError, "expected a tensor on the CPU, got meta"),
+        (GOOD.int(), ValueError, "expected a floating dtype, got torch.int32"),
+        (with_one(math.nan), ValueError, "expected finite numbers, got 1 NaN or infinite of 216"),
+        (with_one(0.0), ValueError, "expected finite and > 0"),
+        (with_one(-0.25), ValueError, "expected finite and > 0"),
+    ],
+)
+@pytest.mark.parametrize("call", ["__call__", "wavefields"])
+def test_a_bad_model_is_refused(call, model, problem, message):
+    with pytest.raises(problem) as raised:
+        getattr(small_operator(), call)(model)
+    assert str(raised.value).startswith(f"squared_slowness: {message}")
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"num_pml_cells": 0}, "num_pml_cells: expected an integer >= 1, got 0"),
+        ({"num_pml_cells": 4.0}, "num_pml_cells: expected an integer >= 1, got 4.0"),
+        ({"frequency_hz": 0.0}, "frequency_hz: expected one number, finite and > 0, got 0.0"),
+        ({"frequency_hz": math.inf}, "frequency_hz: expected one number, finite and > 0, got inf"),
+        (
+            {"acquisition": Acquisition(points([0.025, 0.7]), SURVEY.receivers_km)},
+            "sources_km[0]: expected inside 0.6 km x 0.45 km, got (0.025, 0.7)",
+        ),
+        (
+            {"acquisition": Acquisition(SURVEY.sources_km, points([0.025, 0.025], [0.16, 0.225]))},
+            "receivers_km[1]: expected the centre of a cell (the nearest, (0.175, 0.225) km, is 0.015 km away), "
+            "got (0.16, 0.225) km",
+        ),
+        (
+            {"acquisition": Acquisition(points([0.6, 0.45]), SURVEY.receivers_km)},
+            "sources_km[0]: expected the centre of a cell (the nearest, (0.575, 0.425) km, is 0.0354 km away), "
+            "got (0.6, 0.45) km",
+        ),
+    ],
+)
+def test_a_bad_setting_is_refused(changed, message):
+    with pytest.raises(ValueError, match="expected") as raised:
+        small_operator(**changed)
+    assert str(raised.value) == message
