@@ -34,7 +34,7 @@ class HelmholtzOperator:
     nodal polynomials there, so data do not depend on the grid's cells.
 
     dtype: complex64 or complex128, of the arithmetic inside. Where complex64 would lose digits the model is solved
-    again in complex128, and ``num_repaired`` counts it, of ``num_solved``.
+    again in complex128, and ``num_repaired`` counts it, of ``num_solved``. ``axes``: the mesh of each frequency.
 
     Raises ``ValueError`` or ``TypeError`` naming the argument, for positions outside the grid too; warns when there
     are fewer than 4 nodes to the shortest wavelength, here at 1.5 km/s and at each call at its slowest cell.
@@ -67,7 +67,7 @@ class HelmholtzOperator:
             expect_whole("elements", count, 1)
         self.grid, self.acquisition, self.dtype = grid, acquisition, dtype
         self.num_solved = self.num_repaired = 0
-        self._axes = [choose_axes(grid, f, order, elements, layer_km, num_layers) for f in self.frequencies_hz]
+        self.axes = [choose_axes(grid, f, order, elements, layer_km, num_layers) for f in self.frequencies_hz]
         self._solvers: dict = {}
         self._warn_if_coarse(SLOWEST_KMS)
 
@@ -85,7 +85,7 @@ class HelmholtzOperator:
     @property
     def nodes_per_kms(self) -> float:
         """Nodes to a wavelength, for each km/s of velocity: the least over frequencies and directions."""
-        pairs = zip(self.frequencies_hz, self._axes, strict=True)
+        pairs = zip(self.frequencies_hz, self.axes, strict=True)
         return min(axis.order / axis.element_km / frequency for frequency, axes in pairs for axis in axes)
 
     def __call__(self, squared_slowness: torch.Tensor) -> torch.Tensor:
@@ -136,7 +136,7 @@ class HelmholtzOperator:
         key = index, dtype, device
         if key not in self._solvers:
             self._solvers[key] = FrequencySolver(
-                self.grid, self.acquisition, self.frequencies_hz[index], self._axes[index], dtype=dtype, device=device
+                self.grid, self.acquisition, self.frequencies_hz[index], self.axes[index], dtype=dtype, device=device
             )
         return self._solvers[key]
 
