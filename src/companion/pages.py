@@ -9,6 +9,7 @@ import inspect
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import yaml
@@ -21,8 +22,11 @@ from companion.tables import Table
 DOCUMENTED = (
     *(f"memprior.{name}" for name in ("noise", "mixture", "fields", "memorization", "operators", "denoiser")),
     *(f"memprior.{name}" for name in ("networks", "training", "likelihood", "sampling", "posterior", "calibration")),
+    *(f"memprior.{name}" for name in ("acquisition", "helmholtz", "helmholtz.operator", "helmholtz.strays", "stencil")),
+    *(f"memprior.{name}" for name in ("wave", "wave.survey", "io_openfwi", "io_segy")),
     *(f"companion.{name}" for name in ("record", "frames", "tables")),
 )
+BENCHMARKS = ("memorized_score", "helmholtz_gradient")
 MARKER = "<!-- generated -->"
 CROSSWALK_FIELDS = {"item", "says", "chapter", "anchor", "function", "test", "status", "deviation"}
 STATUSES = ("proved", "computed", "computed, differs", "quoted", "not yet")
@@ -36,13 +40,15 @@ def write_all(root: Path, stage: Path) -> None:
     """Fill the marker ``<!-- generated -->`` of each staged page, and write the parts that chapters include."""
     shutil.copy2(root / "data" / "README.md", stage / "book" / "data.md")
     generated = {"claims": claims_page(root), "crosswalk": crosswalk_page(root), "api": api_page()}
-    generated["benchmarks"] = memorized_score_table(root)
-    for name, text in generated.items():
-        page = stage / "book" / f"{name}.md"
+    parts = [(f"{name}.md", MARKER, text) for name, text in generated.items()]
+    for script in BENCHMARKS:
+        parts.append(("benchmarks.md", f"<!-- generated: {script} -->", benchmark_table(root, script)))
+    for file, marker, text in parts:
+        page = stage / "book" / file
         prose = page.read_text()
-        if MARKER not in prose:
-            raise PageError(f"book/{name}.md: expected the line {MARKER} where the generated part goes, found none")
-        page.write_text(prose.replace(MARKER, text))
+        if marker not in prose:
+            raise PageError(f"book/{file}: expected the line {marker} where the generated part goes, found none")
+        page.write_text(prose.replace(marker, text))
     for name in chapters(root):
         folder = stage / "book" / "_run" / name
         folder.mkdir(parents=True, exist_ok=True)
@@ -178,12 +184,13 @@ def api_page() -> str:
     return "\n\n".join(parts)
 
 
-def memorized_score_table(root: Path) -> str:
-    """The recorded benchmark of the memorized score, by the script that measured it."""
-    spec = importlib.util.spec_from_file_location("memorized_score", root / "benchmarks" / "memorized_score.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    return script.table(json.loads((root / "data" / "recorded" / "benchmarks" / "memorized_score.json").read_text()))
+def benchmark_table(root: Path, script: str) -> str:
+    """The recorded results of benchmarks/SCRIPT.py, as a table by the script that measured them."""
+    spec = importlib.util.spec_from_file_location(script, root / "benchmarks" / f"{script}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[script] = module  # where its dataclasses look themselves up
+    spec.loader.exec_module(module)
+    return module.table(json.loads((root / "data" / "recorded" / "benchmarks" / f"{script}.json").read_text()))
 
 
 def _exists(dotted: str) -> bool:

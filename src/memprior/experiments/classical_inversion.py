@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from scipy.optimize import minimize
 
-from memprior.experiments.waves import FREQUENCY_HZ, snapped, square
+from memprior.experiments.waves import FREQUENCY_HZ, coarse_on_purpose, snapped, square
 from memprior.fields import CosineBasis, published_truth
 from memprior.helmholtz import Acquisition, HelmholtzOperator, published_acquisition
 from memprior.likelihood import GaussianLikelihood, observe
@@ -30,13 +30,16 @@ class Survey:
     likelihood: GaussianLikelihood
 
 
-def survey(forward: ForwardOperator, cells: int, *, generator, data_forward=None) -> Survey:
-    """Data of the published truth with noise as in the paper, on cells x cells; ``data_forward`` makes them if given."""
+def survey(forward: ForwardOperator, cells: int, *, generator, data_forward=None, noise_std=None) -> Survey:
+    """The published truth on cells x cells, and its data, made by ``data_forward`` if given.
+
+    noise_std: as in the paper unless given, of each real component (then ``forward`` has one frequency).
+    """
     truth = CosineBasis(square(cells)).decode(published_truth()[None])
-    maker = forward if data_forward is None else data_forward
-    with torch.no_grad():
-        real, imaginary = maker(truth)[0].unflatten(0, (2, -1))
-    noise_std = NOISE_SHARE * float(torch.hypot(real, imaginary).max()) / math.sqrt(2)
+    if noise_std is None:
+        with torch.no_grad():
+            clean = (forward if data_forward is None else data_forward)(truth)
+        noise_std = NOISE_SHARE * float(torch.hypot(*clean[0].unflatten(0, (2, -1))).max()) / math.sqrt(2)
     return Survey(truth, observe(forward, truth[0], noise_std, generator=generator, data_forward=data_forward))
 
 
@@ -80,15 +83,16 @@ def invert(
 
     first = start.numpy().ravel()
     keep(first, objective(first)[0])
-    found = minimize(
-        objective,
-        first,
-        jac=True,
-        method="L-BFGS-B",
-        bounds=None if bounds is None else [bounds] * first.size,
-        callback=lambda intermediate_result: keep(intermediate_result.x, intermediate_result.fun),
-        options={"maxiter": max(iterations), "maxcor": 20, "ftol": 0, "gtol": 0},
-    )
+    with coarse_on_purpose():  # a line search may try slow media
+        found = minimize(
+            objective,
+            first,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=None if bounds is None else [bounds] * first.size,
+            callback=lambda intermediate_result: keep(intermediate_result.x, intermediate_result.fun),
+            options={"maxiter": max(iterations), "maxcor": 20, "ftol": 0, "gtol": 0},
+        )
     return Inversion(misfits, list(kept), torch.stack(list(kept.values())), found.nfev + 1)
 
 

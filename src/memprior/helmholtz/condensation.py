@@ -162,6 +162,13 @@ class Condensation:
         factored = (inside / 4 + elements - inside) * interior  # real arithmetic inside the square
         return p * (factored + self.rows * vertical + (self.rows - 1) * lines + back)
 
+    @property
+    def factor_bytes(self) -> int:
+        """What :class:`Factors` of one model take."""
+        kept = self.blocks.interior_c, self.blocks.vertical_a, self.blocks.vertical_c, self.blocks.line_d
+        entries = sum(part.numel() for part in kept) + self.blocks.line_u.numel() + self.mass.numel()
+        return entries * self.mass.element_size()
+
     # ---- solves ----------------------------------------------------------------------------------------------------
 
     def solve(self, factors: Factors, loads: Nodal) -> Nodal:

@@ -9,6 +9,7 @@ from memprior._check import expect, expect_finite, expect_tensor, expect_whole, 
 from memprior.acquisition import Acquisition, published_acquisition
 from memprior.fields import Grid
 from memprior.helmholtz.choice import SLOWEST_KMS, choose_axes
+from memprior.helmholtz.condensation import Condensation
 from memprior.helmholtz.solver import FrequencySolver, State
 
 WARN_BELOW = 4.0  # nodes to a wavelength: data are then off by several per cent
@@ -34,7 +35,8 @@ class HelmholtzOperator:
     nodal polynomials there, so data do not depend on the grid's cells.
 
     dtype: complex64 or complex128, of the arithmetic inside. Where complex64 would lose digits the model is solved
-    again in complex128, and ``num_repaired`` counts it, of ``num_solved``. ``axes``: the mesh of each frequency.
+    again in complex128 (its :meth:`growth` is above ``repair_above``), and ``num_repaired`` counts it, of
+    ``num_solved``. ``axes``: the mesh of each frequency.
 
     Raises ``ValueError`` or ``TypeError`` naming the argument, for positions outside the grid too; warns when there
     are fewer than 4 nodes to the shortest wavelength, here at 1.5 km/s and at each call at its slowest cell.
@@ -51,6 +53,7 @@ class HelmholtzOperator:
         elements: tuple[int, int] | None = None,
         layer_km: tuple[complex, complex] | None = None,
         num_layers: int = 1,
+        repair_above: float = REPAIR_ABOVE,
     ):
         expect(isinstance(grid, Grid), "grid", "a fields.Grid", type(grid).__name__)
         expect(isinstance(acquisition, Acquisition), "acquisition", "an Acquisition", type(acquisition).__name__)
@@ -66,7 +69,7 @@ class HelmholtzOperator:
         for count in elements or ():
             expect_whole("elements", count, 1)
         self.grid, self.acquisition, self.dtype = grid, acquisition, dtype
-        self.num_solved = self.num_repaired = 0
+        self.repair_above, self.num_solved, self.num_repaired = repair_above, 0, 0
         self.axes = [choose_axes(grid, f, order, elements, layer_km, num_layers) for f in self.frequencies_hz]
         self._solvers: dict = {}
         self._warn_if_coarse(SLOWEST_KMS)
@@ -79,8 +82,12 @@ class HelmholtzOperator:
     @property
     def flops_per_gradient(self) -> float:
         """Real multiplications and additions in the matrix algebra of one model's data and gradient."""
-        solvers = [self._solver(index, self.dtype, torch.device("cpu")) for index in range(len(self.frequencies_hz))]
-        return sum(solver.matrix.flops(self.data_shape[0]) for solver in solvers)
+        return sum(matrix.flops(self.data_shape[0]) for matrix in self._matrices())
+
+    @property
+    def bytes_per_model(self) -> int:
+        """Size of one model's factors, which wait for the gradient."""
+        return sum(matrix.factor_bytes for matrix in self._matrices())
 
     @property
     def nodes_per_kms(self) -> float:
@@ -109,6 +116,13 @@ class HelmholtzOperator:
             return solver.wavefields(state, *centres)
 
         return torch.stack([_over(passes, shown) for passes in self._passes(squared_slowness)], 1)
+
+    @torch.no_grad()
+    def growth(self, squared_slowness: torch.Tensor) -> torch.Tensor:
+        """Growth of rounding errors in the elimination of every model and frequency, (B, F): near resonances large."""
+        self._expect_model(squared_slowness)
+        passes = self._passes(squared_slowness)
+        return torch.stack([_over(one, lambda _, state: state.factors.growth()) for one in passes], 1)
 
     # ---- inside ----------------------------------------------------------------------------------------------------
 
@@ -140,6 +154,9 @@ class HelmholtzOperator:
             )
         return self._solvers[key]
 
+    def _matrices(self) -> list[Condensation]:
+        return [self._solver(f, self.dtype, torch.device("cpu")).matrix for f in range(len(self.frequencies_hz))]
+
     def _passes(self, model: torch.Tensor) -> list["_Passes"]:
         """For each frequency, chunk by chunk and only when asked, the solved models."""
         return [self._frequency(model, index) for index in range(len(self.frequencies_hz))]
@@ -151,7 +168,7 @@ class HelmholtzOperator:
             solved = [(slice(None), solver, state)]
             self.num_solved += len(chunk)
             if self.dtype == torch.complex64:
-                doubtful = torch.nonzero(~(state.factors.growth() <= REPAIR_ABOVE))[:, 0]  # NaN too
+                doubtful = torch.nonzero(~(state.factors.growth() <= self.repair_above))[:, 0]  # NaN too
                 if len(doubtful):
                     solver = self._solver(index, torch.complex128, model.device)
                     solved.append((doubtful, solver, solver.forward(chunk[doubtful])))
