@@ -275,10 +275,10 @@ def resonant_speed(operator, near_kms):
     return float(speeds[operator.growth(speeds[:, None, None] ** -2 * torch.ones(operator.grid.shape)).argmax()])
 
 
-def element_resonance(operator):
-    """Of an element held at u = 0 on its edges, km/s."""
-    across, down = operator.axes[0]
-    return 2 * operator.frequencies_hz[0] / math.hypot(1 / across.element_km, 1 / down.element_km)
+def element_resonance(operator, across=1, down=1):
+    """Of an element held at u = 0 on its edges, in its mode of so many half waves, km/s."""
+    sides = [axis.element_km for axis in operator.axes[0]]
+    return 2 * operator.frequencies_hz[0] / math.hypot(across / sides[0], down / sides[1])
 
 
 def data_and_gradient(operator, model, device="cpu"):
@@ -289,15 +289,28 @@ def data_and_gradient(operator, model, device="cpu"):
     return data.detach().to("cpu"), gradient.to("cpu")
 
 
-@every_device
-@pytest.mark.parametrize("of", ["an element", "a row of elements"])
-def test_near_a_resonance_single_precision_is_repaired(of, device):
-    """Of an element held at u = 0, or of a row held so above and below: growth 900 and 8000.
+def near_mode(*half_waves):
+    operator = published(dtype=DOUBLE)
+    return uniform(resonant_speed(operator, element_resonance(operator, *half_waves)), operator.grid)
 
-    Measured: data off by 23 % and 60 times as large; 3e-8, the rounding of their float32, when repaired.
+
+def near_row():
+    """Layers keep a row from ringing in a homogeneous medium; here it does, its elements far from their modes."""
+    return 1.08 * CosineBasis(published(dtype=DOUBLE).grid).decode(2 * training_set()[:1])
+
+
+@every_device
+@pytest.mark.parametrize(
+    "model",
+    [lambda: near_mode(1, 1), lambda: near_mode(2, 1), near_row],
+    ids=["an element", "an element, two half waves", "a row of elements"],
+)
+def test_near_a_resonance_single_precision_is_repaired(model, device):
+    """Of a block held at u = 0 around it: growth 930, 800 and 500.
+
+    Measured: data off by 23 %, 24 % and 0.8 %; 3e-8, the rounding of complex64, when repaired.
     """
-    double, single = published(dtype=DOUBLE), published_operator(dtype=SINGLE)
-    model = uniform(resonant_speed(double, element_resonance(double) if of == "an element" else 1.727), double.grid)
+    double, single, model = published(dtype=DOUBLE), published_operator(dtype=SINGLE), model()
     expected = data_and_gradient(double, model, device)
     unrepaired = data_and_gradient(alike(single, repair_above=math.inf), model, device)
     repaired = data_and_gradient(single, model, device)
@@ -436,17 +449,12 @@ def two_gradients(operator, m):
         torch.autograd.grad(data.sum(), m, retain_graph=True)
 
 
-TWICE = pytest.mark.xfail(reason="torch.func copies the list of solved models, so that it stays empty")
-
-
 @pytest.mark.parametrize(
     "derivative",
     [
         two_gradients,
-        pytest.param(
-            lambda operator, m: torch.func.vjp(operator, m)[1](torch.ones(3, 24)), id="torch.func.vjp", marks=TWICE
-        ),
-        pytest.param(lambda operator, m: torch.func.jvp(operator, (m,), (m,)), id="torch.func.jvp", marks=TWICE),
+        pytest.param(lambda operator, m: torch.func.vjp(operator, m)[1](torch.ones(3, 24)), id="torch.func.vjp"),
+        pytest.param(lambda operator, m: torch.func.jvp(operator, (m,), (m,)), id="torch.func.jvp"),
     ],
 )
 def test_a_derivative_solves_no_model_twice(derivative, generator):
@@ -494,32 +502,14 @@ SECOND = {
     "reverse over forward": lambda f, m, v: torch.func.grad(lambda m: torch.func.jvp(f, (m,), (v,))[1])(m),
     "forward over forward": lambda f, m, v: torch.func.jvp(lambda m: torch.func.jvp(f, (m,), (v,))[1], (m,), (v,))[1],
 }
-SILENT = {"reverse over reverse", "forward over forward"}
 
 
-@pytest.mark.parametrize(
-    "second",
-    [
-        pytest.param(
-            call,
-            id=name,
-            marks=[pytest.mark.xfail(reason="silently wrong: the solved models carry no graph")] * (name in SILENT),
-        )
-        for name, call in SECOND.items()
-    ],
-)
-def test_a_second_derivative_is_right_or_refused(second, generator):
+@pytest.mark.parametrize("second", SECOND.values(), ids=SECOND)
+def test_a_second_derivative_is_refused(second, generator):
     operator, model = small(), models(1, generator)
-    v, f = torch.randn(model.shape, generator=generator), misfit_with_cubic(operator)
-    ahead, behind = (torch.func.grad(f)(model + h * v) for h in (1e-5, -1e-5))
-    expected = (ahead - behind) / 2e-5
-    try:
-        found = second(f, model, v)
-    except NotImplementedError:
-        return
-    if found.ndim == 0:
-        expected = (expected * v).sum()
-    assert_same(found, expected, rounding=1e-6)
+    v = torch.randn(model.shape, generator=generator)
+    with pytest.raises(NotImplementedError, match="second derivatives"):
+        second(misfit_with_cubic(operator), model, v)
 
 
 @every_device
@@ -575,18 +565,14 @@ def test_nothing_is_frozen_where_nothing_strays(generator):
 @pytest.mark.parametrize(
     "model",
     [
-        pytest.param(
-            torch.full((12, 12), 0.25),
-            id="no batch",
-            marks=pytest.mark.xfail(reason="broadcasts (n, n) to n models: no check before torch.where"),
-        ),
+        torch.full((12, 12), 0.25),
         torch.full((1, 12, 11), 0.25),
         torch.full((0, 12, 12), 0.25),
     ],
 )
 def test_a_model_of_another_shape_is_no_stray(model):
     grid = Grid((12, 12), 0.05)
-    with pytest.raises(ValueError, match=r"^squared_slowness: expected shape \(B, 12, 12\), B >= 1, got"):
+    with pytest.raises(ValueError, match=r"^squared_slowness: expected shape \(B, .*, got"):
         FreezeStrays(small(grid=grid))(model)
 
 
@@ -746,7 +732,6 @@ def test_too_few_nodes_to_a_wavelength_are_told_at_construction():
         small(elements=(1, 1))
 
 
-@pytest.mark.xfail(reason="the stacklevel is that of a call: one too deep here")
 def test_the_warning_at_construction_points_at_the_constructor():
     with pytest.warns(UserWarning, match="nodes") as told:
         HelmholtzOperator(COARSE, SURVEY, 6.0, order=6, elements=(1, 1))
@@ -795,7 +780,6 @@ def test_a_bad_model_is_refused(call, model, kind, message):
 
 
 OUTSIDE = points([0.3, 0.1], [0.3, 0.46])
-LOOSE = pytest.mark.xfail(reason="elements and layer_km are not checked")
 
 
 @pytest.mark.parametrize(
@@ -823,13 +807,17 @@ LOOSE = pytest.mark.xfail(reason="elements and layer_km are not checked")
         ({"order": 6.0}, "order: expected an integer >= 2, got 6.0"),
         ({"order": 9}, "layer_km: expected lengths (across, down) for an order not in [6, 7, 8], got None"),
         ({"num_layers": 0}, "num_layers: expected an integer >= 1, got 0"),
-        ({"elements": (0, 2)}, "elements: expected an integer >= 1, got 0"),
-        ({"elements": (3.0, 2)}, "elements: expected an integer >= 1, got 3.0"),
-        pytest.param({"elements": (3,)}, "elements: expected ", marks=LOOSE),
-        pytest.param({"elements": 3}, "elements: expected ", marks=LOOSE),
-        pytest.param({"layer_km": 0.3 + 0.5j}, "layer_km: expected ", marks=LOOSE),
-        pytest.param({"layer_km": (0.3 - 0.5j,) * 2}, "layer_km: expected ", marks=LOOSE),  # a wave that grows
-        pytest.param({"layer_km": (math.nan, 0.5j)}, "layer_km: expected ", marks=LOOSE),
+        ({"elements": (0, 2)}, "elements: expected two integers >= 1, across and down, got (0, 2)"),
+        ({"elements": (3.0, 2)}, "elements: expected two integers >= 1, across and down, got (3.0, 2)"),
+        ({"elements": (3,)}, "elements: expected two integers >= 1, across and down, got (3,)"),
+        ({"elements": 3}, "elements: expected two integers >= 1, across and down, got 3"),
+        ({"repair_above": 0}, "repair_above: expected a number > 0, or infinity, got 0"),
+        ({"layer_km": 0.3 + 0.5j}, "layer_km: expected two complex lengths in km, across and down, of positive"),
+        (
+            {"layer_km": (0.3 - 0.5j,) * 2},
+            "layer_km: expected two complex lengths in km, across and down, of positive",
+        ),  # a wave that grows
+        ({"layer_km": (math.nan, 0.5j)}, "layer_km: expected two complex lengths in km, across and down, of positive"),
     ],
 )
 def test_a_bad_setting_is_refused(changed, message):
@@ -842,3 +830,19 @@ def test_a_bad_setting_is_refused(changed, message):
 def test_the_published_square_needs_a_whole_number_of_cells(cells):
     with pytest.raises(ValueError, match=f"^cells: expected an integer >= 4, got {cells}$"):
         published_operator(cells=cells)
+
+
+def test_exactly_on_a_resonance_double_precision_says_so():
+    operator = published(dtype=DOUBLE)
+    speed = 2 * 6 / math.hypot(6 / 2, 7 / 2)  # of the lowest mode of an element held at u = 0
+    with pytest.warns(UserWarning, match="resonance"):
+        operator(uniform(speed, operator.grid, 1))
+
+
+def test_the_factors_take_what_is_said(generator):
+    operator = small(dtype=SINGLE)
+    ((solved,),) = (list(passes) for passes in operator._passes(models(1, generator)))
+    factors = solved[0][2].factors
+    kept = [factors.interior_x, factors.vertical_p, factors.vertical_x, *factors.line_p, *factors.line_g]
+    least = sum(part.numel() * part.element_size() for part in kept)
+    assert least < operator.bytes_per_model < 1.1 * least

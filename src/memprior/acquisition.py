@@ -11,7 +11,7 @@ from memprior.fields import Grid
 
 @dataclass(frozen=True, eq=False)
 class Acquisition:
-    """Every source is heard at every receiver. sources_km: (S, 2), receivers_km: (R, 2), finite, km.
+    """Every source is heard at every receiver. sources_km: (S, 2), receivers_km: (R, 2), float32 or float64, km.
 
     Raises ``TypeError`` or ``ValueError`` naming the argument otherwise.
     """
@@ -22,6 +22,8 @@ class Acquisition:
     def __post_init__(self):
         for name, positions in (("sources_km", self.sources_km), ("receivers_km", self.receivers_km)):
             expect_tensor(name, positions, "(n, 2)")
+            fine = positions.dtype in (torch.float32, torch.float64)
+            expect(fine, name, "dtype torch.float32 or torch.float64", positions.dtype)
             good = positions.ndim == 2 and positions.shape[1] == 2 and len(positions) > 0
             expect(good, name, "shape (n, 2), n >= 1: x and z of each", tuple(positions.shape))
             expect_finite(name, positions)
@@ -29,9 +31,10 @@ class Acquisition:
     def expect_inside(self, grid: Grid) -> None:
         """``ValueError`` naming the first position outside the rectangle of ``grid``."""
         width, depth = (cells * grid.spacing_km for cells in grid.shape)
+        slack = 1e-9 * max(width, depth)  # cells times spacing may round to just below what is meant
         for name, positions in (("sources_km", self.sources_km), ("receivers_km", self.receivers_km)):
             for index, (x, z) in enumerate(positions.tolist()):
-                inside = 0 <= x <= width and 0 <= z <= depth
+                inside = -slack <= x <= width + slack and -slack <= z <= depth + slack
                 expect(inside, f"{name}[{index}]", f"inside {width:g} km x {depth:g} km", f"({x:g}, {z:g})")
 
 

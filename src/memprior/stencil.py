@@ -11,7 +11,6 @@ diagonal only.
 
 import math
 import warnings
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from scipy import sparse
 from scipy.sparse.linalg import SuperLU, splu
 
 from memprior._check import expect, expect_finite, expect_positive, expect_tensor, expect_whole, positive_number
+from memprior._derivatives import differentiable
 from memprior.acquisition import Acquisition
 from memprior.fields import Grid
 
@@ -28,14 +28,6 @@ from memprior.fields import Grid
 # change them by 2e-4, 7e-5 and 2e-5, far below the 5e-2 of the stencil.
 _REFLECTION, _SPEED_KM_S = 1e-8, 2.0
 _LEAST_CELLS_PER_WAVELENGTH = 10
-
-
-@dataclass
-class _Solved:
-    """What a forward solve leaves for its derivatives; one entry per model."""
-
-    factors: list[SuperLU] = field(default_factory=list)
-    wavefields: list[np.ndarray] = field(default_factory=list)  # each (padded cells, S)
 
 
 class FivePointOperator:
@@ -75,7 +67,7 @@ class FivePointOperator:
     def __call__(self, squared_slowness: torch.Tensor) -> torch.Tensor:
         """Warns (``UserWarning``) at fewer than 10 cells per shortest wavelength; see :meth:`wavefields`."""
         self._check(squared_slowness)
-        return _Modelled.apply(squared_slowness, self, _Solved())
+        return differentiable(squared_slowness, _Solve(self))
 
     def wavefields(self, squared_slowness: torch.Tensor) -> torch.Tensor:
         """u in the square, complex (B, S, nx, nz). No gradient.
@@ -139,66 +131,31 @@ class FivePointOperator:
         return torch.from_numpy(np.concatenate([data.real, data.imag], axis=1))
 
 
-class _Modelled(torch.autograd.Function):
-    """The data of an operator. dA = diag(omega^2 s_x s_z dm) gives both derivatives, from the factors of A alone.
+class _Solve:
+    """The data of some models: factors and wavefields (padded cells, S) of each, which serve both derivatives."""
 
-    They are functions of their own because only there torch.func's wrappers are off the arrays. Each takes the model
-    too, unused, so that a second derivative raises instead of coming out zero.
-    """
+    def __init__(self, operator: FivePointOperator):
+        self.operator, self.solved = operator, []
 
-    @staticmethod
-    def forward(squared_slowness, operator, solved):
-        for model in _numpy(squared_slowness):
-            factors, wavefields = operator._solve(model)
-            solved.factors.append(factors)
-            solved.wavefields.append(wavefields)
-        return operator._data(solved.wavefields)
+    def forward(self, squared_slowness: torch.Tensor) -> torch.Tensor:
+        self.solved = [self.operator._solve(model) for model in _numpy(squared_slowness)]
+        return self.operator._data([u for _, u in self.solved])
 
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        squared_slowness, ctx.operator, ctx.solved = inputs
-        ctx.save_for_backward(squared_slowness)
-        ctx.save_for_forward(squared_slowness)
-
-    @staticmethod
-    def backward(ctx, cotangent):
-        return _Adjoint.apply(cotangent, *ctx.saved_tensors, ctx.operator, ctx.solved), None, None
-
-    @staticmethod
-    def jvp(ctx, tangent, *_):
-        return _Tangent.apply(tangent, *ctx.saved_tensors, ctx.operator, ctx.solved)
-
-
-class _Adjoint(torch.autograd.Function):
-    """-Re(omega^2 s_x s_z sum_s lambda_s u_s), A lambda_s = the conjugated cotangent at the receivers."""
-
-    @staticmethod
-    def forward(cotangent, squared_slowness, operator, solved):
+    def backward(self, squared_slowness: torch.Tensor, cotangent: torch.Tensor) -> torch.Tensor:
+        """-Re(omega^2 s_x s_z sum_s lambda_s u_s), A lambda_s = the conjugated cotangent at the receivers."""
+        operator, gradients = self.operator, []
         halves = _numpy(cotangent).reshape(len(cotangent), 2, len(operator._sources), len(operator._receivers))
-        conjugated, gradients = halves[:, 0] - 1j * halves[:, 1], []
-        for factors, u, loads in zip(solved.factors, solved.wavefields, conjugated, strict=True):
+        for (factors, u), loads in zip(self.solved, halves[:, 0] - 1j * halves[:, 1], strict=True):
             adjoint = factors.solve(operator._spread(operator._receivers, loads.T))
             gradients.append(operator._pad.T @ -(operator._mass * (adjoint * u).sum(1)).real)
         return torch.from_numpy(np.stack(gradients)).reshape(squared_slowness.shape)
 
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        """Nothing to keep."""
-
-
-class _Tangent(torch.autograd.Function):
-    """A du = -dA u, at the receivers."""
-
-    @staticmethod
-    def forward(tangent, squared_slowness, operator, solved):
+    def tangent(self, squared_slowness: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
+        """A du = -dA u at the receivers, dA = diag(omega^2 s_x s_z dm)."""
         changes = []
-        for factors, u, direction in zip(solved.factors, solved.wavefields, _numpy(tangent), strict=True):
-            changes.append(factors.solve(-(operator._mass * (operator._pad @ direction.ravel()))[:, None] * u))
-        return operator._data(changes)
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        """Nothing to keep."""
+        for (factors, u), change in zip(self.solved, _numpy(direction), strict=True):
+            changes.append(factors.solve(-(self.operator._mass * (self.operator._pad @ change.ravel()))[:, None] * u))
+        return self.operator._data(changes)
 
 
 def _numpy(x: torch.Tensor) -> np.ndarray:

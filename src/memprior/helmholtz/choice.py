@@ -1,5 +1,6 @@
 """The mesh for a frequency: how many elements, and how long the absorbing ones."""
 
+import cmath
 import itertools
 import math
 
@@ -25,6 +26,9 @@ def choose_axes(
     num_layers: int,
 ) -> tuple[Axis, Axis]:
     """The two directions, (across, down), of a mesh over ``grid``; what is None is chosen here."""
+    _expect_pair("elements", elements, "two integers >= 1, across and down", lambda n: isinstance(n, int) and n >= 1)
+    decaying = "two complex lengths in km, across and down, of positive real and imaginary part"
+    _expect_pair("layer_km", layer_km, decaying, lambda length: _finite(length) and length.real > 0 < length.imag)
     lengths = [cells * grid.spacing_km for cells in grid.shape]
     if elements is None:
         elements = _clear_of_resonances(lengths, frequency_hz, order)
@@ -36,6 +40,16 @@ def choose_axes(
         Axis(length, count, order, complex(layer), num_layers)
         for length, count, layer in zip(lengths, elements, layer_km, strict=True)
     )
+
+
+def _expect_pair(name: str, pair, expected: str, good) -> None:
+    """``pair`` is None, or two values that are ``good``."""
+    fits = pair is None or (isinstance(pair, tuple) and len(pair) == 2 and all(good(value) for value in pair))
+    expect(fits, name, expected, repr(pair))
+
+
+def _finite(length) -> bool:
+    return isinstance(length, complex) and cmath.isfinite(length)
 
 
 def _clear_of_resonances(lengths_km, frequency_hz: float, order: int) -> tuple[int, int]:

@@ -104,8 +104,8 @@ class Axis:
 
         m_i = int phi_i m / int phi_i, with m the piecewise cubic through the four nearest centres (fewer where there
         are fewer cells), carried on to the face: where cells are coarser than the nodes it interpolates, where they
-        are finer it averages, so that no cell is ever missed. Exact for cubics in either case. In the layers: the
-        face's value.
+        are finer it averages, so that no cell is ever missed. Exact for cubics in either case, from order 4 on. In the
+        layers: the face's value.
         """
         centres = (np.arange(num_cells) + 0.5) * spacing_km
         breaks = np.unique(np.concatenate([centres, np.linspace(0, self.length_km, self.num_elements + 1)]).round(12))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 import torch
 
 from memprior._check import expect, expect_finite, expect_tensor, expect_whole, positive_number
+from memprior._derivatives import derivatives_wanted, differentiable
 from memprior.acquisition import Acquisition, published_acquisition
 from memprior.fields import Grid
 from memprior.helmholtz.choice import SLOWEST_KMS, choose_axes
@@ -16,6 +17,7 @@ WARN_BELOW = 4.0  # nodes to a wavelength: data are then off by several per cent
 # Growth of a complex64 factorisation above which the model is solved again in complex128. The relative error of the
 # data is at most 5e-6 growth^2 (1200 published models on four meshes; 1e-6 on the chapters' mesh): below 1e-3 at 14.
 REPAIR_ABOVE = 14.0
+WARN_ABOVE = 3e5  # the same in complex128, within a millionth of a resonance: data are good to some 1e-4
 _COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 CHUNK = {"cpu": 16, "cuda": 256}  # models factored at once: what stays in a cache, or fills a GPU
 
@@ -66,13 +68,13 @@ class HelmholtzOperator:
         expect(dtype in (torch.complex64, torch.complex128), "dtype", "torch.complex64 or torch.complex128", dtype)
         expect_whole("order", order, 2)
         expect_whole("num_layers", num_layers, 1)
-        for count in elements or ():
-            expect_whole("elements", count, 1)
+        trust = isinstance(repair_above, int | float) and repair_above > 0
+        expect(trust, "repair_above", "a number > 0, or infinity", repr(repair_above))
         self.grid, self.acquisition, self.dtype = grid, acquisition, dtype
         self.repair_above, self.num_solved, self.num_repaired = repair_above, 0, 0
         self.axes = [choose_axes(grid, f, order, elements, layer_km, num_layers) for f in self.frequencies_hz]
         self._solvers: dict = {}
-        self._warn_if_coarse(SLOWEST_KMS)
+        self._warn_if_coarse(SLOWEST_KMS, stacklevel=3)
 
     @property
     def data_shape(self) -> tuple[int, int]:
@@ -97,7 +99,7 @@ class HelmholtzOperator:
 
     def __call__(self, squared_slowness: torch.Tensor) -> torch.Tensor:
         self._expect_model(squared_slowness)
-        return _Data.apply(squared_slowness, self, [] if torch.is_grad_enabled() else None)
+        return differentiable(squared_slowness, _Solve(self, keeping=derivatives_wanted(squared_slowness)))
 
     @torch.no_grad()
     def jacobian(self, x: torch.Tensor) -> torch.Tensor:
@@ -135,15 +137,15 @@ class HelmholtzOperator:
         expect_finite("squared_slowness", m)
         low = float(m.detach().amin())
         expect(low > 0, "squared_slowness", "every cell > 0 s^2/km^2", f"{low:g} at the least")
-        self._warn_if_coarse(float(m.detach().amax()) ** -0.5)
+        self._warn_if_coarse(float(m.detach().amax()) ** -0.5, stacklevel=4)
 
-    def _warn_if_coarse(self, slowest_kms: float) -> None:
+    def _warn_if_coarse(self, slowest_kms: float, *, stacklevel: int) -> None:
         nodes = self.nodes_per_kms * slowest_kms
         if nodes < WARN_BELOW:
             warnings.warn(
                 f"expected at least {WARN_BELOW} nodes to the shortest wavelength, got {nodes:.1f} "
                 f"(at {slowest_kms:.2f} km/s and {max(self.frequencies_hz):g} Hz): data are off by several per cent",
-                stacklevel=4,
+                stacklevel=stacklevel,
             )
 
     def _solver(self, index: int, dtype: torch.dtype, device: torch.device) -> FrequencySolver:
@@ -164,16 +166,23 @@ class HelmholtzOperator:
     def _frequency(self, model: torch.Tensor, index: int) -> "_Passes":
         for chunk in model.split(CHUNK[model.device.type]):
             solver = self._solver(index, self.dtype, model.device)
-            state = solver.forward(chunk)
-            solved = [(slice(None), solver, state)]
+            solved = [(slice(None), solver, solver.forward(chunk))]
             self.num_solved += len(chunk)
-            if self.dtype == torch.complex64:
-                doubtful = torch.nonzero(~(state.factors.growth() <= self.repair_above))[:, 0]  # NaN too
-                if len(doubtful):
-                    solver = self._solver(index, torch.complex128, model.device)
-                    solved.append((doubtful, solver, solver.forward(chunk[doubtful])))
-                    self.num_repaired += len(doubtful)
+            doubtful = _above(self.repair_above, solved[0][2])
+            if self.dtype == torch.complex64 and len(doubtful):
+                solver = self._solver(index, torch.complex128, model.device)
+                solved.append((doubtful, solver, solver.forward(chunk[doubtful])))
+                self.num_repaired += len(doubtful)
+            if solver.matrix.dtype == torch.complex128 and len(_above(WARN_ABOVE, solved[-1][2])):
+                warnings.warn(
+                    "a model within a millionth of a resonance of the mesh: data good to some 1e-4", stacklevel=2
+                )
             yield solved
+
+
+def _above(limit: float, state: State) -> torch.Tensor:
+    """Members whose elimination grew above ``limit``, or to no number at all."""
+    return torch.nonzero(~(state.factors.growth() <= limit))[:, 0]
 
 
 # Solved models of one frequency, a list for each chunk: which members, by which solver, their state. Members that were
@@ -202,41 +211,32 @@ def _real(data: torch.Tensor) -> torch.Tensor:
     return torch.view_as_real(data).movedim(-1, 1).flatten(1, 3)
 
 
-class _Data(torch.autograd.Function):
-    """Data of the operator, its gradient and its tangent. ``held`` takes the solved models, or is None."""
+class _Solve:
+    """Data of some models; ``kept``: their passes by frequency if derivatives are to come, else these solve again."""
 
-    @staticmethod
-    def forward(model, operator, held):
-        parts = []
-        for passes in operator._passes(model):
-            if held is not None:
-                passes = list(passes)
-                held.append(passes)
-            parts.append(_real(_over(passes, lambda _, state: state.data).to(_COMPLEX[model.dtype])))
-        return torch.cat(parts, 1)
+    def __init__(self, operator: HelmholtzOperator, *, keeping: bool):
+        self.operator, self.keeping, self.kept = operator, keeping, None
 
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        model, ctx.operator, ctx.held = inputs
-        ctx.save_for_backward(model)
-        ctx.save_for_forward(model)
+    def forward(self, model: torch.Tensor) -> torch.Tensor:
+        passes = self.operator._passes(model)
+        if self.keeping:
+            passes = self.kept = [list(one) for one in passes]
+        return self._stacked(model, passes, lambda _, state: state.data)
 
-    @staticmethod
-    def _passes(ctx):
-        return ctx.held or ctx.operator._passes(ctx.saved_tensors[0])
+    def backward(self, model: torch.Tensor, cotangent: torch.Tensor) -> torch.Tensor:
+        parts = cotangent.unflatten(1, (-1, 2, *self.operator.data_shape)).unbind(1)
+        passes = self.kept or self.operator._passes(model)
+        return sum(
+            _over(one, FrequencySolver.gradient, torch.complex(part[:, 0], part[:, 1]))
+            for one, part in zip(passes, parts, strict=True)
+        ).to(model.dtype)
 
-    @staticmethod
-    def backward(ctx, cotangent):
-        shape = len(ctx.operator.frequencies_hz), 2, *ctx.operator.data_shape
-        total = 0
-        for passes, part in zip(_Data._passes(ctx), cotangent.unflatten(1, shape).unbind(1), strict=True):
-            total = total + _over(passes, FrequencySolver.gradient, torch.complex(part[:, 0], part[:, 1]))
-        return total.to(cotangent.dtype), None, None
+    def tangent(self, model: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
+        passes = self.kept or self.operator._passes(model)
+        return self._stacked(model, passes, FrequencySolver.tangent, direction)
 
-    @staticmethod
-    def jvp(ctx, direction, *_):
-        tangents = [_over(passes, FrequencySolver.tangent, direction) for passes in _Data._passes(ctx)]
-        return torch.cat([_real(tangent.to(_COMPLEX[direction.dtype])) for tangent in tangents], 1)
+    def _stacked(self, model, passes, call, *batched) -> torch.Tensor:
+        return torch.cat([_real(_over(one, call, *batched).to(_COMPLEX[model.dtype])) for one in passes], 1)
 
 
 def published_operator(*, dtype: torch.dtype = torch.complex128, cells: int | None = None) -> HelmholtzOperator:

@@ -2,7 +2,8 @@
 
 import torch
 
-from memprior.operators import ForwardOperator
+from memprior._check import expect, expect_tensor
+from memprior.operators import ForwardOperator, jacobian
 
 
 class FreezeStrays:
@@ -16,7 +17,18 @@ class FreezeStrays:
         self.forward, self.num_frozen = forward, 0
 
     def __call__(self, squared_slowness: torch.Tensor) -> torch.Tensor:
-        good = ((squared_slowness > 0) & torch.isfinite(squared_slowness)).flatten(1).all(1)
+        good, tamed = self._tamed(squared_slowness)
         self.num_frozen += int((~good).sum())
-        data = self.forward(torch.where(good[:, None, None], squared_slowness, 0.25))
-        return torch.where(good[:, None], data, torch.nan)
+        return torch.where(good[:, None], self.forward(tamed), torch.nan)
+
+    def jacobian(self, x: torch.Tensor) -> torch.Tensor:
+        """That of the operator; zero where the model is a stray."""
+        good, tamed = self._tamed(x)
+        return jacobian(self.forward, tamed) * good[:, None, None]
+
+    def _tamed(self, m: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Which members are media (B,), and the models with some medium in place of the others."""
+        expect_tensor("squared_slowness", m, "(B, nx, nz)")
+        expect(m.ndim == 3, "squared_slowness", "shape (B, nx, nz)", tuple(m.shape))
+        good = ((m > 0) & torch.isfinite(m)).flatten(1).all(1)
+        return good, torch.where(good[:, None, None], m, 0.25)
