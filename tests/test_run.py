@@ -99,6 +99,9 @@ def test_killed_half_way_nothing_is_left_half_written_and_the_next_run_succeeds(
     deadline = time.monotonic() + 60
     while not partial.exists() and time.monotonic() < deadline:
         time.sleep(0.1)
+    beside = companion(root, "run", NAME)
+    assert beside.returncode != 0
+    assert "expected to be the only run" in beside.stderr
     os.killpg(started.pid, signal.SIGKILL)
     started.wait()
     assert partial.exists()

@@ -5,12 +5,14 @@ and its results are complete. Killed half-way, it leaves nothing that looks like
 had. What a notebook keeps for itself while it works lies in _build/scratch under the content key, until it has ended.
 """
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
@@ -54,6 +56,28 @@ def run(name: str, profile: str, *, seed: int = 0, overrides: dict | None = None
     if is_current(out, key, seed, overrides):
         print(f"{name} {profile}: unchanged since its last run", flush=True)
         return out
+    with _alone(out, name):
+        return _execute(root, source, profile, key, seed, overrides, out)
+
+
+@contextmanager
+def _alone(out: Path, name: str):
+    """One run into a destination at a time: two would take each other's unfinished folder away."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        lock = (out.parent / f".{out.name}.lock").open("w")
+    except OSError as error:
+        raise RunError(f"{name}: expected a folder that can be written at {out}, got {error}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(f"{name}: expected to be the only run into {out}, got another one at work there") from None
+        yield
+
+
+def _execute(root: Path, source: Path, profile: str, key: str, seed: int, overrides: dict, out: Path) -> Path:
+    name = source.stem
     partial, failed = (out.parent / f".{out.name}.{state}" for state in ("partial", "failed"))
     try:
         for old in (partial, failed):
