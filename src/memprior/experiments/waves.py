@@ -127,6 +127,12 @@ def chapters_operator(num_layers: int) -> HelmholtzOperator:
     return alike(published_operator(), published_acquisition(), num_layers=num_layers)
 
 
+def reference_operator(grid: Grid) -> HelmholtzOperator:
+    """The paper's survey at 6 Hz on a mesh whose error does not matter: order 12, 9 x 10 elements, two layers."""
+    mesh = {"order": 12, "elements": (9, 10), "layer_km": (0.4 + 0.6j,) * 2, "num_layers": 2}
+    return HelmholtzOperator(grid, published_acquisition(), FREQUENCY_HZ, **mesh)
+
+
 def alike(
     operator: HelmholtzOperator, acquisition: Acquisition, *, num_layers: int, repair_above: float = REPAIR_ABOVE
 ) -> HelmholtzOperator:

@@ -4,11 +4,13 @@ Models: velocity, one map of colours throughout. Wavefields: blue and red about 
 """
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 
 from memprior.figures.style import BLUE, GREY, INK, ORANGE, PURPLE, VERMILION
 
-SPEEDS, WAVES = "cividis", "RdBu_r"
+# In steps, so that a slider's frames, which have few colours, show them as they are.
+SPEEDS, WAVES = colormaps["cividis"].resampled(24), colormaps["RdBu_r"].resampled(31)
 ORDERS = {4: PURPLE, 6: BLUE, 8: ORANGE}
 
 
