@@ -33,8 +33,9 @@ class HelmholtzOperator:
     Spectral elements of ``order``, ``elements`` of them (across, down), solved directly. The model is carried to their
     nodes by :meth:`Axis.from_cells`; outside the square it goes on as it is at the face, in one absorbing element of
     complex length ``layer_km`` (across, down) on each side (``num_layers`` of them). Mesh and layer are chosen for
-    1.5 to 3.5 km/s unless they are given. Sources and receivers are points anywhere in the square: their loads are the
-    nodal polynomials there, so data do not depend on the grid's cells.
+    1.5 to 3.5 km/s unless they are given, and for models that are smooth over an element: random blocks of 250 m are
+    2 % off on the mesh chosen here and 0.1 % on 12 x 12 elements (order 8, 6 Hz, 2 km). Sources and receivers are
+    points anywhere in the square: their loads are the nodal polynomials there, so data do not depend on the cells.
 
     dtype: complex64 or complex128, of the arithmetic inside. Where complex64 would lose digits the model is solved
     again in complex128 (its :meth:`growth` is above ``repair_above``), and ``num_repaired`` counts it, of

@@ -1,0 +1,121 @@
+"""Chapter 4: diffusion posterior sampling for full waveform inversion, in the paper's setting.
+
+Frozen dataclasses and short functions, no defaults: sizes come from notebooks/profiles.yml.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from memprior.denoiser import Denoiser, EmpiricalDenoiser, GaussianDenoiser
+from memprior.fields import CosineBasis, Standardizer, published_coefficients, published_law, published_truth
+from memprior.guidance import GuidedState, released_step
+from memprior.helmholtz import FreezeStrays, HelmholtzOperator, published_operator
+from memprior.likelihood import GaussianLikelihood
+from memprior.memorization import memorization_ratio, nearest_neighbors
+from memprior.noise import ddpm_sigmas
+from memprior.operators import ForwardOperator, compose
+from memprior.posterior import collapsed_log_weights
+from memprior.sampling import trajectory
+
+NOISE_SHARE = 0.055  # standard deviation of the complex noise over the largest |datum| (released settings)
+NOISE_SEED = 1123  # of the authors' draw, numpy's default_rng
+NUM_STEPS, STEP_SIZE = 200, 0.07  # of the released sampler
+MEMORIZED_BELOW = 0.7  # the paper's threshold for r
+
+
+@dataclass(frozen=True, eq=False)
+class Inversion:
+    """The paper's inverse problem. operator: its survey; truth: z, (100,); likelihood: of raw coefficients z (B, 100).
+
+    strays: guards the operator in a run, and counts.
+    """
+
+    operator: HelmholtzOperator
+    strays: FreezeStrays
+    truth: torch.Tensor
+    likelihood: GaussianLikelihood
+
+    def standardized(self, standardizer: Standardizer) -> GaussianLikelihood:
+        """The same likelihood as a function of (z - mean) / std."""
+        forward = compose(self.likelihood.forward, standardizer.restore)
+        return GaussianLikelihood(forward, self.likelihood.observed, self.likelihood.noise_std)
+
+
+def published_inversion(dtype: torch.dtype, device: torch.device) -> Inversion:
+    """Data of the published truth by the chapters' operator, with the authors' noise draw."""
+    operator = published_operator(dtype=dtype)
+    strays = FreezeStrays(operator)
+    forward = compose(strays, CosineBasis(operator.grid).decode)
+    truth = published_truth().to(device)
+    with torch.no_grad():
+        clean = forward(truth[None])[0]
+    noise, noise_std = authors_noise(clean, operator.data_shape)
+    return Inversion(operator, strays, truth, GaussianLikelihood(forward, clean + noise, noise_std))
+
+
+def authors_noise(clean: torch.Tensor, data_shape: tuple[int, int]) -> tuple[torch.Tensor, float]:
+    """(noise (m,), its standard deviation in each real component) for clean data (m,).
+
+    n = gamma_c (a + i b) / sqrt(2), a then b standard normals of shape (S, R), gamma_c = 0.055 max |d|.
+    """
+    scale = NOISE_SHARE * float(torch.hypot(*clean.unflatten(0, (2, -1))).max()) / math.sqrt(2)
+    rng = np.random.default_rng(NOISE_SEED)
+    draws = np.stack([rng.standard_normal(data_shape) for _ in range(2)])
+    return scale * torch.from_numpy(draws).to(clean).flatten(), scale
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSet:
+    """N published examples, raw (N, 100), and the coordinates that diffusion runs in: standardized by them."""
+
+    examples: torch.Tensor
+    standardizer: Standardizer
+
+    @classmethod
+    def published(cls, num: int, device: torch.device) -> "TrainingSet":
+        examples = published_coefficients(num).to(device)
+        return cls(examples, Standardizer.fit(examples))
+
+    @property
+    def memory(self) -> EmpiricalDenoiser:
+        """The exactly memorized prior's denoiser."""
+        return EmpiricalDenoiser(self.standardizer.normalize(self.examples))
+
+    @property
+    def truth(self) -> GaussianDenoiser:
+        """The true prior's denoiser: the law that the examples were drawn from."""
+        law = published_law()
+        law = type(law)(law.mean.to(self.examples), law.covariance.to(self.examples)).normalized(self.standardizer)
+        return GaussianDenoiser(law.mean, law.covariance)
+
+    def ratio(self, z: torch.Tensor) -> torch.Tensor:
+        """The paper's r = d_1 / mean(d_2..d_k), k = min(50, N), of raw samples (B, 100)."""
+        return memorization_ratio(nearest_neighbors(z, self.examples, min(50, len(self.examples))))
+
+
+def released_run(
+    inversion: Inversion, training: TrainingSet, denoiser: Denoiser, *, num_samples: int, generator: torch.Generator
+) -> Iterator[GuidedState]:
+    """The released sampler's states, in standardized coordinates: 200 of them, from N(0, I) in its own iterate."""
+    sigmas = ddpm_sigmas(NUM_STEPS)
+    like = inversion.truth
+    start = torch.randn(num_samples, len(like), dtype=like.dtype, device=like.device, generator=generator)
+    step = released_step(inversion.standardized(training.standardizer), STEP_SIZE)
+    start = start * float((1 + sigmas[0] ** 2).sqrt())
+    return trajectory(denoiser, start, sigmas, step=step, generator=generator)
+
+
+def linearized(forward: ForwardOperator, at: torch.Tensor) -> ForwardOperator:
+    """F(z_0) + J (z - z_0) for one z_0 (d,)."""
+    value, slope = forward(at[None]).detach(), forward.jacobian(at[None])[0]
+    return lambda z: value + (z - at) @ slope.T
+
+
+def exact_weights(inversion: Inversion, training: TrainingSet) -> torch.Tensor:
+    """Log weights (N,) of the exactly memorized posterior: N forward solves."""
+    with torch.no_grad():
+        return collapsed_log_weights(training.examples, inversion.likelihood)

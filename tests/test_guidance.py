@@ -1,0 +1,180 @@
+"""Guided steps are the published ones, member by member, and stray samples stay."""
+
+import math
+from functools import partial
+
+import pytest
+import torch
+from helpers import MATRIX, ROUNDING, assert_same, assert_step_batch_independent, pentagon
+
+from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser
+from memprior.guidance import GuidedState, dps_step, frozen_step, released_step
+from memprior.likelihood import GaussianLikelihood
+from memprior.noise import ddpm_sigmas
+from memprior.operators import CoupledQuadraticOperator, MatrixOperator
+from memprior.sampling import ancestral_step, euler_step, sample, trajectory
+
+LIKELIHOOD = GaussianLikelihood(CoupledQuadraticOperator(), torch.tensor([0.9, 0.4], dtype=torch.float64), 0.3)
+LINEAR = GaussianLikelihood(MatrixOperator(MATRIX), torch.tensor([1.0, 0.0, -0.5, 0.3, 0.2], dtype=torch.float64), 0.2)
+
+# Each step, to be made for a likelihood and a base, with that base.
+STEPS = {
+    "dps, squared": (partial(dps_step, scale=0.02, norm="squared"), ancestral_step),
+    "dps, norm": (partial(dps_step, scale=0.1, norm="norm"), euler_step),
+    "frozen, squared": (partial(frozen_step, scale=0.02, norm="squared"), euler_step),
+    "frozen, norm": (partial(frozen_step, scale=0.1, norm="norm"), ancestral_step),
+    "released": (partial(released_step, step_size=0.07), euler_step),
+    "released, not lagged": (partial(released_step, step_size=0.07, lagged=False), ancestral_step),
+}
+every_step = pytest.mark.parametrize(("make", "base"), STEPS.values(), ids=STEPS)
+LEVELS = tuple(torch.tensor([0.9, 0.6], dtype=torch.float64))
+
+
+@pytest.fixture
+def denoiser():
+    return EmpiricalDenoiser(pentagon())
+
+
+@pytest.fixture
+def x(generator):
+    return torch.randn(6, 2, generator=generator)
+
+
+@every_step
+@pytest.mark.parametrize("last", [False, True])
+def test_a_batch_equals_its_members(make, base, last, denoiser, x, monkeypatch, generator):
+    sigma, sigma_next = LEVELS[0], torch.tensor(0.0) if last else LEVELS[1]
+    assert_step_batch_independent(make(LIKELIHOOD, base=base), denoiser, x, sigma, sigma_next, monkeypatch, generator)
+
+
+@pytest.mark.parametrize("norm", ["squared", "norm"])
+def test_dps_is_the_variance_preserving_algorithm(norm, denoiser, x, generator):
+    """Chung et al. 2023 with abar = 1 / (1 + sigma^2), written for xbar = sqrt(abar) x, Euler as the reverse step."""
+    (sigma, sigma_next), zeta = LEVELS, 0.05
+    abar, abar_next = 1 / (1 + sigma**2), 1 / (1 + sigma_next**2)
+    xbar = (abar.sqrt() * x).requires_grad_()
+    guess = denoiser(xbar / abar.sqrt(), sigma)
+    residual = LIKELIHOOD.observed - LIKELIHOOD.forward(guess)
+    penalty = residual.square().sum(1) if norm == "squared" else residual.norm(dim=1)
+    (gradient,) = torch.autograd.grad(penalty.sum(), xbar)
+    eps = (xbar - abar.sqrt() * guess) / (1 - abar).sqrt()
+    moved = abar_next.sqrt() * guess + (1 - abar_next).sqrt() * eps - zeta * gradient
+    step = dps_step(LIKELIHOOD, scale=zeta, norm=norm, base=euler_step)
+    assert_same(step(denoiser, x, sigma, sigma_next, generator=generator).x, moved / abar_next.sqrt())
+
+
+@pytest.mark.parametrize("lagged", [True, False])
+def test_released_is_the_variance_preserving_loop_of_the_released_code(lagged, generator):
+    """All steps, on a linear F, by a loop over abar with a network that predicts eps."""
+    train, step_size, num = torch.randn(7, 3, generator=generator), 0.07, 20
+    sigmas = ddpm_sigmas(num)
+    abar = 1 / (1 + sigmas**2)  # abar[-1] = 1
+
+    def predicted(xbar, t):
+        weights = (-(xbar[:, None] - abar[t].sqrt() * train).square().sum(2) / (2 * (1 - abar[t]))).softmax(1)
+        return (xbar - abar[t].sqrt() * (weights @ train)) / (1 - abar[t]).sqrt()
+
+    def cleaned(xbar, t):
+        return (xbar - (1 - abar[t]).sqrt() * predicted(xbar, t)) / abar[t].sqrt()
+
+    start = torch.randn(5, 3, generator=generator)
+    xbar = start.clone()
+    for t in range(num):
+        guess = cleaned(xbar, t)
+        xbar = abar[t + 1].sqrt() * guess + (1 - abar[t + 1]).sqrt() * predicted(xbar, t)
+        if lagged:
+            guess = cleaned(xbar, t)  # the level before, on the iterate of this one
+        gradient = (guess @ MATRIX.T - LINEAR.observed) @ MATRIX
+        xbar = xbar - step_size * gradient / gradient.norm(dim=1, keepdim=True)
+    step = released_step(LINEAR, step_size, lagged=lagged)
+    x = start / abar[0].sqrt()  # sampling starts from N(0, I) in the variance-preserving iterate
+    found = sample(EmpiricalDenoiser(train), x, sigmas, step=step, generator=generator)
+    assert_same(found, xbar, rounding=num * ROUNDING)
+
+
+def test_frozen_is_dps_where_the_denoiser_only_shifts(x, generator):
+    def shifting(x, sigma):
+        return x - 0.3 * sigma
+
+    pair = [make(LIKELIHOOD, scale=0.1, norm="norm", base=euler_step) for make in (dps_step, frozen_step)]
+    through, frozen = (step(shifting, x, *LEVELS, generator=generator) for step in pair)
+    assert_same(through.x, frozen.x)
+
+
+def test_through_a_denoiser_of_one_memory_there_is_no_gradient(x, generator):
+    """Where one example has all the weight D stands still: DPS is the unguided sampler, the frozen score is not."""
+    memory = EmpiricalDenoiser(torch.tensor([[0.5, -0.2]]))
+    unguided = euler_step(memory, x, *LEVELS, generator=generator).x
+    options = {"scale": 0.1, "norm": "squared", "base": euler_step}
+    assert_same(dps_step(LIKELIHOOD, **options)(memory, x, *LEVELS, generator=generator).x, unguided)
+    moved = frozen_step(LIKELIHOOD, **options)(memory, x, *LEVELS, generator=generator).x
+    assert float((moved - unguided).norm(dim=1).min()) > 0.05
+
+
+@pytest.mark.parametrize("lagged", [True, False])
+def test_the_released_step_has_one_length_and_forgets_the_noise_level(lagged, denoiser, x, generator):
+    noisier = GaussianLikelihood(LIKELIHOOD.forward, LIKELIHOOD.observed, 7.0)
+    found = [released_step(one, 0.07, lagged=lagged) for one in (LIKELIHOOD, noisier)]
+    first, second = (step(denoiser, x, *LEVELS, generator=generator) for step in found)
+    assert_same(first.x, second.x)
+    away = first.x - euler_step(denoiser, x, *LEVELS, generator=generator).x
+    assert_same(away.norm(dim=1), torch.full((6,), 0.07 * math.sqrt(1 + 0.6**2)))
+
+
+def test_the_misfit_is_that_of_the_guess_and_costs_no_solve(denoiser, x, generator):
+    solves = []
+
+    def counted(guess):
+        solves.append(len(guess))
+        return LIKELIHOOD.forward(guess)
+
+    likelihood = GaussianLikelihood(counted, LIKELIHOOD.observed, LIKELIHOOD.noise_std)
+    states = list(
+        trajectory(
+            denoiser, x, [0.9, 0.6, 0.3], step=released_step(likelihood, 0.07, lagged=False), generator=generator
+        )
+    )
+    assert solves == [6, 6]
+    assert all(isinstance(state, GuidedState) for state in states)
+    residual = LIKELIHOOD.residual(denoiser(x, torch.tensor(0.9)))
+    assert_same(states[0].misfit, residual.square().sum(1) / (2 * 0.3**2))
+
+
+@every_step
+def test_a_guess_that_fits_is_not_moved(make, base):
+    """At an exact fit the gradient is zero: |r| has no direction there, and a gradient of length zero neither."""
+    fits = torch.tensor([[0.3, -0.4]])
+    likelihood = GaussianLikelihood(CoupledQuadraticOperator(), CoupledQuadraticOperator()(fits)[0], 0.3)
+    memory, x = EmpiricalDenoiser(fits), torch.ones(1, 2)
+    draws = [torch.Generator().manual_seed(3) for _ in range(2)]
+    found = make(likelihood, base=base)(memory, x, *LEVELS, generator=draws[0])
+    assert_same(found.x, base(memory, x, *LEVELS, generator=draws[1]).x)
+
+
+@pytest.mark.parametrize("make", [dps_step, frozen_step])
+def test_a_stray_sample_stays_and_the_others_go_on(make, generator):
+    def forward(x):
+        return torch.where(x[:, :1] > 0, x, torch.nan)
+
+    likelihood = GaussianLikelihood(forward, torch.zeros(2), 0.3)
+    guess = GaussianDenoiser(torch.zeros(2), torch.eye(2))
+    x = torch.tensor([[1.0, 2.0], [-1.0, 2.0], [3.0, -1.0]])
+    for step in (make(likelihood, scale=0.1, norm="squared", base=euler_step), released_step(likelihood, 0.07)):
+        found = step(guess, x, *LEVELS, generator=generator)
+        assert torch.equal(found.x[1], x[1])
+        assert torch.isnan(found.misfit).tolist() == [False, True, False]
+        assert_same(found.x[[0, 2]], step(guess, x[[0, 2]], *LEVELS, generator=generator).x)
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, math.nan, "0.1"])
+def test_a_length_that_is_not_positive_is_refused(scale):
+    for make in (dps_step, frozen_step):
+        with pytest.raises(ValueError, match=r"^scale: expected one number, finite and > 0, got"):
+            make(LIKELIHOOD, scale=scale, norm="norm")
+    with pytest.raises(ValueError, match=r"^step_size: expected one number, finite and > 0, got"):
+        released_step(LIKELIHOOD, scale)
+
+
+def test_another_norm_is_refused():
+    with pytest.raises(ValueError, match=r"^norm: expected 'squared' or 'norm', got 'l1'$"):
+        dps_step(LIKELIHOOD, scale=0.1, norm="l1")
