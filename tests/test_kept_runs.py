@@ -1,0 +1,79 @@
+"""A guided run that is killed and started again ends in the same bits."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import pentagon
+
+from memprior.denoiser import EmpiricalDenoiser
+from memprior.experiments.kept_runs import kept_run
+from memprior.guidance import dps_step
+from memprior.likelihood import GaussianLikelihood
+from memprior.noise import karras_sigmas
+from memprior.operators import CoupledQuadraticOperator
+
+IDENTITY = {"prior": "pentagon", "seed": 3}
+SIGMAS = karras_sigmas(30, 0.05, 5.0)
+
+
+def run(file, *, dies_after=None, identity=IDENTITY):
+    """30 ancestral steps with data; ``dies_after`` so many calls of the operator the process is killed."""
+    calls = []
+
+    def forward(x):
+        calls.append(1)
+        if dies_after is not None and len(calls) > dies_after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return CoupledQuadraticOperator()(x)
+
+    likelihood = GaussianLikelihood(forward, torch.tensor([0.9, 0.4], dtype=torch.float64), 0.3)
+    generator = torch.Generator().manual_seed(3)
+    start = 5 * torch.randn(8, 2, dtype=torch.float64, generator=generator)
+    step = dps_step(likelihood, scale=0.02, norm="squared")
+    options = {"step": step, "generator": generator, "file": file, "identity": identity, "save_every": 4}
+    return kept_run(EmpiricalDenoiser(pentagon()), start, SIGMAS, **options), len(calls)
+
+
+@pytest.mark.parametrize("dies_after", [2, 11, 29])
+def test_killed_and_started_again_the_bits_are_the_same(tmp_path, dies_after):
+    whole, _ = run(tmp_path / "whole.safetensors")
+    file = tmp_path / "killed.safetensors"
+    command = f"""
+import pathlib, torch
+torch.set_default_dtype(torch.float64)
+import test_kept_runs
+test_kept_runs.run(pathlib.Path({str(file)!r}), dies_after={dies_after})
+"""
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+    killed = subprocess.run([sys.executable, "-c", command], env=environment, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    again, calls = run(file)
+    assert calls == 30 - dies_after // 4 * 4
+    assert torch.equal(again.x, whole.x)
+    assert torch.equal(again.misfits, whole.misfits)
+
+
+def test_a_run_that_is_done_is_read_and_not_repeated(tmp_path):
+    first, calls = run(tmp_path / "run.safetensors")
+    second, more = run(tmp_path / "run.safetensors")
+    assert (calls, more) == (30, 0)
+    assert torch.equal(first.x, second.x)
+    assert first.misfits.shape == (30, 8)
+
+
+def test_another_runs_file_is_refused(tmp_path):
+    run(tmp_path / "run.safetensors")
+    with pytest.raises(ValueError, match=r"run .*run\.safetensors: expected that of .*'seed': 4.*, got .*'seed': 3"):
+        run(tmp_path / "run.safetensors", identity=IDENTITY | {"seed": 4})
+
+
+def test_a_file_of_something_else_is_refused(tmp_path):
+    file = tmp_path / "run.safetensors"
+    file.write_bytes(b"no tensors")
+    with pytest.raises(ValueError, match="expected a file written by kept_run"):
+        run(file)
