@@ -21,7 +21,10 @@ from companion.tables import Table
 
 DOCUMENTED = (
     *(f"memprior.{name}" for name in ("noise", "mixture", "fields", "memorization", "operators", "denoiser")),
-    *(f"memprior.{name}" for name in ("networks", "training", "likelihood", "sampling", "posterior", "calibration")),
+    *(
+        f"memprior.{name}"
+        for name in ("networks", "training", "likelihood", "sampling", "guidance", "posterior", "calibration")
+    ),
     *(f"memprior.{name}" for name in ("acquisition", "helmholtz", "helmholtz.operator", "helmholtz.strays", "stencil")),
     *(f"memprior.{name}" for name in ("wave", "wave.survey", "io_openfwi", "io_segy")),
     *(f"companion.{name}" for name in ("record", "frames", "tables")),
