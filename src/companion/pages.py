@@ -45,7 +45,10 @@ def write_all(root: Path, stage: Path) -> None:
     generated = {"claims": claims_page(root), "crosswalk": crosswalk_page(root), "api": api_page()}
     parts = [(f"{name}.md", MARKER, text) for name, text in generated.items()]
     for script in BENCHMARKS:
-        parts.append(("benchmarks.md", f"<!-- generated: {script} -->", benchmark_table(root, script)))
+        table = benchmark_table(root, script)
+        parts.append(("benchmarks.md", f"<!-- generated: {script} -->", table))
+        (stage / "book" / "_run").mkdir(exist_ok=True)
+        (stage / "book" / "_run" / f"{script}.md").write_text(table.split("\n\n")[0])  # for a chapter to quote
     for file, marker, text in parts:
         page = stage / "book" / file
         prose = page.read_text()
