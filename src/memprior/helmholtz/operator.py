@@ -169,8 +169,7 @@ class HelmholtzOperator:
             solver = self._solver(index, self.dtype, model.device)
             solved = [(slice(None), solver, solver.forward(chunk))]
             self.num_solved += len(chunk)
-            doubtful = _above(self.repair_above, solved[0][2])
-            if self.dtype == torch.complex64 and len(doubtful):
+            if self.dtype == torch.complex64 and len(doubtful := _above(self.repair_above, solved[0][2])):
                 solver = self._solver(index, torch.complex128, model.device)
                 solved.append((doubtful, solver, solver.forward(chunk[doubtful])))
                 self.num_repaired += len(doubtful)
