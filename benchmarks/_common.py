@@ -88,3 +88,15 @@ def clock(*times: float) -> str:
 
 def memory(gigabytes: float) -> str:
     return f"{figures(gigabytes)} GB" if gigabytes >= 1 else f"{figures(gigabytes * 1e3)} MB"
+
+
+def give(results: dict, table: Callable[[dict], str], *, out: Path | None, as_table: bool) -> None:
+    """Write the results where they are wanted: as JSON into a file, as tables or JSON on the terminal."""
+    text = json.dumps(results, indent=2) + "\n"
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text, encoding="utf-8")
+    if as_table:
+        print(table(results))
+    elif not out:
+        print(text, end="")

@@ -22,7 +22,7 @@ from scipy.sparse.linalg import splu
 from scipy.special import hankel1
 
 sys.path.insert(0, str(Path(__file__).parent))  # the site's builder and the tests load this file by its path
-from _common import clock, figures, high_water_gb, interleaved, machine, memory, run_child, summary
+from _common import clock, figures, give, high_water_gb, interleaved, machine, memory, run_child, summary
 
 REAL = {"complex64": torch.float32, "complex128": torch.float64}  # dtype of the models for a dtype of the fields
 PUBLISHED = (6.0, 15, 2.0, 200)  # frequency_hz, num_sources, size_km and survey_cells of a case
@@ -438,14 +438,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(json.dumps(CHILDREN[request["work"]](cases, request["budget_s"])))
         return
     results = benchmark(QUICK if options.quick else FULL, options.threads)
-    text = json.dumps(results, indent=2) + "\n"
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(text, encoding="utf-8")
-    if options.table:
-        print(table(results))
-    elif not options.out:
-        print(text, end="")
+    give(results, table, out=options.out, as_table=options.table)
 
 
 if __name__ == "__main__":

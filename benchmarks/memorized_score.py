@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))  # the site's builder and the tests load this file by its path
-from _common import clock, figures, high_water_gb, machine, memory, run_child, seconds, summary
+from _common import clock, figures, give, high_water_gb, machine, memory, run_child, seconds, summary
 
 THREADS = 2
 SEED = 0
@@ -245,14 +245,7 @@ def main(arguments: list[str] | None = None) -> None:
         return
     free_gb = free_memory_gb() if options.free_gb is None else options.free_gb
     results = benchmark(QUICK, free_gb, 0.05) if options.quick else benchmark(FULL, free_gb, 15.0)
-    text = json.dumps(results, indent=2) + "\n"
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(text, encoding="utf-8")
-    if options.table:
-        print(table(results))
-    elif not options.out:
-        print(text, end="")
+    give(results, table, out=options.out, as_table=options.table)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Checks and small independent references that several test files share."""
 
 import ast
+import importlib.util
 import math
 from functools import cache
 from pathlib import Path
@@ -120,6 +121,21 @@ def naive_posterior_mean(x, points, sigma, log_weights):
     joint = naive_log_joint(x, points, sigma, log_weights)
     shares = (joint - joint.amax(1, keepdim=True)).exp()
     return (shares[:, :, None] * points).sum(1) / shares.sum(1, keepdim=True)
+
+
+def with_one(model, value):
+    """Models (2, nx, nz) with one cell of the second changed."""
+    model = model.clone()
+    model[1, 3, 4] = value
+    return model
+
+
+def benchmark_script(name: str):
+    """benchmarks/NAME.py as a module."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[1] / "benchmarks" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def pentagon(radius: float = 2.0):

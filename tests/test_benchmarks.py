@@ -1,6 +1,5 @@
 """The benchmark of the memorized score measures two versions of one formula, and says so where one cannot run."""
 
-import importlib.util
 import json
 import math
 import subprocess
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import benchmark_script
 
 from memprior.mixture import IsotropicMixture
 
@@ -19,10 +19,7 @@ RECORDED = ROOT / "data" / "recorded" / "benchmarks" / "memorized_score.json"
 
 @pytest.fixture(scope="module")
 def benchmark():
-    spec = importlib.util.spec_from_file_location("memorized_score", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return benchmark_script("memorized_score")
 
 
 @pytest.fixture(scope="module")

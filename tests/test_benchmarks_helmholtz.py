@@ -1,6 +1,5 @@
 """The benchmark of the Helmholtz gradient measures three versions of one gradient."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers import benchmark_script
 
 from memprior.acquisition import published_acquisition
 
@@ -17,10 +17,7 @@ SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "helmholtz_gradien
 
 @pytest.fixture(scope="module")
 def benchmark():
-    spec = importlib.util.spec_from_file_location("helmholtz_gradient", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return benchmark_script("helmholtz_gradient")
 
 
 @pytest.fixture(scope="module")

@@ -63,7 +63,7 @@ def test_linearized_is_the_tangent(inversion, generator):
 
 def test_the_released_sampler_with_the_exact_memory_lands_on_a_memory(inversion, generator):
     training = dps_fwi.TrainingSet.published(50, CPU)
-    states = dps_fwi.released_run(inversion, training, training.memory, num_samples=2, generator=generator)
+    states = dps_fwi.released_run(inversion, training, training.memorized_prior, num_samples=2, generator=generator)
     *_, last = states
     assert float(training.ratio(training.standardizer.restore(last.x)).max()) < 0.03
     assert float(last.sigma) == 0
@@ -82,3 +82,21 @@ def test_it_starts_from_a_standard_normal_in_its_own_iterate(inversion):
     next(dps_fwi.released_run(inversion, training, watching, num_samples=3, generator=draws[0]))
     sigma = ddpm_sigmas(200)[0]
     assert_same(seen[0] / (1 + sigma**2).sqrt(), torch.randn(3, 100, generator=draws[1]))
+
+
+def test_the_ideal_posterior_is_where_its_gradient_vanishes_and_as_wide_as_its_curvature(generator):
+    """Gaussian prior, affine F: A (J A)^T (y - F(mean)) / gamma^2 = mean - prior mean; the covariance is known."""
+    exact = dps_fwi.published_inversion(torch.complex128, CPU)
+    ideal, observed = dps_fwi.ideal_posterior(exact), exact.likelihood.observed
+    away = ideal.mean(observed) - ideal.prior.mean
+    residual = observed - dps_fwi.linearized(exact.likelihood.forward, exact.truth)(ideal.mean(observed)[None])[0]
+    pull = ideal.root @ (ideal.tangent.T @ residual) / exact.likelihood.noise_std**2
+    assert_same(pull, away, rounding=1e-6)
+    precision = torch.eye(100) + ideal.tangent.T @ ideal.tangent / exact.likelihood.noise_std**2
+    covariance = ideal.root @ torch.linalg.inv(precision) @ ideal.root.T
+    assert_same(ideal.factor @ ideal.factor.T, covariance, rounding=1e-8)
+    draws = ideal.sample(observed, 4000, generator=generator)
+    variances = covariance.diagonal()
+    error = (draws.mean(0) - ideal.mean(observed)).abs() / (variances / 4000).sqrt()
+    assert float(error.max()) < 4.5
+    assert float((draws.var(0) / variances - 1).abs().max()) < 4.5 * (2 / 4000) ** 0.5

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from helpers import assert_adjoint, assert_batch_independent, assert_derivative, assert_same, training_set
+from helpers import assert_adjoint, assert_batch_independent, assert_derivative, assert_same, training_set, with_one
 from scipy.special import hankel1
 
 from memprior.acquisition import Acquisition, published_acquisition
@@ -750,12 +750,6 @@ def test_too_few_nodes_to_a_wavelength_are_told_at_the_call_that_meets_them():
 GOOD = torch.full((2, *COARSE.shape), 0.25, dtype=torch.float64)
 
 
-def with_one(value):
-    model = GOOD.clone()
-    model[1, 3, 4] = value
-    return model
-
-
 @pytest.mark.parametrize(
     ("model", "kind", "message"),
     [
@@ -766,10 +760,10 @@ def with_one(value):
         (GOOD[:0], ValueError, "expected shape (B, 12, 9), B >= 1, got (0, 12, 9)"),
         (GOOD.int(), ValueError, "expected a floating dtype, got torch.int32"),
         (GOOD.half(), ValueError, "expected dtype torch.float32 or torch.float64, got torch.float16"),
-        (with_one(math.nan), ValueError, "expected finite numbers, got 1 NaN or infinite of 216"),
-        (with_one(math.inf), ValueError, "expected finite numbers, got 1 NaN or infinite of 216"),
-        (with_one(0.0), ValueError, "expected every cell > 0 s^2/km^2, got 0 at the least"),
-        (with_one(-0.25), ValueError, "expected every cell > 0 s^2/km^2, got -0.25 at the least"),
+        (with_one(GOOD, math.nan), ValueError, "expected finite numbers, got 1 NaN or infinite of 216"),
+        (with_one(GOOD, math.inf), ValueError, "expected finite numbers, got 1 NaN or infinite of 216"),
+        (with_one(GOOD, 0.0), ValueError, "expected every cell > 0 s^2/km^2, got 0 at the least"),
+        (with_one(GOOD, -0.25), ValueError, "expected every cell > 0 s^2/km^2, got -0.25 at the least"),
     ],
 )
 @pytest.mark.parametrize("call", ["__call__", "jacobian", "wavefields", "growth"])

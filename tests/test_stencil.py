@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from helpers import assert_adjoint, assert_batch_independent, assert_derivative, assert_same
+from helpers import assert_adjoint, assert_batch_independent, assert_derivative, assert_same, with_one
 from scipy.special import hankel1
 
 from memprior.acquisition import Acquisition, published_acquisition
@@ -152,12 +152,6 @@ def test_few_cells_per_wavelength_warn_of_the_phase_error():
 GOOD = torch.full((2, *SMALL.shape), 0.25, dtype=torch.float64)
 
 
-def with_one(value):
-    model = GOOD.clone()
-    model[1, 3, 4] = value
-    return model
-
-
 @pytest.mark.parametrize(
     ("model", "problem", "message"),
     [
@@ -168,9 +162,9 @@ def with_one(value):
         (GOOD.float(), ValueError, "expected dtype torch.float64, got torch.float32"),
         (GOOD.to("meta"), ValueError, "expected a tensor on the CPU, got meta"),
         (GOOD.int(), ValueError, "expected a floating dtype, got torch.int32"),
-        (with_one(math.nan), ValueError, "expected finite numbers, got 1 NaN or infinite of 216"),
-        (with_one(0.0), ValueError, "expected finite and > 0"),
-        (with_one(-0.25), ValueError, "expected finite and > 0"),
+        (with_one(GOOD, math.nan), ValueError, "expected finite numbers, got 1 NaN or infinite of 216"),
+        (with_one(GOOD, 0.0), ValueError, "expected finite and > 0"),
+        (with_one(GOOD, -0.25), ValueError, "expected finite and > 0"),
     ],
 )
 @pytest.mark.parametrize("call", ["__call__", "wavefields"])

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from memprior.denoiser import Denoiser, EmpiricalDenoiser, GaussianDenoiser
+from memprior.experiments.classical_inversion import NOISE_SHARE
 from memprior.fields import (
     CosineBasis,
     GaussianLaw,
@@ -28,7 +29,6 @@ from memprior.operators import ForwardOperator, compose
 from memprior.posterior import collapsed_log_weights
 from memprior.sampling import trajectory
 
-NOISE_SHARE = 0.055  # standard deviation of the complex noise over the largest |datum| (released settings)
 NOISE_SEED = 1123  # of the authors' draw, numpy's default_rng
 NUM_STEPS, STEP_SIZE = 200, 0.07  # of the released sampler
 MEMORIZED_BELOW = 0.7  # the paper's threshold for r
@@ -88,15 +88,15 @@ class TrainingSet:
         return cls(examples, Standardizer.fit(examples))
 
     @property
-    def memory(self) -> EmpiricalDenoiser:
+    def memorized_prior(self) -> EmpiricalDenoiser:
         """The exactly memorized prior's denoiser."""
         return EmpiricalDenoiser(self.standardizer.normalize(self.examples))
 
     @property
-    def truth(self) -> GaussianDenoiser:
+    def true_prior(self) -> GaussianDenoiser:
         """The true prior's denoiser: the law that the examples were drawn from."""
         law = published_law()
-        law = type(law)(law.mean.to(self.examples), law.covariance.to(self.examples)).normalized(self.standardizer)
+        law = GaussianLaw(law.mean.to(self.examples), law.covariance.to(self.examples)).normalized(self.standardizer)
         return GaussianDenoiser(law.mean, law.covariance)
 
     def ratio(self, z: torch.Tensor) -> torch.Tensor:
