@@ -23,6 +23,7 @@ from companion import claims, keys, paths, profiles
 
 RESULTS = "results.json"
 PARAMETERS = {"profile", "seed", "overrides"}
+PATIENCE_S = 3.0  # a run that was killed just now may hold its lock for a moment longer
 RESULT_FIELDS = {"name", "profile", "seed", "overrides", "claims"}
 
 
@@ -69,10 +70,16 @@ def _alone(out: Path, name: str):
     except OSError as error:
         raise RunError(f"{name}: expected a folder that can be written at {out}, got {error}") from error
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(f"{name}: expected to be the only run into {out}, got another one at work there") from None
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    told = f"{name}: expected to be the only run into {out}, got another one at work there"
+                    raise RunError(told) from None
+                time.sleep(0.1)
         yield
 
 
