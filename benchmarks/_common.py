@@ -1,5 +1,6 @@
-"""What the benchmarks share: clocks, the memory of a process, and fresh processes to measure in."""
+"""What the benchmarks share: clocks, the memory of a process, fresh processes to measure in, options and tables."""
 
+import argparse
 import json
 import os
 import platform
@@ -86,8 +87,30 @@ def clock(*times: float) -> str:
     return f"{figures(times[0] * scale)} {unit}{spread}"
 
 
+def spread(row: dict) -> str:
+    """The times of a row that holds a :func:`summary`."""
+    return clock(*(row[key] for key in ("median_s", "min_s", "max_s")))
+
+
 def memory(gigabytes: float) -> str:
     return f"{figures(gigabytes)} GB" if gigabytes >= 1 else f"{figures(gigabytes * 1e3)} MB"
+
+
+def markdown(header: list[str], rows: list[list[str]]) -> str:
+    """A table, aligned to the right."""
+    rule = ["--:"] * len(header)
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [header, rule, *rows])
+
+
+def options(doc: str, threads: str) -> argparse.ArgumentParser:
+    """The options of a benchmark that runs one child a part. doc: the script's. threads: what they are of."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a tiny setting, seconds")
+    parser.add_argument("--table", action="store_true", help="print markdown tables instead of JSON")
+    parser.add_argument("--threads", type=int, default=1, help=f"{threads} (default: 1)")
+    parser.add_argument("--out", type=Path, metavar="FILE.json", help="write the results here")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    return parser
 
 
 def give(results: dict, table: Callable[[dict], str], *, out: Path | None, as_table: bool) -> None:

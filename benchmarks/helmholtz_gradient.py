@@ -7,7 +7,6 @@ The gradient is that of |d - d_obs|^2 / 2 with respect to squared slowness in ev
 run; time, memory and distance from the Green's function of a homogeneous medium stand together in the results.
 """
 
-import argparse
 import json
 import math
 import sys
@@ -22,7 +21,20 @@ from scipy.sparse.linalg import splu
 from scipy.special import hankel1
 
 sys.path.insert(0, str(Path(__file__).parent))  # the site's builder and the tests load this file by its path
-from _common import clock, figures, give, high_water_gb, interleaved, machine, memory, run_child, summary
+from _common import (
+    clock,
+    figures,
+    give,
+    high_water_gb,
+    interleaved,
+    machine,
+    markdown,
+    memory,
+    options,
+    run_child,
+    spread,
+    summary,
+)
 
 REAL = {"complex64": torch.float32, "complex128": torch.float64}  # dtype of the models for a dtype of the fields
 PUBLISHED = (6.0, 15, 2.0, 200)  # frequency_hz, num_sources, size_km and survey_cells of a case
@@ -142,19 +154,27 @@ class TextbookOperator:
             fields.append(factors.solve(load))
         return np.array(fields)
 
+    def solved(self, squared_slowness):
+        """The matrix and the fields of all sources."""
+        matrix = self.matrix(squared_slowness)
+        return matrix, self.fields(splu(matrix))
+
     def data(self, squared_slowness):
         """Complex (S, R)."""
-        return self.fields(splu(self.matrix(squared_slowness)))[:, self.receivers]
+        return self.solved(squared_slowness)[1][:, self.receivers]
 
     def gradient(self, squared_slowness, observed):
-        """Of |d - d_obs|^2 / 2, (nx, nz): the zero-lag product of the forward and the adjoint fields."""
-        matrix = self.matrix(squared_slowness)
-        fields = self.fields(splu(matrix))
+        """Of |d - d_obs|^2 / 2, (nx, nz)."""
+        matrix, fields = self.solved(squared_slowness)
+        return self.pulled_back(matrix, fields, fields[:, self.receivers] - observed)
+
+    def pulled_back(self, matrix, fields, residual):
+        """J^T residual (S, R), as (nx, nz): the zero-lag product of the forward and the adjoint fields."""
         adjoint_factors = splu(matrix.conj().T.tocsc())
         product = np.zeros(self.total**2)
-        for field, seen in zip(fields, observed, strict=True):
+        for field, heard in zip(fields, residual, strict=True):
             load = np.zeros(self.total**2, complex)
-            load[self.receivers] = field[self.receivers] - seen
+            load[self.receivers] = heard
             product -= (self.omega**2 * adjoint_factors.solve(load).conj() * field).real
         # Edge cells also answer for the layer that they are continued into.
         nearest = np.clip(np.arange(self.total) - self.pml, 0, self.cells - 1)
@@ -182,6 +202,32 @@ def acquisition(case: Case):
     return Acquisition(*(torch.from_numpy((cells + 0.5) * spacing) for cells in survey(case)))
 
 
+def grid(case: Case):
+    from memprior.fields import Grid
+
+    return Grid((case.cells, case.cells), case.size_km / case.cells)
+
+
+def operator_for(case: Case):
+    """A ``TextbookOperator``, or an operator of the library; the published one where the case is its."""
+    if case.version == "textbook":
+        return TextbookOperator(case.cells, case.size_km / case.cells, case.frequency_hz, *survey(case))
+    if case.version == "five_point":
+        from memprior.stencil import FivePointOperator
+
+        return FivePointOperator(grid(case), acquisition(case), case.frequency_hz)
+    dtype = getattr(torch, case.dtype)
+    survey_of = (case.frequency_hz, case.num_sources, case.size_km, case.survey_cells)
+    if survey_of == PUBLISHED and not case.elements:
+        from memprior.helmholtz import published_operator
+
+        return published_operator(dtype=dtype, cells=case.cells)
+    from memprior.helmholtz import HelmholtzOperator
+
+    mesh = {"order": 6, "elements": tuple(map(int, case.elements.split(" x ")))} if case.elements else {}
+    return HelmholtzOperator(grid(case), acquisition(case), case.frequency_hz, dtype=dtype, **mesh)
+
+
 class Problem:
     """An operator and the gradient of the misfits of models on its cells.
 
@@ -190,27 +236,9 @@ class Problem:
     """
 
     def __init__(self, case: Case, models: torch.Tensor, truth: torch.Tensor):
-        from memprior.fields import Grid
-
-        self.case, self.grid = case, Grid((case.cells, case.cells), case.size_km / case.cells)
+        self.case = case
         self.models, self.truth = (m.to(dtype=REAL[case.dtype], device=case.device) for m in (models, truth))
-        survey_of = (case.frequency_hz, case.num_sources, case.size_km, case.survey_cells)
-        if case.version == "textbook":
-            self.operator = TextbookOperator(case.cells, self.grid.spacing_km, case.frequency_hz, *survey(case))
-        elif case.version == "five_point":
-            from memprior.stencil import FivePointOperator
-
-            self.operator = FivePointOperator(self.grid, acquisition(case), case.frequency_hz)
-        elif survey_of == PUBLISHED and not case.elements:
-            from memprior.helmholtz import published_operator
-
-            self.operator = published_operator(dtype=getattr(torch, case.dtype), cells=case.cells)
-        else:
-            from memprior.helmholtz import HelmholtzOperator
-
-            mesh = {"order": 6, "elements": tuple(map(int, case.elements.split(" x ")))} if case.elements else {}
-            dtype = getattr(torch, case.dtype)
-            self.operator = HelmholtzOperator(self.grid, acquisition(case), case.frequency_hz, dtype=dtype, **mesh)
+        self.operator = operator_for(case)
         self.observed = self.data(self.truth)
 
     def data(self, models: torch.Tensor):
@@ -249,9 +277,9 @@ def published(case: Case) -> Problem:
 
 
 def basis(case: Case):
-    from memprior.fields import CosineBasis, Grid
+    from memprior.fields import CosineBasis
 
-    return CosineBasis(Grid((case.cells, case.cells), case.size_km / case.cells))
+    return CosineBasis(grid(case))
 
 
 def coefficients(problem: Problem) -> torch.Tensor:
@@ -392,13 +420,6 @@ def benchmark(plan: Plan, threads: int) -> dict:
 def table(results: dict) -> str:
     """The results as markdown: the three versions, then one table for each quantity that was varied."""
 
-    def markdown(header, rows):
-        rule = ["--:"] * len(header)
-        return "\n".join("| " + " | ".join(cells) + " |" for cells in [header, rule, *rows])
-
-    def spread(row):
-        return clock(*(row[key] for key in ("median_s", "min_s", "max_s")))
-
     def scaled(names, rows):
         names = [*names, "mesh"]
         times = ([spread(row), clock(row["per_model_s"]), f"{row['repaired']:.0%}"] for row in rows)
@@ -424,21 +445,15 @@ def table(results: dict) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a tiny setting, seconds")
-    parser.add_argument("--table", action="store_true", help="print markdown tables instead of JSON")
-    parser.add_argument("--threads", type=int, default=1, help="of every part but the table of threads (default: 1)")
-    parser.add_argument("--out", type=Path, metavar="FILE.json", help="write the results here")
-    parser.add_argument("--child", help=argparse.SUPPRESS)
-    options = parser.parse_args(arguments)
-    if options.child:
-        request = json.loads(options.child)
+    given = options(__doc__, "of every part but the table of threads").parse_args(arguments)
+    if given.child:
+        request = json.loads(given.child)
         torch.set_num_threads(request["threads"])
         cases = [Case(**case) for case in request["cases"]]
         print(json.dumps(CHILDREN[request["work"]](cases, request["budget_s"])))
         return
-    results = benchmark(QUICK if options.quick else FULL, options.threads)
-    give(results, table, out=options.out, as_table=options.table)
+    results = benchmark(QUICK if given.quick else FULL, given.threads)
+    give(results, table, out=given.out, as_table=given.table)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,19 @@
-"""Chapter 4's setting is the paper's: data, noise, coordinates, sampler."""
+"""Chapter 4's setting is the paper's: data, noise, coordinates, sampler; and its tangent is the tangent."""
 
 import numpy as np
 import pytest
 import torch
-from helpers import assert_same, training_set
+from helpers import ROUNDING, assert_same, held_out_set, training_set
+from scipy import stats
 
 from memprior.experiments import dps_fwi
-from memprior.fields import published_truth
+from memprior.experiments.dps_fwi import TRUTHS
+from memprior.fields import CosineBasis, published_grid, published_law, published_truth, velocity
+from memprior.guidance import released_step
+from memprior.likelihood import GaussianLikelihood
+from memprior.memorization import leave_one_out, nearest_neighbors
 from memprior.noise import ddpm_sigmas
+from memprior.sampling import trajectory
 
 CPU = torch.device("cpu")
 
@@ -17,20 +23,122 @@ def inversion():
     return dps_fwi.published_inversion(torch.complex64, CPU)
 
 
-def test_the_noise_is_the_authors_draw(inversion):
+@pytest.fixture(scope="module")
+def exact():
+    return dps_fwi.published_inversion(torch.complex128, CPU)
+
+
+@pytest.fixture(scope="module")
+def training():
+    return dps_fwi.TrainingSet.published(50, CPU)
+
+
+@pytest.fixture(scope="module")
+def by_hand(exact):
+    """F(t) + J (z - t) with all of the data, and J: (5880, 100)."""
+    forward, truth = exact.likelihood.forward, exact.truth
+    value, slope = forward(truth[None]).detach(), forward.jacobian(truth[None])[0]
+    return lambda z: value + (z - truth) @ slope.T, slope
+
+
+# Data and noise
+
+
+def assert_the_authors_noise(likelihood, clean):
     """gamma_c = .055 max |d|; n = gamma_c (a + i b) / sqrt(2), a then b from default_rng(1123), shape (15, 196)."""
-    clean = inversion.likelihood.forward(published_truth()[None])[0]
     complex_clean = torch.complex(*clean.unflatten(0, (2, 15, 196)))
     gamma = 0.055 * float(complex_clean.abs().max())
     rng = np.random.default_rng(1123)
     a, b = rng.standard_normal((15, 196)), rng.standard_normal((15, 196))
-    noise = torch.complex(*(inversion.likelihood.observed - clean).unflatten(0, (2, 15, 196)))
+    noise = torch.complex(*(likelihood.observed - clean).unflatten(0, (2, 15, 196)))
     assert_same(noise, gamma * (a + 1j * b) / np.sqrt(2), rounding=1e-6)
-    assert inversion.likelihood.noise_std == pytest.approx(gamma / np.sqrt(2))
+    assert likelihood.noise_std == pytest.approx(gamma / np.sqrt(2))
 
 
-def test_one_memory_takes_all_of_the_published_posterior(inversion):
-    training = dps_fwi.TrainingSet.published(50, CPU)
+@pytest.mark.parametrize("truth", TRUTHS)
+def test_the_noise_is_the_authors_draw(truth):
+    inversion = dps_fwi.published_inversion(torch.complex64, CPU, truth=truth)
+    assert torch.equal(inversion.truth, TRUTHS[truth]())
+    with torch.no_grad():
+        clean = inversion.likelihood.forward(TRUTHS[truth]()[None])[0]
+    assert_the_authors_noise(inversion.likelihood, clean)
+
+
+def test_data_of_the_finer_grid_are_others_and_are_inverted_as_always(inversion):
+    finer = dps_fwi.published_inversion(torch.complex64, CPU, finer=True)
+    z = published_truth()[None]
+    with torch.no_grad():
+        here, there, there_inverted = (
+            f(z)[0] for f in (inversion.likelihood.forward, dps_fwi.finer_forward(), finer.likelihood.forward)
+        )
+    # The error of the chapters' mesh, which is deterministic; complex64 moves it by a part in five hundred.
+    assert float((here - there).norm() / there.norm()) == pytest.approx(8.36e-4, rel=0.01)
+    assert_the_authors_noise(finer.likelihood, there)
+    assert_same(there_inverted, here)
+    # Where the noise is a hundred times as large, it is not what the inversion is wrong by.
+    noise = finer.likelihood.observed - there
+    assert float((here - there).norm() / noise.norm()) == pytest.approx(0.0098, rel=0.01)
+
+
+# Truths
+
+
+def off_support(z, law):
+    """Of |z - mean|^2, the share along directions to which the law gives < 1e-8 of its largest variance."""
+    variances, axes = torch.linalg.eigh(law.covariance)
+    squares = ((z - law.mean) @ axes).square()
+    return squares[..., variances <= 1e-8 * variances.max()].sum(-1) / squares.sum(-1)
+
+
+def distance(z, law):
+    """Mahalanobis, squared, along the other 88 directions."""
+    variances, axes = torch.linalg.eigh(law.covariance)
+    seen = variances > 1e-8 * variances.max()
+    assert int(seen.sum()) == 88
+    return float((((z - law.mean) @ axes).square() / variances)[seen].sum())
+
+
+def test_the_published_truth_is_nearer_the_mean_than_a_draw_is():
+    truth, law = TRUTHS["published"](), published_law()
+    assert_same(truth, training_set()[[8, 9, 24]].mean(0))
+    # A mean of three draws has a third of the variance.
+    low, high = stats.chi2.ppf([0.0005, 0.9995], 88) / 3
+    assert low < distance(truth, law) < high < 88
+    assert float(off_support(truth, law)) < 1e-7
+
+
+def test_the_held_out_truth_is_a_draw_of_the_law_and_no_example():
+    truth, law = TRUTHS["held out"](), published_law()
+    assert_same(truth, held_out_set()[0])
+    nearest = float(nearest_neighbors(truth[None], training_set(), 1).distances)
+    assert nearest > float(leave_one_out(training_set(), 1).distances.min()) > 9
+    low, high = stats.chi2.ppf([0.0005, 0.9995], 88)
+    assert low < distance(truth, law) < high
+    assert float(off_support(truth, law)) < 1e-7
+
+
+def test_the_disc_is_no_model_of_the_law():
+    truth, law = TRUTHS["disc"](), published_law()
+    assert float(off_support(truth, law)) == pytest.approx(0.246, abs=0.001)  # deterministic, to its digits
+    assert float(off_support(training_set(), law).max()) < 1e-7
+
+
+def test_the_disc_is_fast_and_where_it_is_said_to_be():
+    v = velocity(CosineBasis(published_grid()).decode(TRUTHS["disc"]()[None]))[0]
+    at = (torch.arange(64) + 0.5) * 2 / 64
+    away = torch.hypot(at[:, None] - 1.2, at[None, :] - 0.9)
+    # A hundred cosines leave half of its contrast of .25 km/s, and rings around it.
+    assert float(v[away < 0.25].mean()) == pytest.approx(2.12, abs=0.01)
+    assert float(v[away > 0.5].mean()) == pytest.approx(1.993, abs=0.002)
+    fast = (v > 2.05).double()
+    centre = [float((fast.sum(axis) * at).sum() / fast.sum()) for axis in (1, 0)]
+    assert centre == pytest.approx([1.2, 0.9], abs=2 / 64)  # a cell
+
+
+# The exactly memorized posterior
+
+
+def test_one_memory_takes_all_of_the_published_posterior(inversion, training):
     log_weights = dps_fwi.exact_weights(inversion, training)
     assert int(log_weights.argmax()) == 4
     assert float(log_weights.topk(2).values.diff().abs()) > 1000
@@ -40,56 +148,82 @@ def test_one_memory_takes_all_of_the_published_posterior(inversion):
     assert example / truth == pytest.approx(10, rel=0.02)
 
 
-def test_the_coordinates_are_standardized_by_the_training_set(inversion):
-    training = dps_fwi.TrainingSet.published(50, CPU)
+def test_the_coordinates_are_standardized_by_the_training_set(inversion, training):
     inside = training.standardizer.normalize(training.examples)
     assert_same(inside.mean(0) + 1, torch.ones(100))
-    likelihood = inversion.standardized(training.standardizer)
+    assert torch.equal(training.standardized, inside)
+    likelihood = dps_fwi.standardized(inversion.likelihood, training.standardizer)
     assert_same(likelihood.log_prob(inside[:2]), inversion.likelihood.log_prob(training.examples[:2]), rounding=1e-9)
     assert float(training.ratio(training_set()[:3]).max()) == 0
 
 
-def test_linearized_is_the_tangent(inversion, generator):
+# The tangent
+
+
+def test_linearized_by_hand_is_the_tangent(exact, by_hand, generator):
     """The operator of the paper's survey has J by reciprocity; F minus its tangent falls as h^2."""
-    exact = dps_fwi.published_inversion(torch.complex128, CPU)
-    tangent = dps_fwi.linearized(exact.likelihood.forward, exact.truth)
     v = torch.randn(1, 100, generator=generator)
-    apart = [
-        float((exact.likelihood.forward(exact.truth + h * v) - tangent(exact.truth + h * v)).norm())
-        for h in (2e-2, 1e-2)
-    ]
+    points = [exact.truth + h * v for h in (2e-2, 1e-2)]
+    apart = [float((exact.likelihood.forward(z) - by_hand[0](z)).norm()) for z in points]
     assert np.log2(apart[0] / apart[1]) == pytest.approx(2, abs=0.1)
 
 
-def test_the_released_sampler_with_the_exact_memory_lands_on_a_memory(inversion, generator):
-    training = dps_fwi.TrainingSet.published(50, CPU)
-    states = dps_fwi.released_run(inversion, training, training.memorized_prior, num_samples=2, generator=generator)
-    *_, last = states
-    assert float(training.ratio(training.standardizer.restore(last.x)).max()) < 0.03
+def test_a_hundred_numbers_say_what_all_of_the_linearized_data_do(exact, by_hand, training, generator):
+    """The score of the whole linearized likelihood, near the truth and far away, and its values but for a constant."""
+    likelihood = exact.likelihood
+    whole = GaussianLikelihood(by_hand[0], likelihood.observed, likelihood.noise_std)
+    tangent = dps_fwi.tangent(exact)
+    assert tangent.observed.shape == (100,)
+    near = exact.truth + 1e-2 * torch.randn(5, 100, generator=generator)
+    for z in (near, training.examples[:20]):
+        assert_same(tangent.score(z), whole.score(z))
+    models = torch.cat([near, training.examples[:20]])
+    values = tangent.log_prob(models)
+    constants = values - whole.log_prob(models)
+    assert float((constants - constants[0]).abs().max()) < ROUNDING * float(values.abs().max())
+    # What no z can change: the residual across J's columns, and the two normalizers.
+    residual = likelihood.residual(exact.truth[None])[0].detach()
+    across = residual - by_hand[1] @ torch.linalg.lstsq(by_hand[1], residual).solution
+    variance = likelihood.noise_std**2
+    constant = 0.5 * across.square().sum() / variance + (5880 - 100) / 2 * np.log(2 * np.pi * variance)
+    assert_same(constants[0], constant, rounding=1e-9)
+    # At the truth it is the slope of the waves themselves.
+    assert_same(tangent.score(exact.truth[None]), likelihood.score(exact.truth[None]), rounding=1e-9)
+
+
+# The sampler
+
+
+def test_the_released_sampler_with_the_exact_memory_lands_on_a_memory(inversion, training, generator):
+    step = released_step(dps_fwi.standardized(inversion.likelihood, training.standardizer), dps_fwi.STEP_SIZE)
+    first = dps_fwi.start(2, inversion.truth, generator=generator)
+    *_, last = trajectory(training.memorized_prior, first, dps_fwi.SIGMAS, step=step, generator=generator)
+    # .011 to .014: the last step along the data's gradient, .07 long.
+    assert float(training.ratio(training.standardizer.restore(last.x)).max()) < 0.02
     assert float(last.sigma) == 0
     assert inversion.strays.num_frozen == 0
 
 
-def test_it_starts_from_a_standard_normal_in_its_own_iterate(inversion):
-    training = dps_fwi.TrainingSet.published(50, CPU)
-    seen = []
+def test_it_walks_the_released_levels_in_steps_of_the_released_length():
+    assert torch.equal(dps_fwi.SIGMAS, ddpm_sigmas(200))
+    assert dps_fwi.STEP_SIZE == 0.07
 
-    def watching(x, sigma):
-        seen.append(x)
-        return torch.zeros_like(x)
 
+def test_it_starts_from_a_standard_normal_in_its_own_iterate():
     draws = [torch.Generator().manual_seed(5) for _ in range(2)]
-    next(dps_fwi.released_run(inversion, training, watching, num_samples=3, generator=draws[0]))
+    first = dps_fwi.start(3, torch.zeros(100), generator=draws[0])
     sigma = ddpm_sigmas(200)[0]
-    assert_same(seen[0] / (1 + sigma**2).sqrt(), torch.randn(3, 100, generator=draws[1]))
+    assert_same(first / (1 + sigma**2).sqrt(), torch.randn(3, 100, generator=draws[1]))
 
 
-def test_the_ideal_posterior_is_where_its_gradient_vanishes_and_as_wide_as_its_curvature(generator):
+# The ideal posterior
+
+
+def test_the_ideal_posterior_is_where_its_gradient_vanishes_and_as_wide_as_its_curvature(exact, by_hand, generator):
     """Gaussian prior, affine F: A (J A)^T (y - F(mean)) / gamma^2 = mean - prior mean; the covariance is known."""
-    exact = dps_fwi.published_inversion(torch.complex128, CPU)
     ideal, observed = dps_fwi.ideal_posterior(exact), exact.likelihood.observed
     away = ideal.mean(observed) - ideal.prior.mean
-    residual = observed - dps_fwi.linearized(exact.likelihood.forward, exact.truth)(ideal.mean(observed)[None])[0]
+    residual = observed - by_hand[0](ideal.mean(observed)[None])[0]
     pull = ideal.root @ (ideal.tangent.T @ residual) / exact.likelihood.noise_std**2
     assert_same(pull, away, rounding=1e-6)
     precision = torch.eye(100) + ideal.tangent.T @ ideal.tangent / exact.likelihood.noise_std**2

@@ -29,7 +29,7 @@ DOCUMENTED = (
     *(f"memprior.{name}" for name in ("wave", "wave.survey", "io_openfwi", "io_segy")),
     *(f"companion.{name}" for name in ("record", "frames", "tables")),
 )
-BENCHMARKS = ("memorized_score", "helmholtz_gradient")
+BENCHMARKS = ("memorized_score", "helmholtz_gradient", "dps_step")
 MARKER = "<!-- generated -->"
 CROSSWALK_FIELDS = {"item", "says", "chapter", "anchor", "function", "test", "status", "deviation"}
 STATUSES = ("proved", "computed", "computed, differs", "quoted", "not yet")

@@ -4,33 +4,35 @@ Frozen dataclasses and short functions, no defaults: sizes come from notebooks/p
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from memprior.denoiser import Denoiser, EmpiricalDenoiser, GaussianDenoiser
+from memprior._check import expect
+from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser
 from memprior.experiments.classical_inversion import NOISE_SHARE
+from memprior.experiments.memorized_prior import HELD_OUT_SEED
+from memprior.experiments.waves import reference_operator
 from memprior.fields import (
     CosineBasis,
     GaussianLaw,
+    Grid,
     Standardizer,
     published_coefficients,
+    published_grid,
     published_law,
     published_truth,
 )
-from memprior.guidance import GuidedState, released_step
 from memprior.helmholtz import FreezeStrays, HelmholtzOperator, published_operator
 from memprior.likelihood import GaussianLikelihood
 from memprior.memorization import memorization_ratio, nearest_neighbors
 from memprior.noise import ddpm_sigmas
-from memprior.operators import ForwardOperator, compose
+from memprior.operators import ForwardOperator, MatrixOperator, compose
 from memprior.posterior import collapsed_log_weights
-from memprior.sampling import trajectory
 
 NOISE_SEED = 1123  # of the authors' draw, numpy's default_rng
-NUM_STEPS, STEP_SIZE = 200, 0.07  # of the released sampler
+SIGMAS, STEP_SIZE = ddpm_sigmas(200), 0.07  # of the released sampler
 MEMORIZED_BELOW = 0.7  # the paper's threshold for r
 
 
@@ -46,22 +48,68 @@ class Inversion:
     truth: torch.Tensor
     likelihood: GaussianLikelihood
 
-    def standardized(self, standardizer: Standardizer) -> GaussianLikelihood:
-        """The same likelihood as a function of (z - mean) / std."""
-        forward = compose(self.likelihood.forward, standardizer.restore)
-        return GaussianLikelihood(forward, self.likelihood.observed, self.likelihood.noise_std)
 
+def published_inversion(
+    dtype: torch.dtype, device: torch.device, *, truth: str = "published", finer: bool = False
+) -> Inversion:
+    """Data of one of :data:`TRUTHS` by the chapters' operator, with the authors' noise draw.
 
-def published_inversion(dtype: torch.dtype, device: torch.device) -> Inversion:
-    """Data of the published truth by the chapters' operator, with the authors' noise draw."""
+    finer: the data come from 200 x 200 cells and a mesh whose error does not matter; they are inverted as always.
+    Raises ``ValueError`` for another truth.
+    """
+    expect(truth in TRUTHS, "truth", f"one of {tuple(TRUTHS)}", truth)
     operator = published_operator(dtype=dtype)
     strays = FreezeStrays(operator)
     forward = compose(strays, CosineBasis(operator.grid).decode)
-    truth = published_truth().to(device)
+    z = TRUTHS[truth]().to(device)
     with torch.no_grad():
-        clean = forward(truth[None])[0]
+        clean = (finer_forward() if finer else forward)(z[None])[0]
     noise, noise_std = authors_noise(clean, operator.data_shape)
-    return Inversion(operator, strays, truth, GaussianLikelihood(forward, clean + noise, noise_std))
+    return Inversion(operator, strays, z, GaussianLikelihood(forward, clean + noise, noise_std))
+
+
+def finer_forward() -> ForwardOperator:
+    """The paper's survey on its own 200 x 200 cells, by elements of order 12: nothing shared but the physics."""
+    operator = reference_operator(Grid((200, 200), 0.01))
+    return compose(operator, CosineBasis(operator.grid).decode)
+
+
+def held_out_truth() -> torch.Tensor:
+    """The first of the held-out fields, (100,): drawn from the law of the examples, and none of them."""
+    return published_coefficients(1, seed=HELD_OUT_SEED)[0]
+
+
+def disc_truth() -> torch.Tensor:
+    """A fast disc, 2.25 in 2 km/s, .35 km in radius, as far as 100 cosines can hold it: about half of its contrast.
+
+    Off the support of the law of the examples: a model that it does not make. (100,).
+    """
+    grid = published_grid()
+    at = (torch.arange(64, dtype=torch.float64) + 0.5) * grid.spacing_km
+    inside = torch.hypot(at[:, None] - 1.2, at[None, :] - 0.9) < 0.35
+    return CosineBasis(grid).encode(0.25 + (2.25**-2 - 0.25) * inside.double()[None])[0]
+
+
+TRUTHS = {"published": published_truth, "held out": held_out_truth, "disc": disc_truth}
+
+
+def standardized(likelihood: GaussianLikelihood, standardizer: Standardizer) -> GaussianLikelihood:
+    """The likelihood of raw z as a function of (z - mean) / std."""
+    forward = compose(likelihood.forward, standardizer.restore)
+    return GaussianLikelihood(forward, likelihood.observed, likelihood.noise_std)
+
+
+def tangent(inversion: Inversion) -> GaussianLikelihood:
+    """The likelihood of raw z with F linearized at the truth, by 100 numbers instead of 5880 data.
+
+    With J = Q R, |y - F(t) - J (z - t)|^2 = |Q^T (y - F(t)) + R t - R z|^2 and a rest that no z can change.
+    """
+    likelihood, truth = inversion.likelihood, inversion.truth
+    slope = likelihood.forward.jacobian(truth[None])[0]
+    q, r = torch.linalg.qr(slope)
+    with torch.no_grad():
+        pulled = q.T @ likelihood.residual(truth[None])[0] + r @ truth
+    return GaussianLikelihood(MatrixOperator(r), pulled, likelihood.noise_std)
 
 
 def authors_noise(clean: torch.Tensor, data_shape: tuple[int, int]) -> tuple[torch.Tensor, float]:
@@ -88,9 +136,14 @@ class TrainingSet:
         return cls(examples, Standardizer.fit(examples))
 
     @property
+    def standardized(self) -> torch.Tensor:
+        """The examples in the coordinates of diffusion, (N, 100)."""
+        return self.standardizer.normalize(self.examples)
+
+    @property
     def memorized_prior(self) -> EmpiricalDenoiser:
         """The exactly memorized prior's denoiser."""
-        return EmpiricalDenoiser(self.standardizer.normalize(self.examples))
+        return EmpiricalDenoiser(self.standardized)
 
     @property
     def true_prior(self) -> GaussianDenoiser:
@@ -104,22 +157,10 @@ class TrainingSet:
         return memorization_ratio(nearest_neighbors(z, self.examples, min(50, len(self.examples))))
 
 
-def released_run(
-    inversion: Inversion, training: TrainingSet, denoiser: Denoiser, *, num_samples: int, generator: torch.Generator
-) -> Iterator[GuidedState]:
-    """The released sampler's states, in standardized coordinates: 200 of them, from N(0, I) in its own iterate."""
-    sigmas = ddpm_sigmas(NUM_STEPS)
-    like = inversion.truth
-    start = torch.randn(num_samples, len(like), dtype=like.dtype, device=like.device, generator=generator)
-    step = released_step(inversion.standardized(training.standardizer), STEP_SIZE)
-    start = start * float((1 + sigmas[0] ** 2).sqrt())
-    return trajectory(denoiser, start, sigmas, step=step, generator=generator)
-
-
-def linearized(forward: ForwardOperator, at: torch.Tensor) -> ForwardOperator:
-    """F(z_0) + J (z - z_0) for one z_0 (d,)."""
-    value, slope = forward(at[None]).detach(), forward.jacobian(at[None])[0]
-    return lambda z: value + (z - at) @ slope.T
+def start(num_samples: int, like: torch.Tensor, *, generator: torch.Generator) -> torch.Tensor:
+    """N(0, I) in the released sampler's own, variance-preserving iterate, (num_samples, d)."""
+    eps = torch.randn(num_samples, like.shape[-1], dtype=like.dtype, device=like.device, generator=generator)
+    return eps * float((1 + SIGMAS[0] ** 2).sqrt())
 
 
 def exact_weights(inversion: Inversion, training: TrainingSet) -> torch.Tensor:

@@ -1,0 +1,189 @@
+"""Chapter 4's long work in parts that are kept apart: networks that train, samplers that walk.
+
+A part that is killed goes on where it was, and depends on nothing but itself: parts run side by side, one thread each,
+and give the same bits in whatever order they come.
+"""
+
+import hashlib
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from memprior._check import expect, expect_whole
+from memprior.denoiser import Denoiser, NetworkDenoiser
+from memprior.experiments.dps_fwi import (
+    SIGMAS,
+    STEP_SIZE,
+    TRUTHS,
+    TrainingSet,
+    published_inversion,
+    standardized,
+    start,
+)
+from memprior.experiments.kept_runs import Samples, kept_run
+from memprior.guidance import released_step
+from memprior.networks import ResidualMLP
+from memprior.training import TrainingPlan, snapshots
+
+PRIORS = ("network", "truth", "memory")
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One network to train: how large, how long, and at which steps it is looked at, the last of them included."""
+
+    num_examples: int
+    seed: int
+    width: int
+    depth: int
+    batch_size: int
+    looks: tuple[int, ...]
+
+    @property
+    def plan(self) -> TrainingPlan:
+        """Levels are those the sampler walks, .01 to 2.56, and a little above; standardized data have spread 1."""
+        return TrainingPlan(self.looks[-1], self.batch_size, 2e-3, 1e-4, 0.999, 0.01, 4.0)
+
+    @property
+    def name(self) -> str:
+        return _name(f"train_{self.num_examples}", self)
+
+
+@dataclass(frozen=True)
+class Walk:
+    """One run of the released sampler with the waves, from one prior to the data of one truth.
+
+    prior: "network" (that of ``lesson``), "truth" or "memory". truth: one of ``dps_fwi.TRUTHS``. finer: data of a finer
+    grid. Walks of one seed start from the same noise. Raises ``ValueError`` for another prior or truth.
+    """
+
+    prior: str
+    num_examples: int
+    seed: int
+    num_samples: int
+    truth: str = "published"
+    finer: bool = False
+    lesson: Lesson | None = None
+
+    def __post_init__(self):
+        expect(self.prior in PRIORS, "prior", f"one of {PRIORS}", self.prior)
+        expect(self.truth in TRUTHS, "truth", f"one of {tuple(TRUTHS)}", self.truth)
+        taught = self.lesson is not None and self.lesson.num_examples == self.num_examples
+        expect(
+            taught if self.prior == "network" else self.lesson is None,
+            "lesson",
+            f"that of a network of {self.num_examples} examples, for a network alone",
+            self.lesson,
+        )
+
+    @property
+    def name(self) -> str:
+        return _name(f"walk_{self.prior}_{self.num_examples}_{self.truth.replace(' ', '_')}", self)
+
+
+def _name(readable: str, part) -> str:
+    """A folder of its own for every part, however little two of them differ."""
+    return f"{readable}_{part.seed}-{hashlib.sha256(json.dumps(asdict(part)).encode()).hexdigest()[:8]}"
+
+
+def generator_for(purpose: str, device: torch.device) -> torch.Generator:
+    """Randomness that depends on nothing but its purpose."""
+    digest = hashlib.sha256(purpose.encode()).digest()
+    return torch.Generator(device).manual_seed(int.from_bytes(digest[:7], "big"))
+
+
+def trained(lesson: Lesson, folder: Path, device: torch.device) -> dict[int, NetworkDenoiser]:
+    """step -> the averaged network there, at each of the lesson's looks; kept below ``folder``."""
+    inside = TrainingSet.published(lesson.num_examples, device).standardized
+    weights = generator_for(f"weights {lesson.seed}", device)
+    network = ResidualMLP(inside.shape[1], lesson.width, lesson.depth, generator=weights)
+    home = folder / lesson.name
+    home.mkdir(parents=True, exist_ok=True)
+    batches = generator_for(f"batches {lesson.num_examples} {lesson.seed}", device)
+    course = snapshots(NetworkDenoiser(network, 1.0), inside, lesson.plan, lesson.looks, generator=batches, folder=home)
+    cost, found = Cost(home / "cost.json"), {}
+    for step, average in course:
+        average.network.requires_grad_(False)  # a sampler would carry every step's graph along
+        found[step] = average
+        cost.write()
+    return found
+
+
+def walked(walk: Walk, denoiser: Denoiser, folder: Path, device: torch.device) -> Samples:
+    """The samples in raw coefficients, and the misfits on the way, waves in complex64; kept below ``folder``.
+
+    denoiser: the prior that ``walk`` names, in standardized coordinates.
+    """
+    home = folder / walk.name
+    home.mkdir(parents=True, exist_ok=True)
+    cost = Cost(home / "cost.json")
+    training = TrainingSet.published(walk.num_examples, device)
+    inversion = published_inversion(torch.complex64, device, truth=walk.truth, finer=walk.finer)
+    released = released_step(standardized(inversion.likelihood, training.standardizer), STEP_SIZE)
+
+    def step(*args, **kwargs):
+        cost.write()
+        return released(*args, **kwargs)
+
+    randomness = generator_for(f"start {walk.seed}", device)
+    found = kept_run(
+        denoiser,
+        start(walk.num_samples, inversion.truth, generator=randomness),
+        SIGMAS,
+        step=step,
+        generator=randomness,
+        file=home / "run.safetensors",
+        identity=json.loads(json.dumps(asdict(walk))),
+        save_every=5,
+    )
+    cost.write()
+    return Samples(training.standardizer.restore(found.x), found.misfits)
+
+
+class Cost:
+    """Seconds that a part has taken over all of its attempts, and the most memory its process has held, in ``file``."""
+
+    def __init__(self, file: Path):
+        self.file, self._began = file, time.perf_counter()
+        self._before = json.loads(file.read_text()) if file.is_file() else {"seconds": 0.0, "peak_mb": 0.0}
+
+    def write(self) -> None:
+        unit = 1024**2 if sys.platform == "darwin" else 1024
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+        seconds = self._before["seconds"] + time.perf_counter() - self._began
+        if seconds - self._before["seconds"] < 1 and self.file.is_file():
+            return  # a part that was done already costs nothing
+        partial = self.file.with_suffix(".partial")
+        partial.write_text(json.dumps({"seconds": seconds, "peak_mb": max(peak, self._before["peak_mb"])}))
+        os.replace(partial, self.file)
+
+
+def costs(folder: Path) -> dict[str, dict[str, float]]:
+    """Name -> {"seconds", "peak_mb"} of every part below ``folder``."""
+    return {file.parent.name: json.loads(file.read_text()) for file in sorted(folder.glob("*/cost.json"))}
+
+
+def side_by_side(parts: list, work: Callable, workers: int) -> list:
+    """``work(part)`` of each part, ``workers`` at a time with one thread each; results in the order of the parts.
+
+    Says which one is done, and how many are left. An error in one of them ends the rest as soon as they can.
+    """
+    expect_whole("workers", workers, 1)
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        waiting = {pool.submit(work, part): part for part in parts}
+        try:
+            for done, future in enumerate(as_completed(waiting), 1):
+                future.result()
+                print(f"{waiting[future].name}: done, {done} of {len(parts)}", flush=True)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        return [future.result() for future in waiting]

@@ -1,0 +1,89 @@
+"""The benchmark of a sampler's step measures the same step with several priors and waves."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import assert_same, benchmark_script
+
+from memprior.experiments.dps_fwi import published_inversion
+
+ROOT = Path(__file__).resolve().parents[1]
+RECORDED = ROOT / "data" / "recorded" / "benchmarks" / "dps_step.json"
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    return benchmark_script("dps_step")
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    """Results and tables of a run with a tiny survey and tiny networks."""
+    out = tmp_path_factory.mktemp("benchmark") / "results.json"
+    command = [sys.executable, str(ROOT / "benchmarks" / "dps_step.py"), "--quick", "--table", "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(out.read_text(encoding="utf-8")), done.stdout
+
+
+def steps_of(benchmark, results):
+    return [benchmark.Step(row["prior"], row["waves"], row["batch"]) for row in [*results["steps"], *results["priors"]]]
+
+
+def test_the_same_step_ends_in_the_same_place_whoever_solves_the_waves(quick):
+    agreement = quick[0]["agreement"]
+    assert agreement["five_point_against_textbook"] < 1e-10
+    assert agreement["spectral_against_five_point"] < 0.1  # the stencil's dispersion: see the gradient's own benchmark
+
+
+def test_every_step_has_times_ratios_and_the_cost_of_the_panel(quick, benchmark):
+    results = quick[0]
+    assert steps_of(benchmark, results) == benchmark.QUICK.steps
+    assert results["frozen"] == 0
+    for row in [*results["steps"], *results["priors"]]:
+        assert 0 < row["min_s"] <= row["median_s"] <= row["max_s"]
+        assert row["repeats"] >= 3
+        assert row["per_sample_s"] == row["median_s"] / row["batch"]
+        assert row["panel_core_hours"] == pytest.approx(3 * 256 * 200 * row["per_sample_s"] / 3600)
+    slow = {row["waves"]: row["per_sample_s"] for row in results["steps"]}
+    for row in results["steps"]:
+        for waves in benchmark.STENCILS:
+            assert row[f"times_faster_than_{waves}"] == slow[waves] / row["per_sample_s"]
+
+
+def test_a_network_s_share_is_of_the_step_that_it_is_part_of(quick, benchmark):
+    results, batch = quick[0], benchmark.QUICK.batch
+    [alone] = [row for row in results["priors"] if row["prior"] == "network"]
+    [step] = [
+        row for row in results["steps"] if (row["prior"], row["waves"], row["batch"]) == ("network", "spectral", batch)
+    ]
+    assert alone["share_of_step"] == pytest.approx(alone["per_sample_s"] / step["per_sample_s"])
+
+
+def test_results_say_what_they_ran_on(quick):
+    assert quick[0]["provenance"].keys() == {"threads", "cpu_count", "system", "python", "torch", "wall_s"}
+
+
+def test_our_inversion_is_that_of_the_chapter(benchmark):
+    ours = benchmark.inversion(benchmark.FULL.spectral)
+    chapter = published_inversion(torch.complex64, torch.device("cpu"))
+    assert_same(ours.likelihood.observed, chapter.likelihood.observed)
+    assert ours.likelihood.noise_std == chapter.likelihood.noise_std
+    assert ours.operator.dtype == chapter.operator.dtype == torch.complex64
+
+
+def test_the_large_network_is_as_large_as_the_released_one(benchmark):
+    width, depth = benchmark.FULL.networks["released size"]
+    assert width == 2048
+    assert 2 * depth == 12  # matrices between its layers: the released blocks have one, ours two
+
+
+def test_the_recorded_run_has_every_step(benchmark):
+    recorded = json.loads(RECORDED.read_text(encoding="utf-8"))
+    assert steps_of(benchmark, recorded) == benchmark.FULL.steps
+    for part in benchmark.table(recorded).split("\n\n"):
+        assert len({line.count("|") for line in part.splitlines()}) == 1

@@ -1,0 +1,393 @@
+"""Chapter 4's long work: parts that no kill, neighbour or order changes, each in a folder of its own."""
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
+
+import pytest
+import torch
+from helpers import assert_same
+
+from memprior import training
+from memprior.denoiser import NetworkDenoiser
+from memprior.experiments import dps_fwi, dps_parts
+from memprior.experiments.dps_parts import Cost, Lesson, Walk, costs, generator_for, side_by_side, trained, walked
+from memprior.guidance import released_step
+from memprior.networks import ResidualMLP
+from memprior.sampling import trajectory
+from memprior.training import train
+
+CPU = torch.device("cpu")
+LESSON = Lesson(num_examples=5, seed=0, width=16, depth=1, batch_size=16, looks=(20, 60, 100))
+LONGER = replace(LESSON, looks=(20, 540, 700))  # training is kept every 500 steps
+WALK = Walk("memory", num_examples=50, seed=0, num_samples=2)
+TAUGHT = Walk("network", 5, 0, 2, lesson=LESSON)
+
+
+@pytest.fixture
+def ten_steps(monkeypatch):
+    """The released sampler from its first level to its last in ten steps instead of two hundred."""
+    monkeypatch.setattr(dps_parts, "SIGMAS", dps_fwi.SIGMAS[::20])
+
+
+def prior_of(walk):
+    known = dps_fwi.TrainingSet.published(walk.num_examples, CPU)
+    return known.memorized_prior if walk.prior == "memory" else known.true_prior
+
+
+def bits_of(found):
+    """What a part gives, as tensors by name."""
+    if isinstance(found, dict):
+        named = {step: denoiser.network.state_dict() for step, denoiser in found.items()}
+        return {f"{step}.{name}": weight for step, weights in named.items() for name, weight in weights.items()}
+    return {"x": found.x, "misfits": found.misfits}
+
+
+def assert_same_bits(came, expected):
+    came, expected = bits_of(came), bits_of(expected)
+    assert came.keys() == expected.keys()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in came.items())
+
+
+# Killed and started again
+
+
+def do(what, folder, tell):
+    """A lesson of 700 steps, or a walk of 40 with the waves; ``tell`` before each call of its network or prior."""
+    with ExitStack() as patches:
+        if what == "lesson":
+            forward = ResidualMLP.forward
+            patches.enter_context(mock.patch.object(ResidualMLP, "forward", lambda *a: (tell(), forward(*a))[1]))
+            return trained(LONGER, folder, CPU)
+        patches.enter_context(mock.patch.object(dps_parts, "SIGMAS", dps_fwi.SIGMAS[::5]))
+        memory = prior_of(WALK)
+        return walked(WALK, lambda x, sigma: (tell(), memory(x, sigma))[1], folder, CPU)
+
+
+def say():
+    """Longer than a line has to be, so that the pipe holds a few and the process cannot run away from its reader."""
+    print("call".ljust(500), flush=True)
+
+
+@dataclass(frozen=True)
+class Case:
+    calls: int  # of a whole run
+    dies_in: tuple[int, int]  # calls
+    takes: float  # seconds of one
+    left: dict[int, int]  # calls that are left, by the steps that were kept
+
+
+# A walk asks its prior twice a step, and is kept every five steps; eight more calls may wait in the pipe.
+CASES = {
+    "lesson": Case(700, (550, 680), 1e-3, {500: 200}),
+    "walk": Case(80, (12, 62), 8e-3, {step: 80 - 2 * step for step in range(5, 40, 5)}),
+}
+
+
+@pytest.mark.parametrize("what", CASES)
+def test_killed_at_a_random_moment_and_started_again_the_bits_are_the_same(what, tmp_path):
+    case, moments, calls = CASES[what], random.Random(3), []
+    whole = do(what, tmp_path / "whole", lambda: calls.append(1))
+    assert len(calls) == case.calls
+    command = "import sys, pathlib, test_dps_parts as t; t.do(sys.argv[1], pathlib.Path(sys.argv[2]), t.say)"
+    command = [sys.executable, "-c", command, what, str(tmp_path / "killed")]
+    kind = {"cwd": Path(__file__).parent, "env": os.environ | {"OMP_NUM_THREADS": "1"}}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, pipesize=4096, text=True, **kind) as process:
+        for _ in range(moments.randint(*case.dies_in)):
+            assert process.stdout.readline().startswith("call")
+        time.sleep(moments.uniform(0, 2 * case.takes))
+        os.kill(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    again = []
+    assert_same_bits(do(what, tmp_path / "killed", lambda: again.append(1)), whole)
+    kept = {step for step, left in case.left.items() if left == len(again)}
+    assert len(kept) == 1, f"{len(again)} calls were left"
+
+
+@pytest.mark.usefixtures("ten_steps")
+def test_a_walk_that_is_done_is_read_and_not_repeated(tmp_path):
+    calls = []
+
+    def counting(x, sigma):
+        calls.append(1)
+        return prior_of(WALK)(x, sigma)
+
+    first = walked(WALK, counting, tmp_path, CPU)
+    assert len(calls) == 20
+    assert_same_bits(walked(WALK, counting, tmp_path, CPU), first)
+    assert len(calls) == 20
+
+
+def test_a_lesson_that_is_done_is_read_and_not_repeated(tmp_path, monkeypatch):
+    """Its networks ask for no gradient, fresh or read: a sampler would carry their graphs along."""
+    fresh = trained(LESSON, tmp_path, CPU)
+    monkeypatch.setattr(training, "denoising_loss", None)
+    read = trained(LESSON, tmp_path, CPU)
+    assert_same_bits(read, fresh)
+    for found in (fresh, read):
+        assert list(found) == [20, 60, 100]
+        for denoiser in found.values():
+            assert not any(weight.requires_grad for weight in denoiser.network.parameters())
+            assert not denoiser(torch.zeros(1, 100), 1.0).requires_grad
+
+
+# What a part does
+
+
+def test_a_lesson_is_training_by_hand(tmp_path):
+    """Weights of its seed and batches of seed and number; levels a little wider than those the sampler walks."""
+    plan = LESSON.plan
+    assert (plan.num_steps, plan.batch_size) == (100, 16)
+    assert plan.sigma_min < float(dps_fwi.SIGMAS[-2]) < float(dps_fwi.SIGMAS[0]) < plan.sigma_max
+    network = ResidualMLP(100, 16, 1, generator=generator_for("weights 0", CPU))
+    examples = dps_fwi.TrainingSet.published(5, CPU).standardized
+    states = train(NetworkDenoiser(network, 1.0), examples, plan, generator=generator_for("batches 5 0", CPU))
+    found = bits_of(trained(LESSON, tmp_path, CPU))
+    for state in states:
+        if state.step in LESSON.looks:
+            for name, weight in state.average.network.state_dict().items():
+                assert torch.equal(found[f"{state.step}.{name}"], weight), (state.step, name)
+
+
+@pytest.mark.usefixtures("ten_steps")
+def test_a_walk_is_the_released_sampler_by_hand(tmp_path):
+    walk = replace(WALK, truth="disc", finer=True, seed=4)
+    found = walked(walk, prior_of(walk), tmp_path, CPU)
+    inversion = dps_fwi.published_inversion(torch.complex64, CPU, truth="disc", finer=True)
+    known, generator = dps_fwi.TrainingSet.published(50, CPU), generator_for("start 4", CPU)
+    step = released_step(dps_fwi.standardized(inversion.likelihood, known.standardizer), 0.07)
+    first = dps_fwi.start(2, inversion.truth, generator=generator)
+    states = list(trajectory(prior_of(walk), first, dps_fwi.SIGMAS[::20], step=step, generator=generator))
+    assert torch.equal(found.misfits, torch.stack([state.misfit for state in states]))
+    assert_same(found.x, known.examples.mean(0) + states[-1].x * known.standardizer.scale)
+
+
+@pytest.mark.usefixtures("ten_steps")
+def test_a_walk_of_a_network_carries_no_graph(tmp_path):
+    found = walked(TAUGHT, trained(LESSON, tmp_path, CPU)[100], tmp_path, CPU)
+    assert not found.x.requires_grad
+    assert not found.misfits.requires_grad
+    assert bool(torch.isfinite(found.misfits).all())
+
+
+class StartedError(Exception):
+    pass
+
+
+def first_state(walk, folder):
+    """Where a walk starts, in its standardized coordinates."""
+
+    def stopping(x, sigma):
+        raise StartedError(x)
+
+    with pytest.raises(StartedError) as started:
+        walked(walk, stopping, folder, CPU)
+    return started.value.args[0]
+
+
+def test_walks_of_one_seed_start_from_the_same_noise(tmp_path):
+    first = first_state(WALK, tmp_path)
+    for other in (Walk("truth", 10, 0, 2, truth="disc"), TAUGHT):
+        assert torch.equal(first_state(other, tmp_path), first)
+    # Two other draws of a hundred coordinates: their correlation is 0 with a deviation of 1 / sqrt(200).
+    other = first_state(replace(WALK, seed=1), tmp_path)
+    assert abs(float(torch.corrcoef(torch.stack([first.flatten(), other.flatten()]))[0, 1])) < 4 / 200**0.5
+
+
+def test_randomness_depends_on_nothing_but_its_purpose():
+    one = torch.randn(5, generator=generator_for("start 1", CPU))
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        assert torch.equal(torch.randn(5, generator=generator_for("start 1", CPU)), one)
+    assert not torch.equal(torch.randn(5, generator=generator_for("start 2", CPU)), one)
+
+
+def test_a_file_of_another_walk_is_refused(tmp_path):
+    other = replace(WALK, seed=1)
+    (tmp_path / other.name).mkdir()
+    with mock.patch.object(dps_parts, "SIGMAS", dps_fwi.SIGMAS[::100]):
+        walked(WALK, prior_of(WALK), tmp_path, CPU)
+        (tmp_path / WALK.name / "run.safetensors").rename(tmp_path / other.name / "run.safetensors")
+        with pytest.raises(ValueError, match=r"expected that of .*'seed': 1.*, got .*'seed': 0"):
+            walked(other, prior_of(other), tmp_path, CPU)
+
+
+# Names
+
+
+def test_parts_that_differ_in_anything_differ_in_their_folder():
+    lessons = [LESSON] + [
+        replace(LESSON, **{name: getattr(LESSON, name) + 1})
+        for name in ("num_examples", "seed", "width", "depth", "batch_size")
+    ]
+    lessons += [replace(LESSON, looks=looks) for looks in ((20, 100), (20, 60, 101), (100,))]
+    walks = [
+        WALK,
+        replace(WALK, prior="truth"),
+        replace(WALK, num_examples=5),
+        replace(WALK, seed=1),
+        replace(WALK, num_samples=3),
+        replace(WALK, truth="disc"),
+        replace(WALK, truth="held out"),
+        replace(WALK, finer=True),
+    ]
+    walks += [Walk("network", lesson.num_examples, 0, 2, lesson=lesson) for lesson in lessons]
+    names = [part.name for part in (*lessons, *walks)]
+    assert len(set(names)) == len(names)
+    # A folder anywhere, and readable: what is done, with how many examples, and the seed.
+    assert all(re.fullmatch(r"[a-z0-9_-]+", name) for name in names)
+    assert replace(WALK, truth="held out", seed=7).name.startswith("walk_memory_50_held_out_7-")
+    assert LESSON.name.startswith("train_5_0-")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"prior": "networks"}, r"prior: expected one of \('network', 'truth', 'memory'\), got networks"),
+        ({"truth": "square"}, r"truth: expected one of \('published', 'held out', 'disc'\), got square"),
+        ({"prior": "network"}, "lesson: expected that of a network of 50 examples, for a network alone, got None"),
+        ({"prior": "network", "lesson": LESSON}, r"lesson: expected that of a network of 50 examples, .*, got Lesson"),
+        ({"num_examples": 5, "lesson": LESSON}, r"lesson: expected that of .*, for a network alone, got Lesson"),
+    ],
+)
+def test_a_walk_that_cannot_be_is_refused(wrong, message):
+    with pytest.raises(ValueError, match=rf"^{message}"):
+        replace(WALK, **wrong)
+
+
+# Side by side
+
+
+@dataclass(frozen=True)
+class Part:
+    name: str
+
+
+PARTS = [Part(f"part {k}") for k in range(20)]
+
+
+@pytest.mark.usefixtures("ten_steps")
+def test_two_workers_give_the_bits_of_one(tmp_path, capsys):
+    def work(folder, part):
+        return trained(part, folder, CPU) if isinstance(part, Lesson) else walked(part, prior_of(part), folder, CPU)
+
+    parts = [WALK, LESSON, replace(WALK, prior="truth"), replace(LESSON, seed=1)]
+    one, two = (side_by_side(parts, partial(work, tmp_path / str(workers)), workers) for workers in (1, 2))
+    for came, expected in zip(two, one, strict=True):
+        assert_same_bits(came, expected)
+    said = capsys.readouterr().out.splitlines()
+    assert said[:4] == [f"{part.name}: done, {k} of 4" for k, part in enumerate(parts, 1)]
+    assert sorted(line.split(":")[0] for line in said[4:]) == sorted(part.name for part in parts)
+
+
+def test_results_come_in_the_order_of_the_parts_whichever_is_done_first(capsys):
+    second_is_done = threading.Event()
+
+    def work(part):
+        if part is PARTS[0]:
+            assert second_is_done.wait(30)
+        else:
+            second_is_done.set()
+        return part.name
+
+    assert side_by_side(PARTS[:2], work, 2) == ["part 0", "part 1"]
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_each_works_on_one_thread_and_the_others_keep_theirs():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert side_by_side(PARTS[:3], lambda _: torch.get_num_threads(), 2) == [1, 1, 1]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_an_error_in_one_ends_the_rest(capsys):
+    begun = []
+
+    def work(part):
+        begun.append(part.name)
+        if part is PARTS[1]:
+            raise StartedError(part.name)
+        time.sleep(0.1)
+
+    with pytest.raises(StartedError, match="part 1"):
+        side_by_side(PARTS, work, 2)
+    # The other one at work goes on to its end, and the worker that failed may have taken one more by then.
+    assert len(begun) < 8, begun
+    assert "part 1:" not in capsys.readouterr().out
+
+
+def test_no_workers_are_refused():
+    with pytest.raises(ValueError, match=r"^workers: expected an integer >= 1, got 0"):
+        side_by_side(PARTS, len, 0)
+
+
+# Costs
+
+
+def test_seconds_add_up_over_attempts(tmp_path, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(dps_parts, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    file = tmp_path / "part" / "cost.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps({"seconds": 100.0, "peak_mb": 1e9}))
+    cost = Cost(file)
+    for moment, seconds in ((1000.5, 100.0), (1005.0, 105.0), (1020.0, 120.0)):  # less than a second is no attempt
+        now[0] = moment
+        cost.write()
+        assert json.loads(file.read_text()) == {"seconds": seconds, "peak_mb": 1e9}
+    now[0] = 5000.0
+    again = Cost(file)
+    now[0] = 5002.0
+    again.write()
+    assert costs(tmp_path) == {"part": {"seconds": 122.0, "peak_mb": 1e9}}
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux for the peak of this process")
+def test_the_peak_is_this_processs_in_megabytes(tmp_path):
+    Cost(tmp_path / "cost.json").write()
+    (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    found = json.loads((tmp_path / "cost.json").read_text())["peak_mb"]
+    assert found == pytest.approx(int(peak) / 1024, rel=0.02)  # it is counted in pages, and may be behind by a few
+
+
+@pytest.mark.usefixtures("ten_steps")
+def test_a_part_costs_what_all_of_its_attempts_took(tmp_path, monkeypatch):
+    """On a clock that goes on by a second with each call of a prior, and of a network that learns."""
+    now, forward = [0.0], ResidualMLP.forward
+    monkeypatch.setattr(dps_parts, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+
+    def passing(x, sigma):
+        if now[0] == dies_at:
+            raise StartedError
+        now[0] += 1
+        return prior_of(WALK)(x, sigma)
+
+    def learning(*arguments):
+        now[0] += 1
+        return forward(*arguments)
+
+    dies_at = 14
+    with pytest.raises(StartedError):
+        walked(WALK, passing, tmp_path, CPU)
+    assert costs(tmp_path)[WALK.name]["seconds"] == 14
+    dies_at = None
+    walked(WALK, passing, tmp_path, CPU)  # on from its fifth step, which was its tenth call
+    monkeypatch.setattr(ResidualMLP, "forward", learning)
+    trained(LESSON, tmp_path, CPU)
+    assert {name: cost["seconds"] for name, cost in costs(tmp_path).items()} == {WALK.name: 24, LESSON.name: 100}
