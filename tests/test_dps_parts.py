@@ -284,7 +284,7 @@ def test_two_workers_give_the_bits_of_one(tmp_path, capsys):
         return trained(part, folder, CPU) if isinstance(part, Lesson) else walked(part, prior_of(part), folder, CPU)
 
     parts = [WALK, LESSON, replace(WALK, prior="truth"), replace(LESSON, seed=1)]
-    one, two = (side_by_side(parts, partial(work, tmp_path / str(workers)), workers) for workers in (1, 2))
+    one, two = (side_by_side(parts, partial(work, tmp_path / str(workers)), workers, print) for workers in (1, 2))
     for came, expected in zip(two, one, strict=True):
         assert_same_bits(came, expected)
     said = capsys.readouterr().out.splitlines()
@@ -302,7 +302,7 @@ def test_results_come_in_the_order_of_the_parts_whichever_is_done_first(capsys):
             second_is_done.set()
         return part.name
 
-    assert side_by_side(PARTS[:2], work, 2) == ["part 0", "part 1"]
+    assert side_by_side(PARTS[:2], work, 2, print) == ["part 0", "part 1"]
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
@@ -310,7 +310,7 @@ def test_each_works_on_one_thread_and_the_others_keep_theirs():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        assert side_by_side(PARTS[:3], lambda _: torch.get_num_threads(), 2) == [1, 1, 1]
+        assert side_by_side(PARTS[:3], lambda _: torch.get_num_threads(), 2, print) == [1, 1, 1]
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
@@ -326,7 +326,7 @@ def test_an_error_in_one_ends_the_rest(capsys):
         time.sleep(0.1)
 
     with pytest.raises(StartedError, match="part 1"):
-        side_by_side(PARTS, work, 2)
+        side_by_side(PARTS, work, 2, print)
     # The other one at work goes on to its end, and the worker that failed may have taken one more by then.
     assert len(begun) < 8, begun
     assert "part 1:" not in capsys.readouterr().out
@@ -334,7 +334,7 @@ def test_an_error_in_one_ends_the_rest(capsys):
 
 def test_no_workers_are_refused():
     with pytest.raises(ValueError, match=r"^workers: expected an integer >= 1, got 0"):
-        side_by_side(PARTS, len, 0)
+        side_by_side(PARTS, len, 0, print)
 
 
 # Costs

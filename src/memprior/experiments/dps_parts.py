@@ -171,10 +171,10 @@ def costs(folder: Path) -> dict[str, dict[str, float]]:
     return {file.parent.name: json.loads(file.read_text()) for file in sorted(folder.glob("*/cost.json"))}
 
 
-def side_by_side(parts: list, work: Callable, workers: int) -> list:
+def side_by_side(parts: list, work: Callable, workers: int, tell: Callable[[str], None]) -> list:
     """``work(part)`` of each part, ``workers`` at a time with one thread each; results in the order of the parts.
 
-    Says which one is done, and how many are left. An error in one of them ends the rest as soon as they can.
+    tell: hears which one is done, and how many are. An error in one of them ends the rest as soon as they can.
     """
     expect_whole("workers", workers, 1)
     with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
@@ -182,7 +182,7 @@ def side_by_side(parts: list, work: Callable, workers: int) -> list:
         try:
             for done, future in enumerate(as_completed(waiting), 1):
                 future.result()
-                print(f"{waiting[future].name}: done, {done} of {len(parts)}", flush=True)
+                tell(f"{waiting[future].name}: done, {done} of {len(parts)}")
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

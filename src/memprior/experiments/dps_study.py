@@ -1,0 +1,159 @@
+"""Chapter 4's experiment as one object: what is trained, what walks, and where it is found again.
+
+Nothing is computed before it is asked for; what takes long is done in parts (`dps_parts`) and kept.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from memprior.denoiser import Denoiser
+from memprior.experiments.dps_fwi import STEP_SIZE, Inversion, TrainingSet, published_inversion, tangent
+from memprior.experiments.dps_measures import TangentWalk, tangent_walk
+from memprior.experiments.dps_parts import PRIORS, Lesson, Walk, side_by_side, trained, walked
+from memprior.experiments.kept_runs import Samples
+from memprior.likelihood import GaussianLikelihood
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """The paper's FWI experiment at the sizes of ``settings`` (04_dps_fwi of notebooks/profiles.yml).
+
+    seed: that of the notebook; networks and walks take 100 seed, 100 seed + 1, ... folder: keeps the parts.
+    generator: purpose -> randomness, for all that is short. tell: hears of every part that is done.
+    """
+
+    settings: dict
+    seed: int
+    device: torch.device
+    folder: Path
+    generator: Callable[[str], torch.Generator]
+    tell: Callable[[str], None]
+
+    @cached_property
+    def training(self) -> dict[int, TrainingSet]:
+        """N -> the published examples."""
+        return {n: TrainingSet.published(n, self.device) for n in self.settings["sizes"]}
+
+    @cached_property
+    def inversion(self) -> Inversion:
+        """Of the published truth."""
+        return published_inversion(torch.complex64, self.device)
+
+    @cached_property
+    def linear(self) -> GaussianLikelihood:
+        """The same data with F linearized at the truth."""
+        return tangent(self.inversion)
+
+    # ---- networks --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def lessons(self) -> list[Lesson]:
+        """Every N from every seed; then, where the settings ask for it, a wider network at N = 200."""
+        size, (width, depth, batch) = self.settings, self.settings["network"]
+        looks = tuple(size["looks"])
+        seeds = [100 * self.seed + k for k in range(size["num_seeds"])]
+        lessons = [Lesson(n, k, width, depth, batch, looks) for k in seeds for n in size["sizes"]]
+        wider = [Lesson(200, seeds[0], size["larger"], depth, batch, looks)] if size["larger"] else []
+        return lessons + wider
+
+    @cached_property
+    def networks(self) -> dict[Lesson, dict[int, Denoiser]]:
+        """Lesson -> step -> network there."""
+        done = self._side_by_side(self.lessons, lambda lesson: trained(lesson, self.folder, self.device))
+        return dict(zip(self.lessons, done, strict=True))
+
+    def course(self, n: int) -> dict[int, Denoiser]:
+        """Step -> network there, of the first network on N examples."""
+        return self.networks[self.lessons[self.settings["sizes"].index(n)]]
+
+    def prior(self, name: str, n: int) -> Denoiser:
+        """ "network" (the first one, fully trained), "truth" or "memory", in the coordinates of N examples."""
+        known = self.training[n]
+        return {
+            "network": lambda: self.course(n)[self.settings["looks"][-1]],
+            "truth": lambda: known.true_prior,
+            "memory": lambda: known.memorized_prior,
+        }[name]()
+
+    # ---- walks with the waves --------------------------------------------------------------------------------------
+
+    @property
+    def workers(self) -> int:
+        """Parts at a time: a GPU takes one."""
+        return 1 if self.device.type == "cuda" else self.settings["workers"]
+
+    def _side_by_side(self, parts: list, work: Callable) -> list:
+        return side_by_side(parts, work, self.workers, self.tell)
+
+    @cached_property
+    def walks(self) -> list[Walk]:
+        size, sizes, seed = self.settings, self.settings["sizes"], 100 * self.seed
+        num, few, first = size["num_samples"], size["num_further"], dict(zip(sizes, self.lessons, strict=False))
+        walks = [Walk("network", taught.num_examples, taught.seed, num, lesson=taught) for taught in self.lessons]
+        walks += [Walk(prior, n, seed, num) for prior in ("truth", "memory") for n in size["waves_for_exact"]]
+        for truth in size["further_truths"]:
+            walks += [Walk("network", n, seed, few, truth=truth, lesson=first[n]) for n in sizes]
+            walks += [Walk("truth", 200, seed, few, truth=truth)]
+        if size["finer"]:
+            walks += [Walk("network", 200, seed, num, finer=True, lesson=first[200])]
+        return walks
+
+    @cached_property
+    def found(self) -> dict[Walk, Samples]:
+        """What every walk has come to."""
+        priors = {walk: self._prior_of(walk) for walk in self.walks}
+        done = self._side_by_side(self.walks, lambda walk: walked(walk, priors[walk], self.folder, self.device))
+        return dict(zip(self.walks, done, strict=True))
+
+    def _prior_of(self, walk: Walk) -> Denoiser:
+        if walk.lesson is None:
+            return self.prior(walk.prior, walk.num_examples)
+        return self.networks[walk.lesson][walk.lesson.looks[-1]]
+
+    def with_waves(
+        self, prior: str, n: int, *, truth: str = "published", wider: bool = False, finer: bool = False
+    ) -> list[Samples]:
+        """The walks of one kind, from every seed; none where the settings have none."""
+        return [
+            samples
+            for walk, samples in self.found.items()
+            if (walk.prior, walk.num_examples, walk.truth, walk.finer) == (prior, n, truth, finer)
+            and wider == (walk.lesson is not None and walk.lesson.width == self.settings["larger"])
+        ]
+
+    # ---- walks without -----------------------------------------------------------------------------------------------
+
+    def tangent(
+        self,
+        prior: str,
+        n: int,
+        denoiser: Denoiser | None = None,
+        *,
+        num: int = 256,
+        step_size: float = STEP_SIZE,
+        watched: Sequence[int] = (),
+    ) -> TangentWalk:
+        """The released sampler with F linearized at the truth; ``denoiser``: in place of the prior's own."""
+        return tangent_walk(
+            self.linear,
+            self.training[n],
+            denoiser or self.prior(prior, n),
+            num,
+            step_size=step_size,
+            generator=self.generator(f"tangent {n}"),
+            watched=watched,
+        )
+
+    @cached_property
+    def tangents(self) -> dict[tuple[str, int], TangentWalk]:
+        """(prior, N) -> 256 such walks."""
+        return {(prior, n): self.tangent(prior, n) for prior in PRIORS for n in self.settings["sizes"]}
+
+    def ratios(self, prior: str, n: int) -> torch.Tensor:
+        """r of the walks with the waves where all priors have walked with them at this N, else of the linearized."""
+        walks = self.with_waves(prior, n) if n in self.settings["waves_for_exact"] else [self.tangents[prior, n]]
+        return self.training[n].ratio(torch.cat([walk.x for walk in walks]))

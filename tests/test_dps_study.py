@@ -1,0 +1,106 @@
+"""Chapter 4's study: which parts the profiles ask for, and how they are found again."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from memprior.experiments.dps_measures import TangentWalk
+from memprior.experiments.dps_study import Study
+from memprior.experiments.kept_runs import Samples
+
+ROOT = Path(__file__).resolve().parents[1]
+CPU = torch.device("cpu")
+
+
+def settings(profile):
+    return yaml.safe_load((ROOT / "notebooks" / "profiles.yml").read_text())["04_dps_fwi"][profile]
+
+
+def study(tmp_path, profile="full", seed=0, device=CPU):
+    generator = torch.Generator().manual_seed(seed)
+    return Study(settings(profile), seed, device, tmp_path, lambda _: generator, print)
+
+
+def walked(plan):
+    """Every walk's samples carry its place in the plan."""
+    plan.__dict__["found"] = {
+        walk: Samples(torch.full((2, 100), float(k)), torch.zeros(1, 2)) for k, walk in enumerate(plan.walks)
+    }
+    return plan
+
+
+def places(samples):
+    return [int(s.x[0, 0]) for s in samples]
+
+
+def test_the_full_plan_is_the_papers_panel_three_times_and_what_stands_beside_it(tmp_path):
+    plan = study(tmp_path)
+    assert [(one.num_examples, one.seed, one.width) for one in plan.lessons] == [
+        *((n, k, 256) for k in (0, 1, 2) for n in (50, 200, 1000)),
+        (200, 0, 512),
+    ]
+    assert {one.plan.num_steps * one.batch_size for one in plan.lessons} == {2_560_000}  # the paper's: 2.5 million
+    published = [walk for walk in plan.walks if walk.truth == "published"]
+    assert {walk.num_samples for walk in published} == {256}
+    kinds = [walk.prior for walk in published]
+    assert [kinds.count(prior) for prior in ("network", "truth", "memory")] == [11, 3, 3]
+    elsewhere = [walk for walk in plan.walks if walk.truth != "published"]
+    assert sorted({walk.truth for walk in elsewhere}) == ["disc", "held out"]
+    assert len(elsewhere) == 8
+    assert len({part.name for part in [*plan.lessons, *plan.walks]}) == 10 + 25
+
+
+def test_another_seed_shares_no_part(tmp_path):
+    one, other = ({part.name for part in [*s.lessons, *s.walks]} for s in (study(tmp_path), study(tmp_path, seed=1)))
+    assert not one & other
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        (("network", 200, {}), [("network", 200, k, "published") for k in (0, 1, 2)]),
+        (("memory", 50, {}), [("memory", 50, 0, "published")]),
+        (("network", 1000, {"truth": "disc"}), [("network", 1000, 0, "disc")]),
+        (("truth", 1000, {"truth": "disc"}), []),
+    ],
+)
+def test_walks_are_found_by_what_they_are(asked, found, tmp_path):
+    plan = walked(study(tmp_path))
+    prior, n, options = asked
+    got = [plan.walks[k] for k in places(plan.with_waves(prior, n, **options))]
+    assert [(w.prior, w.num_examples, w.seed, w.truth) for w in got] == found
+    assert {w.lesson.width for w in got if w.lesson} <= {256}
+    assert not any(w.finer for w in got)
+
+
+def test_the_wider_network_and_the_finer_grid_are_found_apart(tmp_path):
+    plan = walked(study(tmp_path))
+    [wide], [finer] = (plan.with_waves("network", 200, **{kind: True}) for kind in ("wider", "finer"))
+    wide, finer = (plan.walks[places([one])[0]] for one in (wide, finer))
+    assert (wide.lesson.width, wide.finer) == (512, False)
+    assert (finer.lesson.width, finer.finer) == (256, True)
+
+
+def test_ratios_are_those_of_the_waves_where_all_priors_have_them(tmp_path):
+    for profile, source in (("full", "waves"), ("quick", "tangent")):
+        plan = walked(study(tmp_path, profile))
+        example = plan.training[50].examples[7]
+        of = {"waves": example, "tangent": example + 1.0}
+        for walk, samples in plan.found.items():
+            if (walk.prior, walk.num_examples, walk.truth) == ("network", 50, "published"):
+                samples.x[:] = of["waves"]
+        plan.__dict__["tangents"] = {("network", 50): TangentWalk(of["tangent"][None], torch.zeros(1, 1), None)}
+        expected = plan.training[50].ratio(of[source][None])
+        assert torch.equal(plan.ratios("network", 50).unique(), expected)
+
+
+def test_a_gpu_takes_one_part_at_a_time(tmp_path):
+    assert study(tmp_path, device=torch.device("cuda")).workers == 1
+    assert study(tmp_path).workers == 2
+
+
+def test_nothing_is_done_before_it_is_asked_for(tmp_path):
+    study(tmp_path).walks  # noqa: B018
+    assert list(tmp_path.iterdir()) == []
