@@ -3,7 +3,8 @@
 Nothing is computed before it is asked for; what takes long is done in parts (`dps_parts`) and kept.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -133,7 +134,7 @@ class Study:
         n: int,
         denoiser: Denoiser | None = None,
         *,
-        num: int = 256,
+        num: int,
         step_size: float = STEP_SIZE,
         watched: Sequence[int] = (),
     ) -> TangentWalk:
@@ -150,8 +151,16 @@ class Study:
 
     @cached_property
     def tangents(self) -> dict[tuple[str, int], TangentWalk]:
-        """(prior, N) -> 256 such walks."""
-        return {(prior, n): self.tangent(prior, n) for prior in PRIORS for n in self.settings["sizes"]}
+        """(prior, N) -> as many such walks as the settings say."""
+        kinds = [(prior, n) for prior in PRIORS for n in self.settings["sizes"]]
+        num = self.settings["num_tangent"]
+        self.networks, self.linear  # noqa: B018 - made once, before several threads ask for them
+        return dict(zip(kinds, self.each(kinds, lambda kind: self.tangent(*kind, num=num)), strict=True))
+
+    def each(self, items: Iterable, work: Callable) -> list:
+        """``work(item)`` of each, as many at a time as parts, one thread each: for what is short and is not kept."""
+        with ThreadPoolExecutor(self.workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            return list(pool.map(work, items))
 
     def ratios(self, prior: str, n: int) -> torch.Tensor:
         """r of the walks with the waves where all priors have walked with them at this N, else of the linearized."""
