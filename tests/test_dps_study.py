@@ -38,18 +38,17 @@ def places(samples):
 def test_the_full_plan_is_the_papers_panel_three_times_and_what_stands_beside_it(tmp_path):
     plan = study(tmp_path)
     assert [(one.num_examples, one.seed, one.width) for one in plan.lessons] == [
-        *((n, k, 256) for k in (0, 1, 2) for n in (50, 200, 1000)),
-        (200, 0, 512),
+        (n, k, 256) for k in (0, 1, 2) for n in (50, 200, 1000)
     ]
     assert {one.plan.num_steps * one.batch_size for one in plan.lessons} == {2_560_000}  # the paper's: 2.5 million
     published = [walk for walk in plan.walks if walk.truth == "published"]
     assert {walk.num_samples for walk in published} == {256}
     kinds = [walk.prior for walk in published]
-    assert [kinds.count(prior) for prior in ("network", "truth", "memory")] == [11, 3, 3]
+    assert [kinds.count(prior) for prior in ("network", "truth", "memory")] == [10, 3, 3]
     elsewhere = [walk for walk in plan.walks if walk.truth != "published"]
     assert sorted({walk.truth for walk in elsewhere}) == ["disc", "held out"]
     assert len(elsewhere) == 8
-    assert len({part.name for part in [*plan.lessons, *plan.walks]}) == 10 + 25
+    assert len({part.name for part in [*plan.lessons, *plan.walks]}) == 9 + 24
 
 
 def test_another_seed_shares_no_part(tmp_path):
@@ -71,16 +70,13 @@ def test_walks_are_found_by_what_they_are(asked, found, tmp_path):
     prior, n, options = asked
     got = [plan.walks[k] for k in places(plan.with_waves(prior, n, **options))]
     assert [(w.prior, w.num_examples, w.seed, w.truth) for w in got] == found
-    assert {w.lesson.width for w in got if w.lesson} <= {256}
     assert not any(w.finer for w in got)
 
 
-def test_the_wider_network_and_the_finer_grid_are_found_apart(tmp_path):
+def test_the_finer_grid_is_found_apart(tmp_path):
     plan = walked(study(tmp_path))
-    [wide], [finer] = (plan.with_waves("network", 200, **{kind: True}) for kind in ("wider", "finer"))
-    wide, finer = (plan.walks[places([one])[0]] for one in (wide, finer))
-    assert (wide.lesson.width, wide.finer) == (512, False)
-    assert (finer.lesson.width, finer.finer) == (256, True)
+    [finer] = plan.with_waves("network", 200, finer=True)
+    assert plan.walks[places([finer])[0]].finer
 
 
 def test_ratios_are_those_of_the_waves_where_all_priors_have_them(tmp_path):

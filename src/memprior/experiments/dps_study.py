@@ -53,13 +53,11 @@ class Study:
 
     @cached_property
     def lessons(self) -> list[Lesson]:
-        """Every N from every seed; then, where the settings ask for it, a wider network at N = 200."""
+        """Every N from every seed."""
         size, (width, depth, batch) = self.settings, self.settings["network"]
         looks = tuple(size["looks"])
         seeds = [100 * self.seed + k for k in range(size["num_seeds"])]
-        lessons = [Lesson(n, k, width, depth, batch, looks) for k in seeds for n in size["sizes"]]
-        wider = [Lesson(200, seeds[0], size["larger"], depth, batch, looks)] if size["larger"] else []
-        return lessons + wider
+        return [Lesson(n, k, width, depth, batch, looks) for k in seeds for n in size["sizes"]]
 
     @cached_property
     def networks(self) -> dict[Lesson, dict[int, Denoiser]]:
@@ -115,15 +113,13 @@ class Study:
             return self.prior(walk.prior, walk.num_examples)
         return self.networks[walk.lesson][walk.lesson.looks[-1]]
 
-    def with_waves(
-        self, prior: str, n: int, *, truth: str = "published", wider: bool = False, finer: bool = False
-    ) -> list[Samples]:
+    def with_waves(self, prior: str, n: int, *, truth: str = "published", finer: bool = False) -> list[Samples]:
         """The walks of one kind, from every seed; none where the settings have none."""
+        kind = (prior, n, truth, finer)
         return [
             samples
             for walk, samples in self.found.items()
-            if (walk.prior, walk.num_examples, walk.truth, walk.finer) == (prior, n, truth, finer)
-            and wider == (walk.lesson is not None and walk.lesson.width == self.settings["larger"])
+            if (walk.prior, walk.num_examples, walk.truth, walk.finer) == kind
         ]
 
     # ---- walks without -----------------------------------------------------------------------------------------------
