@@ -72,7 +72,7 @@ def new_noise(inversion: Inversion, num: int, *, generator: torch.Generator) -> 
 def misfits_of(likelihood: GaussianLikelihood, models: torch.Tensor) -> torch.Tensor:
     """|y - F(z)|^2 / (2 gamma^2) a datum of each of ``models`` (B, 100): (B,), by B forward solves."""
     with torch.no_grad():
-        squares = torch.cat([likelihood.residual(some).square().sum(1) for some in models.split(64)])
+        squares = torch.cat([likelihood.residual(some).square().sum(1) for some in models.split(16)])
     return squares / (2 * likelihood.noise_std**2 * len(likelihood.observed))
 
 
