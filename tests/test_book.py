@@ -80,7 +80,7 @@ def test_every_chapter_is_in_the_table_of_contents_and_has_sizes():
 
 def test_the_crosswalk_points_at_functions_and_tests_that_exist():
     entries = pages.crosswalk(REPOSITORY)
-    assert {entry["status"] for entry in entries} >= {"proved", "computed", "not yet"}
+    assert {entry["status"] for entry in entries} >= {"proved", "computed", "computed, differs"}
 
 
 @pytest.mark.parametrize(
