@@ -5,6 +5,7 @@ import torch
 
 
 def pytest_configure(config):
+    torch.set_num_threads(1)  # bits are compared, and tests run side by side
     # torch's own forward mode calls torch.jit.script on first use, and torch now warns of that.
     config.addinivalue_line("filterwarnings", "ignore:`torch.jit.script` is deprecated:DeprecationWarning")
 

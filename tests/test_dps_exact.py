@@ -98,15 +98,6 @@ def test_effective_numbers_are_counts():
         assert Weighted(torch.zeros(8, 2), weights).effective == pytest.approx(k, rel=ROUNDING)
 
 
-def test_draws_repeat_samples_as_often_as_they_weigh(generator):
-    weights = torch.tensor([0.0, 0.1, 0.6, 0.3])
-    draws = Weighted(torch.arange(8.0).reshape(4, 2), weights).draw(10_000, generator=generator)
-    assert draws.shape == (10_000, 2)
-    assert torch.equal(draws[:, 1], draws[:, 0] + 1)
-    counts = torch.bincount((draws[:, 0] / 2).long(), minlength=4)
-    deviations = (10_000 * weights * (1 - weights)).sqrt()
-    assert bool(((counts - 10_000 * weights).abs() <= 4 * deviations).all()), counts
-
 
 # Data
 

@@ -280,7 +280,7 @@ PARTS = [Part(f"part {k}") for k in range(20)]
 
 @pytest.mark.usefixtures("ten_steps")
 def test_two_workers_give_the_bits_of_one(tmp_path, capsys):
-    def work(folder, part):
+    def work(folder, part, _):
         return trained(part, folder, CPU) if isinstance(part, Lesson) else walked(part, prior_of(part), folder, CPU)
 
     parts = [WALK, LESSON, replace(WALK, prior="truth"), replace(LESSON, seed=1)]
@@ -295,7 +295,7 @@ def test_two_workers_give_the_bits_of_one(tmp_path, capsys):
 def test_results_come_in_the_order_of_the_parts_whichever_is_done_first(capsys):
     second_is_done = threading.Event()
 
-    def work(part):
+    def work(part, _):
         if part is PARTS[0]:
             assert second_is_done.wait(30)
         else:
@@ -310,7 +310,7 @@ def test_each_works_on_one_thread_and_the_others_keep_theirs():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        assert side_by_side(PARTS[:3], lambda _: torch.get_num_threads(), 2, print) == [1, 1, 1]
+        assert side_by_side(PARTS[:3], lambda *_: torch.get_num_threads(), 2, print) == [1, 1, 1]
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
@@ -319,7 +319,7 @@ def test_each_works_on_one_thread_and_the_others_keep_theirs():
 def test_an_error_in_one_ends_the_rest(capsys):
     begun = []
 
-    def work(part):
+    def work(part, _):
         begun.append(part.name)
         if part is PARTS[1]:
             raise StartedError(part.name)
@@ -335,6 +335,28 @@ def test_an_error_in_one_ends_the_rest(capsys):
 def test_no_workers_are_refused():
     with pytest.raises(ValueError, match=r"^workers: expected an integer >= 1, got 0"):
         side_by_side(PARTS, len, 0, print)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_part_waits_for_an_earlier_one_that_it_needs(workers):
+    def work(part, earlier):
+        if part is PARTS[0]:
+            time.sleep(0.1)
+            return 1
+        return 1 + earlier(PARTS[0])
+
+    assert side_by_side(PARTS[:3], work, workers, lambda _: None) == [1, 2, 2]
+
+
+def test_who_waits_for_a_part_that_fails_fails_too():
+    def work(part, earlier):
+        if part is PARTS[0]:
+            time.sleep(0.1)
+            raise StartedError(part.name)
+        return earlier(PARTS[0])
+
+    with pytest.raises(StartedError, match="part 0"):
+        side_by_side(PARTS[:2], work, 2, lambda _: None)
 
 
 # Costs

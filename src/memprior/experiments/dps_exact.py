@@ -25,18 +25,12 @@ class Weighted:
         """As many unweighted samples would say as much: 1 / sum of squared weights."""
         return float(1 / self.weights.square().sum())
 
-    def draw(self, num: int, *, generator: torch.Generator) -> torch.Tensor:
-        """(num, 100), unweighted, with repeats."""
-        return self.samples[torch.multinomial(self.weights, num, replacement=True, generator=generator)]
-
 
 def linearized(inversion: Inversion) -> ForwardOperator:
     """F(t) + J (z - t) at the truth t: all of the data, as :func:`dps_fwi.tangent` has what matters of them."""
-    forward, truth = inversion.likelihood.forward, inversion.truth
-    slope = forward.jacobian(truth[None])[0]
     with torch.no_grad():
-        at_truth = forward(truth[None])
-    return lambda z: at_truth + (z - truth) @ slope.T
+        at_truth = inversion.likelihood.forward(inversion.truth[None])
+    return lambda z: at_truth + (z - inversion.truth) @ inversion.slope.T
 
 
 def corrected(
@@ -89,10 +83,12 @@ class Lookup:
 
     @property
     def weights(self) -> torch.Tensor:
+        """(N,)."""
         return (-self.num_data * self.misfits).softmax(0)
 
     @property
     def chosen(self) -> int:
+        """The likeliest example."""
         return int(self.misfits.argmin())
 
     @property

@@ -5,6 +5,7 @@ Frozen dataclasses and short functions, no defaults: sizes come from notebooks/p
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -29,7 +30,6 @@ from memprior.likelihood import GaussianLikelihood
 from memprior.memorization import memorization_ratio, nearest_neighbors
 from memprior.noise import ddpm_sigmas
 from memprior.operators import ForwardOperator, MatrixOperator, compose
-from memprior.posterior import collapsed_log_weights
 
 NOISE_SEED = 1123  # of the authors' draw, numpy's default_rng
 SIGMAS, STEP_SIZE = ddpm_sigmas(200), 0.07  # of the released sampler
@@ -47,6 +47,11 @@ class Inversion:
     strays: FreezeStrays
     truth: torch.Tensor
     likelihood: GaussianLikelihood
+
+    @cached_property
+    def slope(self) -> torch.Tensor:
+        """The Jacobian of F at the truth, (m, 100): what every linearization here is made of."""
+        return self.likelihood.forward.jacobian(self.truth[None])[0]
 
 
 def published_inversion(
@@ -105,8 +110,7 @@ def tangent(inversion: Inversion) -> GaussianLikelihood:
     With J = Q R, |y - F(t) - J (z - t)|^2 = |Q^T (y - F(t)) + R t - R z|^2 and a rest that no z can change.
     """
     likelihood, truth = inversion.likelihood, inversion.truth
-    slope = likelihood.forward.jacobian(truth[None])[0]
-    q, r = torch.linalg.qr(slope)
+    q, r = torch.linalg.qr(inversion.slope)
     with torch.no_grad():
         pulled = q.T @ likelihood.residual(truth[None])[0] + r @ truth
     return GaussianLikelihood(MatrixOperator(r), pulled, likelihood.noise_std)
@@ -163,12 +167,6 @@ def start(num_samples: int, like: torch.Tensor, *, generator: torch.Generator) -
     return eps * float((1 + SIGMAS[0] ** 2).sqrt())
 
 
-def exact_weights(inversion: Inversion, training: TrainingSet) -> torch.Tensor:
-    """Log weights (N,) of the exactly memorized posterior: N forward solves."""
-    with torch.no_grad():
-        return collapsed_log_weights(training.examples, inversion.likelihood)
-
-
 @dataclass(frozen=True, eq=False)
 class IdealPosterior:
     """The posterior under the true prior N(mean, covariance) with F linearized at the truth: N(mean_y, L L^T).
@@ -202,10 +200,9 @@ def ideal_posterior(inversion: Inversion) -> IdealPosterior:
     likelihood, truth, law = inversion.likelihood, inversion.truth, published_law()
     variances, axes = torch.linalg.eigh(law.covariance)
     root = (axes * variances.clamp(min=0).sqrt()).to(truth)
-    slope = likelihood.forward.jacobian(truth[None])[0]
     with torch.no_grad():
-        at_mean = likelihood.forward(truth[None])[0] + slope @ (law.mean.to(truth) - truth)
-    tangent = slope @ root
+        at_mean = likelihood.forward(truth[None])[0] + inversion.slope @ (law.mean.to(truth) - truth)
+    tangent = inversion.slope @ root
     spectrum, vectors = torch.linalg.eigh(tangent.T @ tangent / likelihood.noise_std**2)
     factor = root @ (vectors * (1 + spectrum.clamp(min=0)).rsqrt())
     return IdealPosterior(law, tangent, root, factor, at_mean, likelihood.noise_std)

@@ -156,11 +156,12 @@ class Cost:
         self._before = json.loads(file.read_text()) if file.is_file() else {"seconds": 0.0, "peak_mb": 0.0}
 
     def write(self) -> None:
+        """What it has cost until now; nothing where a part is only found again."""
         unit = 1024**2 if sys.platform == "darwin" else 1024
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
         seconds = self._before["seconds"] + time.perf_counter() - self._began
         if seconds - self._before["seconds"] < 1 and self.file.is_file():
-            return  # a part that was done already costs nothing
+            return
         partial = self.file.with_suffix(".partial")
         partial.write_text(json.dumps({"seconds": seconds, "peak_mb": max(peak, self._before["peak_mb"])}))
         os.replace(partial, self.file)
@@ -171,19 +172,28 @@ def costs(folder: Path) -> dict[str, dict[str, float]]:
     return {file.parent.name: json.loads(file.read_text()) for file in sorted(folder.glob("*/cost.json"))}
 
 
-def side_by_side(parts: list, work: Callable, workers: int, tell: Callable[[str], None]) -> list:
-    """``work(part)`` of each part, ``workers`` at a time with one thread each; results in the order of the parts.
+def one_thread_each(workers: int) -> ThreadPoolExecutor:
+    """A pool whose threads compute with one thread: many at a time then give the bits of one at a time."""
+    return ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
 
-    tell: hears which one is done, and how many are. An error in one of them ends the rest as soon as they can.
+
+def side_by_side(parts: list, work: Callable, workers: int, tell: Callable[[str], None]) -> list:
+    """``work(part, earlier)`` of each part, ``workers`` at a time with one thread each; results in the parts' order.
+
+    earlier(other): what a part before this one has come to, once it is done. tell: hears which one is done, and how
+    many are. An error in one of them ends the rest as soon as they can.
     """
     expect_whole("workers", workers, 1)
-    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        waiting = {pool.submit(work, part): part for part in parts}
+    with one_thread_each(workers) as pool:
+        begun = {}  # in order: whoever waits for an earlier part waits for one that has a thread already
+        for part in parts:
+            begun[part] = pool.submit(work, part, lambda other: begun[other].result())
+        names = {future: part.name for part, future in begun.items()}
         try:
-            for done, future in enumerate(as_completed(waiting), 1):
+            for done, future in enumerate(as_completed(names), 1):
                 future.result()
-                tell(f"{waiting[future].name}: done, {done} of {len(parts)}")
+                tell(f"{names[future]}: done, {done} of {len(parts)}")
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-        return [future.result() for future in waiting]
+        return [future.result() for future in names]

@@ -4,7 +4,6 @@ Nothing is computed before it is asked for; what takes long is done in parts (`d
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 from memprior.denoiser import Denoiser
 from memprior.experiments.dps_fwi import STEP_SIZE, Inversion, TrainingSet, published_inversion, tangent
 from memprior.experiments.dps_measures import TangentWalk, tangent_walk
-from memprior.experiments.dps_parts import PRIORS, Lesson, Walk, side_by_side, trained, walked
+from memprior.experiments.dps_parts import PRIORS, Lesson, Walk, one_thread_each, side_by_side, trained, walked
 from memprior.experiments.kept_runs import Samples
 from memprior.likelihood import GaussianLikelihood
 
@@ -59,18 +58,17 @@ class Study:
         seeds = [100 * self.seed + k for k in range(size["num_seeds"])]
         return [Lesson(n, k, width, depth, batch, looks) for k in seeds for n in size["sizes"]]
 
-    @cached_property
+    @property
     def networks(self) -> dict[Lesson, dict[int, Denoiser]]:
         """Lesson -> step -> network there."""
-        done = self._side_by_side(self.lessons, lambda lesson: trained(lesson, self.folder, self.device))
-        return dict(zip(self.lessons, done, strict=True))
+        return {lesson: self._done[lesson] for lesson in self.lessons}
 
     def course(self, n: int) -> dict[int, Denoiser]:
         """Step -> network there, of the first network on N examples."""
         return self.networks[self.lessons[self.settings["sizes"].index(n)]]
 
     def prior(self, name: str, n: int) -> Denoiser:
-        """ "network" (the first one, fully trained), "truth" or "memory", in the coordinates of N examples."""
+        """Denoiser in the coordinates of N examples; name: "network" (the first, fully trained), "truth", "memory"."""
         known = self.training[n]
         return {
             "network": lambda: self.course(n)[self.settings["looks"][-1]],
@@ -85,11 +83,9 @@ class Study:
         """Parts at a time: a GPU takes one."""
         return 1 if self.device.type == "cuda" else self.settings["workers"]
 
-    def _side_by_side(self, parts: list, work: Callable) -> list:
-        return side_by_side(parts, work, self.workers, self.tell)
-
     @cached_property
     def walks(self) -> list[Walk]:
+        """Every walk with the waves: of each network, then of exact priors, of further truths and finer data."""
         size, sizes, seed = self.settings, self.settings["sizes"], 100 * self.seed
         num, few, first = size["num_samples"], size["num_further"], dict(zip(sizes, self.lessons, strict=False))
         walks = [Walk("network", taught.num_examples, taught.seed, num, lesson=taught) for taught in self.lessons]
@@ -104,14 +100,22 @@ class Study:
     @cached_property
     def found(self) -> dict[Walk, Samples]:
         """What every walk has come to."""
-        priors = {walk: self._prior_of(walk) for walk in self.walks}
-        done = self._side_by_side(self.walks, lambda walk: walked(walk, priors[walk], self.folder, self.device))
-        return dict(zip(self.walks, done, strict=True))
+        return {walk: self._done[walk] for walk in self.walks}
 
-    def _prior_of(self, walk: Walk) -> Denoiser:
-        if walk.lesson is None:
-            return self.prior(walk.prior, walk.num_examples)
-        return self.networks[walk.lesson][walk.lesson.looks[-1]]
+    @cached_property
+    def _done(self) -> dict[Lesson | Walk, dict[int, Denoiser] | Samples]:
+        """What every long part has come to: a network walks as soon as it is trained."""
+        self.training  # noqa: B018 - read once, before several threads ask for it
+
+        def work(part: Lesson | Walk, earlier: Callable):
+            if isinstance(part, Lesson):
+                return trained(part, self.folder, self.device)
+            taught = part.lesson
+            prior = earlier(taught)[taught.looks[-1]] if taught else self.prior(part.prior, part.num_examples)
+            return walked(part, prior, self.folder, self.device)
+
+        parts = [*self.lessons, *self.walks]
+        return dict(zip(parts, side_by_side(parts, work, self.workers, self.tell), strict=True))
 
     def with_waves(self, prior: str, n: int, *, truth: str = "published", finer: bool = False) -> list[Samples]:
         """The walks of one kind, from every seed; none where the settings have none."""
@@ -150,12 +154,12 @@ class Study:
         """(prior, N) -> as many such walks as the settings say."""
         kinds = [(prior, n) for prior in PRIORS for n in self.settings["sizes"]]
         num = self.settings["num_tangent"]
-        self.networks, self.linear  # noqa: B018 - made once, before several threads ask for them
+        self._done, self.linear  # noqa: B018 - made once, before several threads ask for them
         return dict(zip(kinds, self.each(kinds, lambda kind: self.tangent(*kind, num=num)), strict=True))
 
     def each(self, items: Iterable, work: Callable) -> list:
         """``work(item)`` of each, as many at a time as parts, one thread each: for what is short and is not kept."""
-        with ThreadPoolExecutor(self.workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        with one_thread_each(self.workers) as pool:
             return list(pool.map(work, items))
 
     def ratios(self, prior: str, n: int) -> torch.Tensor:
