@@ -98,7 +98,6 @@ def test_effective_numbers_are_counts():
         assert Weighted(torch.zeros(8, 2), weights).effective == pytest.approx(k, rel=ROUNDING)
 
 
-
 # Data
 
 
