@@ -1,4 +1,4 @@
-"""Approximate posterior samplers: reverse steps that also move towards the data. Same loop as without (`sampling`).
+"""Guided steps along a gradient of the misfit: a reverse step, and then a move towards the data.
 
 With D = D(x, sigma) the denoised guess and r = y - F(D) its residual, a guided step is a reverse step, and then
 
