@@ -1,0 +1,99 @@
+"""Ranks, intervals, sums of distances and checks: what the tests of calibration are made of."""
+
+import torch
+from scipy.special import betaincinv
+
+from memprior._check import (
+    expect,
+    expect_finite,
+    expect_like,
+    expect_points,
+    expect_positive,
+    expect_tensor,
+    positive_number,
+)
+
+
+def ranks(draws, own, generator):
+    """How many of ``draws`` (T, S, ...) are below ``own`` (T, ...), equal ones counted as below or not at random."""
+    below, equal = (draws < own[:, None]).sum(1), (draws == own[:, None]).sum(1)
+    lot = torch.rand(own.shape, dtype=torch.float64, device=own.device, generator=generator)
+    return below + torch.minimum((lot * (equal + 1)).long(), equal)
+
+
+def position(draws, own, generator):
+    """(rank + U) / (S + 1), kept off 0 and 1 when rounded to the dtype of ``own``."""
+    rank = ranks(draws, own, generator)
+    lot = torch.rand(own.shape, dtype=torch.float64, device=own.device, generator=generator)
+    limits = torch.finfo(own.dtype)
+    return ((rank + lot) / (draws.shape[1] + 1)).to(own.dtype).clamp(limits.tiny, 1 - limits.eps)
+
+
+def norms(x):
+    """Lengths along the last axis, component by component: equal points must have equal lengths, to the bit."""
+    return sum(part.square() for part in x.unbind(-1)).sqrt()
+
+
+def jeffreys(value: float, num: float) -> tuple[float, float]:
+    """The 95 % interval of a Beta(1/2, 1/2) prior after ``num`` trials of which a share ``value`` succeeded."""
+    hits, misses = num * value + 0.5, num * (1 - value) + 0.5
+    low = float(betaincinv(hits, misses, 0.025)) if value > 0 else 0.0
+    return low, float(betaincinv(hits, misses, 0.975)) if value < 1 else 1.0
+
+
+def sum_between(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Sum of |x_i - y_j| over all pairs, a few rows at a time."""
+    return sum(torch.cdist(rows, y).sum() for rows in x.split(max(1, 2**24 // len(y))))
+
+
+def sum_within(x: torch.Tensor) -> torch.Tensor:
+    """Sum of |x_i - x_j| over all pairs; a point is at distance 0 from itself, which rounding would miss."""
+    num, total = max(1, 2**24 // len(x)), x.new_zeros(())
+    for start in range(0, len(x), num):
+        block = torch.cdist(x[start : start + num], x)
+        block.diagonal(offset=start)[: len(block)] = 0
+        total = total + block.sum()
+    return total
+
+
+def expect_draws(samples, truths):
+    expect_tensor("samples", samples, "(T, S, d)")
+    expect(samples.ndim == 3 and samples.numel() > 0, "samples", "shape (T, S, d), none 0", tuple(samples.shape))
+    expect(samples.shape[1] >= 2, "samples", "at least 2 draws of each truth", samples.shape[1])
+    expect_points("truths", truths, size=samples.shape[2], like=samples)
+    expect(len(truths) == len(samples), "truths", f"one for each of {len(samples)} sets of draws", len(truths))
+    expect_finite("samples", samples)
+    expect_finite("truths", truths)
+
+
+def expect_samples(x, y, names, fewest):
+    expect_points(names[0], x)
+    expect_points(names[1], y, size=x.shape[1], like=x)
+    for name, points, few in zip(names, (x, y), fewest, strict=True):
+        expect(len(points) >= few, name, f"at least {few} points", len(points))
+        expect_finite(name, points)
+
+
+def expect_unit(name, u):
+    came = f"{float(u.min()):.6g} to {float(u.max()):.6g}"
+    expect(bool(((u >= 0) & (u <= 1)).all()), name, "numbers in [0, 1]", came)
+
+
+def expect_unit_line(name, u):
+    expect_tensor(name, u, "(T,)")
+    expect(u.ndim == 1 and len(u) >= 2, name, "shape (T,), T >= 2", tuple(u.shape))
+    expect_unit(name, u)
+
+
+def level_number(level) -> float:
+    level = positive_number("level", level)
+    expect(level < 1, "level", "a number in (0, 1)", level)
+    return level
+
+
+def expect_scale(scale, truths):
+    expect_tensor("scale", scale, "(d,)")
+    expect(scale.shape == truths.shape[1:], "scale", f"shape ({truths.shape[1]},)", tuple(scale.shape))
+    expect_like("scale", scale, truths)
+    expect_positive("scale", scale)
+    return scale
