@@ -21,15 +21,14 @@ from companion.tables import Table
 
 DOCUMENTED = (
     *(f"memprior.{name}" for name in ("noise", "mixture", "fields", "memorization", "operators", "denoiser")),
-    *(
-        f"memprior.{name}"
-        for name in ("networks", "training", "likelihood", "sampling", "guidance", "posterior", "calibration")
-    ),
+    *(f"memprior.{name}" for name in ("networks", "training", "likelihood", "sampling", "posterior")),
+    *(f"memprior.guidance.{name}" for name in ("gradients", "moments", "decoupled", "particles")),
+    "memprior.calibration",
     *(f"memprior.{name}" for name in ("acquisition", "helmholtz", "helmholtz.operator", "helmholtz.strays", "stencil")),
     *(f"memprior.{name}" for name in ("wave", "wave.survey", "io_openfwi", "io_segy")),
     *(f"companion.{name}" for name in ("record", "frames", "tables")),
 )
-BENCHMARKS = ("memorized_score", "helmholtz_gradient", "dps_step")
+BENCHMARKS = ("memorized_score", "helmholtz_gradient", "dps_step", "calibration_power")
 MARKER = "<!-- generated -->"
 CROSSWALK_FIELDS = {"item", "says", "chapter", "anchor", "function", "test", "status", "deviation"}
 STATUSES = ("proved", "computed", "computed, differs", "quoted", "not yet")

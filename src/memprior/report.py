@@ -1,0 +1,244 @@
+"""python -m memprior.report SAMPLES TRAIN [HELD_OUT]: are these samples copies of this training set?
+
+The command line of :func:`memprior.memorization.report`, for arrays in .npy files; the one module that prints.
+"""
+
+import argparse
+import json
+import math
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from memprior.memorization import COPY_GAP, LEVEL, PAPER_RATIO, CopyTest, Nearness, Report, report
+
+NAMES = {"samples": "samples", "held_out": "held-out", "leave_one_out": "left-out"}
+WIDTH = 100
+PICTURES = (".png", ".pdf", ".svg")
+
+
+class BadInput(Exception):
+    """What is wrong with an input, in one line."""
+
+
+def load(name: str, path: str) -> torch.Tensor:
+    """The array of a .npy file, (n, ...) flattened to (n, d), in float64.
+
+    Raises :class:`BadInput` for a file that is missing, unreadable, not an .npy or pickled, for an array that has no
+    rows of numbers, is complex or not of numbers, and for numbers that are not finite.
+    """
+    try:
+        with open(path, "rb") as file:
+            # numpy takes every file that does not begin as its own for pickled objects, and says so.
+            if file.read(6) != b"\x93NUMPY":
+                raise BadInput(f"{name}: {path} is not an .npy file, as numpy.save writes one array")
+        array = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise BadInput(f"{name}: there is no file {path}") from None
+    except (OSError, EOFError, ValueError, MemoryError) as error:
+        text = str(error)
+        why = "it holds pickled objects, which may run code" if "pickle" in text else text.split("\n")[0]
+        raise BadInput(f"{name}: {path} cannot be read ({why})") from None
+    if array.dtype.kind == "c":
+        raise BadInput(f"{name}: expected real numbers, got {array.dtype}; stack real and imaginary parts")
+    if array.dtype.kind not in "fiub":
+        raise BadInput(f"{name}: expected an array of numbers, got dtype {array.dtype}")
+    if array.ndim < 2 or array.size == 0:
+        hint = "; one number a point is shape (n, 1)" if array.ndim == 1 else ""
+        raise BadInput(f"{name}: expected shape (n, ...), n points of one or more numbers, got {array.shape}{hint}")
+    bad = np.argwhere(~np.isfinite(array))
+    if len(bad):
+        where = tuple(int(index) for index in bad[0])
+        rows = len(np.unique(bad[:, 0]))
+        raise BadInput(
+            f"{name}: {len(bad)} of {array.size} numbers are NaN or infinite, in {rows} of {len(array)} points, "
+            f"first at index {where}"
+        )
+    return torch.from_numpy(array.reshape(len(array), -1).astype(np.float64))
+
+
+def measure(samples: str, train: str, held_out: str | None) -> tuple[Report, int]:
+    """The report on three .npy files, and d. Raises :class:`BadInput`."""
+    given = {"SAMPLES": samples, "TRAIN": train} | ({} if held_out is None else {"HELD_OUT": held_out})
+    arrays = {name: load(name, path) for name, path in given.items()}
+    size = arrays["TRAIN"].shape[1]
+    for name, array in arrays.items():
+        if array.shape[1] != size:
+            raise BadInput(f"{name}: {array.shape[1]} numbers a point, but TRAIN has {size}")
+    try:
+        return report(arrays["SAMPLES"], arrays["TRAIN"], arrays.get("HELD_OUT")), size
+    except ValueError as error:
+        words = str(error)
+        for ours, theirs in (("held_out", "HELD_OUT"), ("train_set", "TRAIN"), ("samples:", "SAMPLES:")):
+            words = words.replace(ours, theirs)
+        raise BadInput(words) from None
+
+
+def sets(found: Report) -> dict[str, Nearness]:
+    """The sets of points of a report by the names of its fields, without held-out draws where there are none."""
+    every = {name: getattr(found, name) for name in NAMES}
+    return {name: near for name, near in every.items() if near is not None}
+
+
+def tests(found: Report) -> dict[str, CopyTest]:
+    """The three tests by what they compare."""
+    return {
+        "distance d1": found.distance_test,
+        "ratio r": found.ratio_test,
+        "share with d1/d2 < 1/3": found.share_test,
+    }
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def _share(value: float) -> str:
+    return f"{value:.1%}"
+
+
+def _z(value: float) -> str:
+    return f"{value:.2f}" if math.isfinite(value) else "-"
+
+
+def _p(value: float) -> str:
+    return "< 1e-300" if value < 1e-300 else f"{value:.2g}"
+
+
+def table(found: Report) -> str:
+    """Two aligned tables, the sets of points and the tests; each line says what it means."""
+    null = "held-out draws" if found.held_out is not None else "left-out examples"
+    rows = {
+        "number of points": lambda near: str(len(near.ratios)),
+        "exact repeats of a training example (d1 = 0)": lambda near: str(int((near.distances == 0).sum())),
+        "d1, distance to the nearest training example, median": lambda near: _number(float(near.distances.median())),
+        "d1/d2, nearest over second nearest, median": lambda near: _number(float(near.gaps.median())),
+        "  share with d1/d2 < 1/3: copies": lambda near: _share(near.share_copied),
+        "r = d1 / mean(d2..dk), small beside one example, median": lambda near: _number(float(near.ratios.median())),
+        f'  share with r < {PAPER_RATIO:g}, "memorized" in the paper': lambda near: _share(near.share_below),
+        f"  share with r < {found.threshold:.3f}, as 5% of the {null}": lambda near: _share(
+            (near.ratios < found.threshold).double().mean().item()
+        ),
+    }
+    shown, label = sets(found), max(map(len, rows))
+    lines = [" " * label + "".join(f"{NAMES[name]:>11}" for name in shown)]
+    lines += [
+        f"{text:<{label}}" + "".join(f"{value(near):>11}" for near in shown.values()) for text, value in rows.items()
+    ]
+    lines += ["", f"{f'one-sided tests: samples nearer than {null}?':<{label}}{'z':>11}{'p':>11}"]
+    lines += [f"  {text:<{label - 2}}{_z(test.z):>11}{_p(test.p_copying):>11}" for text, test in tests(found).items()]
+    lines += [f"{f'  all three (Bonferroni); they fire below {LEVEL:g}':<{label}}{'':>11}{_p(found.p_copying):>11}"]
+    return "\n".join(lines)
+
+
+def notes(found: Report, size: int) -> list[str]:
+    """What a reader must know beside the numbers, a sentence or two each."""
+    num = len(found.leave_one_out.ratios)
+    nearest, times = found.samples.neighbors.indices[:, 0].unique(return_counts=True)
+    most = int(times.argmax())
+    lines = [
+        f"Distances are Euclidean over all {size} numbers of a point; k = {found.k} neighbours among {num} training "
+        f"examples. Example {int(nearest[most])}, counted from 0, is the nearest to the most samples: to "
+        f"{int(times[most])} of {len(found.ratios)}.",
+        "The tests hold for independent samples; the states of one Markov chain alarm too often unless thinned.",
+        "Held-out draws must follow the law that the samples would have without memory: for samples of a posterior, "
+        "draws of the prior are the wrong null, and even an ideal posterior would be called copying beside them.",
+    ]
+    if found.num_repeated:
+        lines.insert(1, f"{found.num_repeated} training examples repeat an earlier one and were left out.")
+    if found.held_out is None:
+        lines.insert(1, "No held-out draws were given, so each training example beside the others stands in for them.")
+    return lines
+
+
+def as_dict(found: Report, size: int) -> dict:
+    """The report as plain numbers, for JSON; a z that is not finite is None."""
+    return {
+        "finding": found.finding,
+        "verdict": found.verdict,
+        "p_copying": found.p_copying,
+        "tests": {
+            name: {"z": test.z if math.isfinite(test.z) else None, "p": test.p_copying}
+            for name, test in tests(found).items()
+        },
+        "k": found.k,
+        "d": size,
+        "num_repeated": found.num_repeated,
+        "r_with_5_percent_of_the_null_below": found.threshold,
+        "sets": {
+            name: {
+                "num": len(near.ratios),
+                "share_r_below_0.7": near.share_below,
+                "share_d1_over_d2_below_1/3": near.share_copied,
+                "nearest": near.neighbors.indices[:, 0].tolist(),
+                "d1": near.distances.tolist(),
+                "d1_over_d2": near.gaps.tolist(),
+                "r": near.ratios.tolist(),
+            }
+            for name, near in sets(found).items()
+        },
+    }
+
+
+def draw(found: Report, path: Path) -> None:
+    """The picture of the report, as a file."""
+    # Imported only here: without --picture no drawing is loaded.
+    from memprior.figures.report import LOOKS, report_figure
+    from memprior.figures.style import use
+
+    use()
+    named = {name: getattr(found, field) for name, field in zip(LOOKS, NAMES, strict=True)}
+    shown = {name: near for name, near in named.items() if near is not None}
+    ratios, distances, gaps = (
+        {name: getattr(near, field) for name, near in shown.items()} for field in ("ratios", "distances", "gaps")
+    )
+    title = textwrap.fill(found.verdict, 96)
+    report_figure(ratios, distances, gaps, threshold=PAPER_RATIO, gap=COPY_GAP, title=title).savefig(path)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the report, the verdict last. 0 whatever the verdict; 2 and one line on stderr for bad input."""
+    parser = argparse.ArgumentParser(
+        prog="python -m memprior.report",
+        description="Are samples copies of a training set? Each file is an .npy array of shape (n, ...): n points.",
+        epilog="Ends with status 0 whatever the verdict, with 2 for bad input.",
+    )
+    parser.add_argument("samples", metavar="SAMPLES", help="points made by the model, at least 5, independent")
+    parser.add_argument("train", metavar="TRAIN", help="the training set")
+    parser.add_argument(
+        "held_out",
+        metavar="HELD_OUT",
+        nargs="?",
+        default="-",
+        help="at least 20 draws of the true "
+        "law that were not trained on; - or none: each training example beside the others instead",
+    )
+    parser.add_argument("--picture", metavar="FILE.png", type=Path, help="also draw the report")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="also write all numbers")
+    args = parser.parse_args(arguments)
+    try:
+        for path in (args.picture, args.json):
+            if path is not None and not path.parent.is_dir():
+                raise BadInput(f"{path}: there is no folder {path.parent}")
+        if args.picture is not None and args.picture.suffix not in PICTURES:
+            raise BadInput(f"{args.picture}: expected the ending of a picture, {', '.join(PICTURES)}")
+        found, size = measure(args.samples, args.train, None if args.held_out == "-" else args.held_out)
+        if args.json is not None:
+            args.json.write_text(json.dumps(as_dict(found, size), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        if args.picture is not None:
+            draw(found, args.picture)
+    except (BadInput, OSError) as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 2
+    print(table(found), "", sep="\n")
+    for note in notes(found, size):
+        print(textwrap.fill(note, WIDTH, subsequent_indent="  ", initial_indent="- "))
+    print("", textwrap.fill(found.verdict, WIDTH), sep="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,222 @@
+"""The command line of the memorization report: readable, exact, and bad input is one line and status 2."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from matplotlib import pyplot as plt
+from matplotlib.colors import to_hex
+
+from memprior.figures.report import BINS, LOOKS, ratio_histogram, report_figure, share_curves
+from memprior.memorization import report
+from memprior.report import load, main
+
+
+@pytest.fixture(autouse=True)
+def _no_figure_stays():
+    with plt.rc_context():
+        yield
+        plt.close("all")
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Folder with fresh, copies, train, held: (n, 2, 3) arrays, copies and train in single precision."""
+    rng = np.random.default_rng(0)
+    arrays = {name: rng.standard_normal((num, 2, 3)) for name, num in (("fresh", 30), ("train", 40), ("held", 50))}
+    arrays["train"] = arrays["train"].astype(np.float32)
+    arrays["copies"] = arrays["train"][:30]
+    for name, array in arrays.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    return tmp_path
+
+
+def call(files, *arguments):
+    return main([str(files / f"{name}.npy") if name in names(files) else str(name) for name in arguments])
+
+
+def names(files):
+    return {path.stem for path in files.glob("*.npy")}
+
+
+def flat(files, name):
+    return torch.from_numpy(np.load(files / f"{name}.npy").reshape(-1, 6).astype(np.float64))
+
+
+def test_it_runs_as_a_module_and_says_the_verdict_last(files):
+    paths = [str(files / f"{name}.npy") for name in ("copies", "train", "held")]
+    done = subprocess.run([sys.executable, "-m", "memprior.report", *paths], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    verdict = report(flat(files, "copies"), flat(files, "train"), flat(files, "held")).verdict
+    assert " ".join(done.stdout.split("\n\n")[-1].split()) == verdict
+    assert verdict.startswith("Copies: 100% of the samples")
+
+
+def test_the_table_is_aligned_and_has_the_numbers_of_the_report(files, capsys):
+    assert call(files, "fresh", "train", "held") == 0
+    lines = capsys.readouterr().out.splitlines()
+    found = report(flat(files, "fresh"), flat(files, "train"), flat(files, "held"))
+    sets = (found.samples, found.held_out, found.leave_one_out)
+    assert lines[0].split() == ["samples", "held-out", "left-out"]
+    table = lines[: lines.index("")]
+    assert len(table) == 9
+    assert {len(line) for line in table} == {len(table[0])}
+
+    def last_three(opening):
+        (line,) = (line for line in table if line.strip().startswith(opening))
+        return line.rsplit(maxsplit=3)[1:]
+
+    assert last_three("number of points") == ["30", "50", "40"]
+    assert last_three("share with r < 0.7,") == [f"{near.share_below:.1%}" for near in sets]
+    assert last_three("share with d1/d2 < 1/3") == [f"{near.share_copied:.1%}" for near in sets]
+    assert last_three("d1, distance") == [f"{float(near.distances.median()):.4g}" for near in sets]
+    (ratio,) = (line for line in lines if line.startswith("  ratio r"))
+    assert ratio.split()[-2:] == [f"{found.ratio_test.z:.2f}", f"{found.ratio_test.p_copying:.2g}"]
+    assert max(map(len, lines)) <= 100
+
+
+def test_the_text_says_when_the_tests_do_not_hold(files, capsys):
+    call(files, "fresh", "train", "held")
+    words = " ".join(capsys.readouterr().out.split())
+    assert "for samples of a posterior, draws of the prior are the wrong null" in words
+    assert "the states of one Markov chain alarm too often" in words
+
+
+@pytest.mark.parametrize("absent", [(), ("-",)])
+def test_held_out_draws_may_be_absent(absent, files, capsys):
+    assert call(files, "copies", "train", *absent) == 0
+    words = capsys.readouterr().out
+    assert words.split()[:2] == ["samples", "left-out"]
+    assert "No held-out draws were given" in words
+    assert "weaker than held-out draws" in " ".join(words.split("\n\n")[-1].split())
+    (repeats,) = (line for line in words.splitlines() if line.startswith("exact repeats of a training example"))
+    assert repeats.split()[-2:] == ["30", "0"]
+
+
+def test_the_json_file_holds_every_number(files):
+    assert call(files, "copies", "train", "held", "--json", files / "found.json") == 0
+    read = json.loads((files / "found.json").read_text())
+    found = report(flat(files, "copies"), flat(files, "train"), flat(files, "held"))
+    assert (read["finding"], read["verdict"], read["p_copying"]) == (found.finding, found.verdict, found.p_copying)
+    assert read["tests"]["ratio r"] == {"z": found.ratio_test.z, "p": found.ratio_test.p_copying}
+    assert (read["k"], read["d"]) == (40, 6)
+    assert read["sets"]["held_out"]["r"] == found.held_out_ratios.tolist()
+    assert read["sets"]["samples"]["nearest"] == list(range(30))
+
+
+def test_a_test_without_a_finite_z_is_null_in_json(files):
+    far = 100 + np.arange(30.0)[:, None, None] * np.ones((2, 3))
+    np.save(files / "far.npy", far)  # no sample is a copy by any count, so that Fisher's p is 1
+    call(files, "far", "train", "held", "--json", files / "found.json")
+    assert json.loads((files / "found.json").read_text())["tests"]["share with d1/d2 < 1/3"] == {"z": None, "p": 1.0}
+
+
+@pytest.mark.parametrize("absent", [(), ("held",)])
+def test_the_picture_is_written(absent, files):
+    assert call(files, "fresh", "train", *absent, "--picture", files / "drawn.png") == 0
+    assert plt.imread(files / "drawn.png").shape[1] == 1440  # the article's width at 200 dots an inch
+
+
+def test_whole_numbers_and_truth_values_are_converted(tmp_path):
+    for dtype in ("int16", "uint8", "bool", "float16"):
+        np.save(tmp_path / "whole.npy", np.eye(3).astype(dtype))
+        assert torch.equal(load("TRAIN", str(tmp_path / "whole.npy")), torch.eye(3, dtype=torch.float64))
+
+
+def hole(value=np.nan):
+    array = np.zeros((8, 2, 3))
+    array[5, 1, 2] = array[6] = value
+    return array
+
+
+BAD = {
+    "one number a point": (np.zeros(6), r"expected shape (n, ...), n points of one or more numbers, got (6,)"),
+    "a number": (np.array(1.0), "n points of one or more numbers, got ()"),
+    "no points": (np.zeros((0, 6)), "n points of one or more numbers, got (0, 6)"),
+    "complex": (np.zeros((8, 6), complex), "expected real numbers, got complex128; stack real and imaginary parts"),
+    "words": (np.array([["a", "b"]]), "expected an array of numbers, got dtype <U1"),
+    "holes": (hole(), "7 of 48 numbers are NaN or infinite, in 2 of 8 points, first at index (5, 1, 2)"),
+    "infinities": (hole(np.inf), "7 of 48 numbers are NaN or infinite, in 2 of 8 points, first at index (5, 1, 2)"),
+    "other size": (np.zeros((8, 5)), "5 numbers a point, but TRAIN has 6"),
+    "few": (np.zeros((4, 6)), "expected at least 5 points, got 4"),
+}
+
+
+def assert_refused(status, capsys, *messages):
+    out, err = capsys.readouterr()
+    assert (status, out) == (2, "")
+    assert err.startswith("python -m memprior.report: ")
+    assert err.count("\n") == 1
+    for message in messages:
+        assert message in err
+
+
+@pytest.mark.parametrize(("array", "message"), BAD.values(), ids=BAD)
+def test_a_bad_array_is_one_line_and_status_2(array, message, files, capsys):
+    np.save(files / "bad.npy", array)
+    assert_refused(call(files, "bad", "train", "held"), capsys, "SAMPLES: ", message)
+
+
+def test_every_argument_is_named_as_the_command_line_names_it(files, capsys):
+    np.save(files / "few.npy", np.zeros((2, 2, 3)))
+    assert_refused(call(files, "fresh", "few", "held"), capsys, "TRAIN: expected at least 3 distinct examples, got 1")
+    assert_refused(call(files, "fresh", "train", "few"), capsys, "HELD_OUT: expected at least 20 points, got 2")
+    assert_refused(call(files, "fresh", "few"), capsys, "distinct examples where there is no HELD_OUT, got 1")
+    assert_refused(call(files, "fresh", "train", "train"), capsys, "HELD_OUT: expected draws that are not in TRAIN")
+
+
+def test_a_file_that_is_no_array_is_one_line_and_status_2(files, capsys):
+    np.save(files / "objects.npy", np.array([[{}]]), allow_pickle=True)
+    np.savez(files / "several.npz", np.zeros((8, 6)))
+    (files / "text.csv").write_text("1,2\n3,4\n")
+    (files / "empty").write_text("")
+    (files / "cut").write_bytes((files / "train.npy").read_bytes()[:300])
+    cases = {
+        "objects.npy": "cannot be read (it holds pickled objects",
+        "several.npz": "is not an .npy file",
+        "text.csv": "is not an .npy file",
+        "empty": "is not an .npy file",
+        "cut": "cannot be read (",
+        "missing.npy": "there is no file",
+        ".": "cannot be read ([Errno 21] Is a directory",
+    }
+    for name, message in cases.items():
+        assert_refused(main([str(files / name), str(files / "train.npy")]), capsys, "SAMPLES: ", message)
+
+
+def test_a_place_that_cannot_be_written_is_refused(files, capsys):
+    assert_refused(call(files, "fresh", "train", "--json", files / "no" / "x.json"), capsys, "there is no folder")
+    assert_refused(call(files, "fresh", "train", "--picture", files / "x.docx"), capsys, "x.docx: expected the ending")
+    assert_refused(call(files, "fresh", "train", "--json", files), capsys, str(files))
+
+
+def values(*numbers):
+    return dict(zip(LOOKS, (torch.tensor(these) for these in numbers), strict=False))
+
+
+def test_a_histogram_fills_its_axis_whatever_the_others_are():
+    ax = ratio_histogram(plt.subplot(), values([0.0] * 1000, [0.51, 0.52, 0.53], [1.0, 1 + 1e-12]), 0.7)
+    outlines = [patch.get_data() for patch in ax.patches if not patch.get_fill()]
+    assert [float(data.values.max()) for data in outlines] == [1, 1, 1]
+    assert np.allclose([data.edges[0] for data in outlines], [0, BINS[20], BINS[39]])  # 1 + rounding is not lost
+    assert ax.get_lines()[0].get_xdata() == [0.7, 0.7]
+
+
+def test_a_curve_is_the_share_of_points_at_most_x():
+    ax = share_curves(plt.subplot(), values([3.0, 1.0, 9.0, 1.0]), xlabel="", title="", right=4.0)
+    x, share = ax.get_lines()[0].get_data()
+    assert [float(share[x <= at][-1]) for at in (0.5, 1.0, 2.9, 3.0, 4.0)] == [0, 0.5, 0.5, 0.75, 0.75]
+    assert list(x) == sorted(x)
+
+
+def test_the_figure_has_three_panels_one_legend_and_a_ground_of_its_own():
+    sets = values([0.1, 0.2], [0.7, 0.8], [0.6, 0.9])
+    figure = report_figure(sets, sets, sets, title="Copies.")
+    assert [ax.get_xlabel() for ax in figure.axes] == ["ratio $r$", "$d_1$, to the nearest example", "$d_1 / d_2$"]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == list(LOOKS)
+    assert figure.get_suptitle() == "Copies."
+    assert to_hex(figure.get_facecolor()) == "#ffffff"
