@@ -5,6 +5,22 @@ samplers that approximate p(y | x_sigma) by a Gaussian. `decoupled`: DAPS. `part
 the limit of many particles. The others are not: compare with `posterior`, never imported here.
 """
 
+from memprior.guidance.decoupled import DecoupledState, daps_step
 from memprior.guidance.gradients import GuidedState, dps_step, frozen_step, released_step
+from memprior.guidance.moments import covariance_step, mmps_step, pigdm_step, point_step
+from memprior.guidance.particles import Particles, smc
 
-__all__ = ["GuidedState", "dps_step", "frozen_step", "released_step"]
+__all__ = [
+    "DecoupledState",
+    "GuidedState",
+    "Particles",
+    "covariance_step",
+    "daps_step",
+    "dps_step",
+    "frozen_step",
+    "mmps_step",
+    "pigdm_step",
+    "point_step",
+    "released_step",
+    "smc",
+]

@@ -1,0 +1,158 @@
+"""Sequential Monte Carlo: particles that are weighted and resampled, exact in the limit of many.
+
+Symbols: K particles x of a run, psi_sigma(x) the twisting function, an estimate of p(y | x_sigma) that is p(y | x_0) at
+the end. A reverse step proposes x' from q(x' | x), guided by psi, and the weight is multiplied by
+
+    p(x' | x) psi'(x') / (q(x' | x) psi(x))
+
+so that psi and q change how many particles are needed, and not what is drawn. What is drawn is the law of the ancestral
+sampler's chain, conditioned on y: the posterior, when that chain draws the prior.
+"""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+
+from memprior._check import expect, expect_finite, expect_tensor, positive_number
+from memprior.denoiser import Denoiser
+from memprior.guidance.gradients import _through
+from memprior.likelihood import GaussianLikelihood
+from memprior.sampling import _descending
+
+
+@dataclass(frozen=True, eq=False)
+class Particles:
+    """R runs of K weighted particles, x (R, K, d), at the last level.
+
+    log_weights: (R, K), normalized in each run. effective: (T, R), the effective number of particles 1 / sum w^2 after
+    each step, before resampling. ancestors: (R, K), the particle of the start that each comes from. log_evidence: (R,),
+    the logarithm of an unbiased estimate of p(y), or -inf for a run that lost every particle, whose weights are equal.
+    """
+
+    x: torch.Tensor
+    log_weights: torch.Tensor
+    effective: torch.Tensor
+    ancestors: torch.Tensor
+    log_evidence: torch.Tensor
+
+    @property
+    def distinct(self) -> torch.Tensor:
+        """(R,), how many particles of the start have descendants."""
+        return 1 + (self.ancestors.sort(1).values.diff(dim=1) > 0).sum(1)
+
+    def draw(self, *, generator: torch.Generator) -> torch.Tensor:
+        """One particle of each run by weight, (R, d): independent draws, as runs are."""
+        chosen = torch.multinomial(self.log_weights.exp(), 1, generator=generator)
+        return _rows(self.x, chosen)[:, 0]
+
+
+def smc(
+    denoiser: Denoiser,
+    likelihood: GaussianLikelihood,
+    x_init: torch.Tensor,
+    sigmas: torch.Tensor,
+    *,
+    twisted: bool,
+    generator: torch.Generator,
+    spread: float | None = None,
+) -> Particles:
+    """R independent runs of K particles each, from x_init (R, K, d) at sigmas[0] down ``sigmas`` (T + 1,).
+
+    Runs never see each other; the particles of a run do: a particle method needs the whole run, and is no step of
+    `sampling`'s loop. twisted=False: draws of the prior by ancestral steps, weighted by the likelihood at the end.
+    twisted=True: the twisted diffusion sampler (Wu et al. 2023, Alg. 1): psi_sigma(x) = p(y | x_0 = D(x, sigma)),
+    proposals by ancestral steps with the denoiser D + sigma^2 grad log psi, systematic resampling of a run whose
+    effective number is below K / 2. The last level may be 0, where x_0 is the last D, or above: then the target is the
+    chain's law there with p(y | x_0 = D(x, sigma)) as its likelihood.
+
+    spread: None, psi as published; or a number s > 0, in the data's unit: the variance of psi is then
+    gamma^2 + s^2 sigma^2 / (1 + sigma^2), for a prior of unit spread, so that s is the spread of F(x_0) about F(D) at
+    the first level. Data of small gamma starve the published psi; the target is the same. One value and gradient of the
+    likelihood through the denoiser for each particle and step, and one value at the end (untwisted: only this one). A
+    particle whose data are not finite has weight zero. Raises ``ValueError`` / ``TypeError`` for x_init not finite
+    (R, K, d), levels that do not descend, or spread not > 0.
+    """
+    expect_tensor("x_init", x_init, "(R, K, d)")
+    expect(x_init.ndim == 3 and x_init.numel() > 0, "x_init", "shape (R, K, d), none zero", tuple(x_init.shape))
+    expect_finite("x_init", x_init)
+    sigmas = _descending(sigmas, x_init)
+    allowed = 0.0 if spread is None else positive_number("spread", spread) ** 2
+    options = {"dtype": x_init.dtype, "device": x_init.device, "generator": generator}
+
+    def look(x, sigma):
+        """D, log psi but for what particles share, and sigma^2 times its gradient."""
+        flat = x.flatten(0, 1)
+        if not twisted:
+            return denoiser(flat, sigma).view_as(x), x.new_zeros(x.shape[:2]), torch.zeros_like(x)
+        variance = likelihood.noise_std**2 + allowed * sigma**2 / (1 + sigma**2)
+        denoised, squares, gradient = _through(likelihood, denoiser, flat, sigma)
+        pull = -(sigma**2) * gradient / (2 * variance)
+        psi = _or_lost(-squares / (2 * variance) + 0 * pull.sum(1))
+        return denoised.view_as(x), psi.view(x.shape[:2]), torch.nan_to_num(pull, 0, 0, 0).view_as(x)
+
+    with torch.no_grad():
+        x, equal = x_init, -math.log(x_init.shape[1])
+        each = torch.arange(x.shape[1], device=x.device).expand(x.shape[:2])
+        ancestors, history = each, []
+        denoised, psi, pull = look(x, sigmas[0])
+        log_weights, log_evidence = _normalized(psi + equal)
+        for sigma, sigma_next in pairwise(sigmas):
+            # Every run has a draw, resampled or not, and is resampled on its own: runs never hear of each other.
+            worn = (_effective(log_weights) < x.shape[1] / 2)[:, None]
+            chosen = torch.where(worn, _systematic(log_weights, torch.rand(len(x), 1, **options)), each)
+            log_weights = torch.where(worn, equal, log_weights)
+            ancestors, psi = ancestors.gather(1, chosen), psi.gather(1, chosen)
+            x, ratio = _proposed(*(_rows(one, chosen) for one in (x, denoised, pull)), sigma, sigma_next, options)
+            before = psi
+            if sigma_next == sigmas[-1]:
+                guess = x.flatten(0, 1) if sigma_next == 0 else denoiser(x.flatten(0, 1), sigma_next)
+                psi = _or_lost(likelihood.log_prob(guess)).view_as(before)
+            else:
+                denoised, psi, pull = look(x, sigma_next)
+            change = torch.where(torch.isneginf(before), before, ratio + psi - before)
+            log_weights, gain = _normalized(log_weights + change)
+            log_evidence = log_evidence + gain
+            history.append(_effective(log_weights))
+    return Particles(x, log_weights, torch.stack(history), ancestors, log_evidence)
+
+
+def _proposed(x, denoised, pull, sigma, sigma_next, options):
+    """x' (R, K, d) by an ancestral step with D + pull, and log p(x' | x) - log q(x' | x), (R, K)."""
+    keep = (sigma_next / sigma) ** 2
+    mean = denoised + keep * (x - denoised)
+    if sigma_next == 0:  # x_next is D, whatever is proposed
+        return mean, x.new_zeros(x.shape[:2])
+    width = sigma_next * (1 - keep).sqrt()
+    eps, shift = torch.randn(x.shape, **options), (1 - keep) / width * pull
+    return mean + width * (shift + eps), -(shift * (eps + shift / 2)).sum(2)
+
+
+def _or_lost(log_weights):
+    """Weight zero where there is none."""
+    return torch.where(torch.isfinite(log_weights), log_weights, -math.inf)
+
+
+def _normalized(log_weights):
+    """Weights (R, K) that sum to one in each run, and the logarithm of their sum (R,); equal where all are zero."""
+    total = log_weights.logsumexp(1)
+    equal = torch.full_like(log_weights, -math.log(log_weights.shape[1]))
+    return torch.where(torch.isfinite(total)[:, None], log_weights.log_softmax(1), equal), total
+
+
+def _effective(log_weights):
+    return torch.exp(-(2 * log_weights).logsumexp(1))
+
+
+def _systematic(log_weights, start):
+    """Indices (R, K): particle k is taken floor(K w_k) times or once more (systematic resampling), start in [0, 1)."""
+    num = log_weights.shape[1]
+    heights = log_weights.exp().cumsum(1)
+    points = (start + torch.arange(num, dtype=start.dtype, device=start.device)) / num * heights[:, -1:]
+    return torch.searchsorted(heights, points, right=True).clamp(max=num - 1)
+
+
+def _rows(x, chosen):
+    """x[r, chosen[r]], (R, K, d)."""
+    return x.gather(1, chosen[:, :, None].expand(-1, -1, x.shape[2]))
