@@ -1,0 +1,303 @@
+"""Chapter 6: posteriors of many truths that are known, one sampler beside them, and what is measured of both."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+from helpers import ROUNDING, assert_mean, assert_moments, assert_same
+
+from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser
+from memprior.experiments import calibration_measures as measures
+from memprior.experiments import calibration_study as study
+from memprior.experiments.calibration_runs import OF_NETWORKS, WITHOUT, CalibrationStudy, Choice, Column, chosen
+from memprior.experiments.dps_fwi import TrainingSet, published_inversion
+from memprior.experiments.remedies import Training
+from memprior.fields import GaussianLaw, Standardizer, published_coefficients, published_law
+from memprior.likelihood import GaussianLikelihood
+from memprior.mixture import IsotropicMixture
+from memprior.posterior import linearized_posterior
+
+CPU = torch.device("cpu")
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def toy(num_truths, *, noise_std=0.4, size=3):
+    """Truths of a correlated Gaussian law with data of their own, and 6 training examples."""
+    generator = seeded(1)
+    root = torch.randn(size, size, generator=generator) + 2 * torch.eye(size)
+    law = GaussianLaw(torch.arange(size) - 1.0, root @ root.T)
+    response = torch.randn(size, size, generator=generator)
+    truths = law.sample(num_truths, generator=generator)
+    survey = study.Survey(law, response, truths, truths, noise_std)
+    data = survey.predicted(truths) + noise_std * torch.randn(truths.shape, generator=generator)
+    examples = law.sample(6, generator=generator)
+    return replace(survey, data=data), TrainingSet(examples, Standardizer.fit(examples))
+
+
+# Posteriors that are known
+
+
+def test_gaussian_draws_are_the_kalman_update():
+    survey, training = toy(2)
+    prior = study.restored(study.ledoit_wolf(training), training)
+    draws = study.gaussian_draws(survey, prior, 40_000, generator=seeded())
+    r, c = survey.response, prior.covariance
+    gain = c @ r.T @ torch.linalg.inv(r @ c @ r.T + survey.noise_std**2 * torch.eye(3))
+    for k in range(2):
+        mean = prior.mean + gain @ (survey.data[k] - survey.predicted(prior.mean))
+        assert_moments(draws[k], mean, c - gain @ r @ c)
+
+
+def test_a_singular_prior_stays_on_its_plane():
+    survey, _ = toy(2)
+    flat = GaussianLaw(survey.law.mean, torch.diag(torch.tensor([1.0, 2.0, 0.0])))
+    draws = study.gaussian_draws(survey, flat, 50, generator=seeded())
+    assert float((draws[..., 2] - flat.mean[2]).abs().max()) < ROUNDING
+    assert float(draws[..., :2].var(1).min()) > 0.01
+
+
+@pytest.mark.parametrize("width", [0.01, 0.3, 2.0])
+def test_the_mixture_is_the_linearized_posterior_of_chapter_3(width):
+    survey, training = toy(3)
+    found = study.MixturePosterior.of(survey, training, width)
+    for k, data in enumerate(survey.data):
+        heard = GaussianLikelihood(_affine(survey, training), data, survey.noise_std)
+        known = linearized_posterior(IsotropicMixture(training.standardized, width), heard)
+        assert_same(found.log_weights[k].exp(), known.weights, rounding=1e-9)
+        moved = (data - found.predicted) @ found.gain.T
+        assert_same(training.standardized + moved, known.means, rounding=1e-9)
+        assert_same((found.factor @ found.factor.T).expand(6, 3, 3), known.covariances, rounding=1e-9)
+
+
+def _affine(survey, training):
+    class Affine:
+        def __call__(self, x):
+            return survey.predicted(training.standardizer.restore(x))
+
+        def jacobian(self, x):
+            return (survey.response * training.standardizer.scale).expand(len(x), 3, 3)
+
+    return Affine()
+
+
+def test_draws_of_the_mixture_have_its_moments():
+    survey, training = toy(2)
+    posterior = study.MixturePosterior.of(survey, training, 0.5)
+    draws = posterior.draws(40_000, generator=seeded())
+    for k in range(2):
+        heard = GaussianLikelihood(_affine(survey, training), survey.data[k], survey.noise_std)
+        known = linearized_posterior(IsotropicMixture(training.standardized, 0.5), heard)
+        mean = known.weights @ known.means
+        away = known.means - mean
+        spread = torch.einsum("k,kij->ij", known.weights, known.covariances) + (known.weights * away.T) @ away
+        assert_moments(training.standardizer.normalize(draws[k]), mean, spread)
+
+
+def test_the_leave_one_out_width_is_the_likeliest():
+    x = toy(1)[1].standardized
+
+    def likelihood(width):
+        others = [torch.cat([x[:k], x[k + 1 :]]) for k in range(len(x))]
+        return sum(float(IsotropicMixture(o, width).log_prob(x[k : k + 1])) for k, o in enumerate(others))
+
+    best = study.leave_one_out_width(x)
+    assert likelihood(best) > max(likelihood(0.99 * best), likelihood(1.01 * best))
+
+
+def test_the_lookup_returns_the_example_whose_data_fit():
+    _, training = toy(1)
+    predicted = torch.randn(6, 5, generator=seeded())
+    draws = study.lookup_draws(training.examples, predicted, predicted[[4, 2]], 1e-3, 7, generator=seeded())
+    assert torch.equal(draws, training.examples[[4, 2]][:, None].expand(2, 7, 3))
+
+
+# The sampler
+
+
+def test_the_sampler_is_exact_in_the_mean_for_a_gaussian():
+    """Its variance is short by the levels' spacing; its mean is not."""
+    survey, training = toy(3)
+    law = survey.law.normalized(training.standardizer)
+    denoiser = GaussianDenoiser(law.mean, law.covariance)
+    draws = study.guided_draws(survey, training, denoiser, law.covariance, 2000, 100, generator=seeded())
+    known = study.gaussian_draws(survey, survey.law, 100_000, generator=seeded(1))
+    for k in range(3):
+        assert_mean(draws[k], known[k].mean(0))
+    ratio = draws.var(1) / known.var(1)
+    assert float(ratio.min()) > 0.8
+    assert float(ratio.max()) < 1 + 4 * (2 / 2000) ** 0.5
+
+
+def test_another_operator_takes_the_place_of_the_linear_one():
+    survey, training = toy(2)
+    denoiser = EmpiricalDenoiser(training.standardized)
+    covariance = study.ledoit_wolf(training).covariance
+
+    def drawn(forward):
+        return study.guided_draws(survey, training, denoiser, covariance, 4, 10, generator=seeded(), forward=forward)
+
+    assert torch.equal(drawn(None), drawn(survey.predicted))
+    assert not torch.allclose(drawn(None), drawn(lambda z: survey.predicted(z) + 1))
+
+
+def test_prior_draws_of_the_memory_are_examples():
+    x = toy(1)[1].standardized
+    drawn = study.prior_draws(EmpiricalDenoiser(x), torch.randn(5, 3, generator=seeded()), 60, generator=seeded())
+    assert float(torch.cdist(drawn, x).min(1).values.max()) < 1e-6
+
+
+# The surveys
+
+
+@pytest.fixture(scope="module")
+def inversion():
+    return published_inversion(torch.complex64, CPU)
+
+
+def test_a_hundred_numbers_say_all_that_the_data_say(inversion):
+    survey = study.linear_survey(inversion, 300, generator=seeded())
+    slope = inversion.slope.double()
+    assert_same(survey.response.T @ survey.response, slope.T @ slope)
+    assert torch.equal(survey.truths, published_coefficients(300, seed=12345))
+    noise = (survey.data - survey.predicted(survey.truths)) / survey.noise_std
+    assert abs(float(noise.square().mean()) - 1) < 4 * (2 / noise.numel()) ** 0.5
+    assert survey.axes.shape == (100, 92)
+    assert_same(survey.overall.square().sum(), published_law().covariance.trace())
+
+
+def test_the_survey_with_the_waves_has_one_noise(inversion):
+    survey, forward, y = study.wave_survey(inversion, 2, generator=seeded())
+    assert y.shape == (2, 5880)
+    noise = (survey.data - forward(survey.truths)) / survey.noise_std
+    assert abs(float(noise.square().mean()) - 1) < 4 * (2 / 200) ** 0.5
+    every = (y - study.solved(inversion.likelihood.forward, survey.truths)) / survey.noise_std
+    assert abs(float(every.square().mean()) - 1) < 4 * (2 / every.numel()) ** 0.5
+    # Near the mean F is its linearization: the remainder falls with the square of the distance.
+    left = [
+        float((forward(z) - survey.predicted(z)).norm())
+        for h in (0.1, 0.05)
+        for z in [survey.law.mean + h * (survey.truths[:1] - survey.law.mean)]
+    ]
+    assert left[1] < 0.3 * left[0]
+
+
+# Measures
+
+
+def test_the_exact_posterior_passes_and_a_narrow_one_fails():
+    survey, _ = toy(400)
+    right = study.gaussian_draws(survey, survey.law, 40, generator=seeded())
+    found = measures.measure(survey, right, generator=seeded(2))
+    assert found.coverage.low < 0.9 < found.coverage.high
+    assert abs(found.alarms - 0.05) < 4 * (0.05 * 0.95 / 400) ** 0.5
+    assert min(measures.all_tests(survey, right, generator=seeded(3)).values()) > 0.01
+    narrow = measures.too_narrow(right, 0.6)
+    assert measures.measure(survey, narrow, generator=seeded(2)).coverage.high < 0.8
+    assert max(measures.all_tests(survey, narrow, generator=seeded(3)).values()) < 0.05
+
+
+def test_errors_are_in_units_of_the_prior():
+    survey, _ = toy(50)
+    off = survey.truths[:, None] + 0.5 * survey.deviations + torch.linspace(-1e-9, 1e-9, 19)[:, None]
+    found = measures.measure(survey, off, generator=seeded())
+    assert abs(found.by_coefficient.value - 0.5) < 1e-12
+    assert abs(found.error.value - 0.5) < 1e-12  # of the length of the deviations, their root mean square
+
+
+def test_an_atom_covers_nothing_and_too_few_draws_are_refused():
+    """With one draw less than 19 the least of the ranks would reach into the central 90 %."""
+    survey, _ = toy(50)
+    atoms = (survey.truths + 1)[:, None].expand(50, 19, 3)
+    assert measures.measure(survey, atoms, generator=seeded()).coverage.value == 0
+    with pytest.raises(ValueError, match=r"^draws: expected \(T, S >= 19, d\), got \(50, 18, 3\)"):
+        measures.measure(survey, atoms[:, :18], generator=seeded())
+
+
+def test_too_narrow_keeps_the_mean_and_scales_the_spread():
+    draws = torch.randn(2, 9, 3, generator=seeded())
+    narrow = measures.too_narrow(draws, 0.8)
+    assert_same(narrow.mean(1), draws.mean(1))
+    assert_same(narrow.std(1), 0.8 * draws.std(1))
+
+
+def test_partners_disagree_by_nothing_or_like_strangers():
+    x = torch.randn(300, 5, generator=seeded())
+    assert measures.disagreement(x, x).value == 0
+    strangers = measures.disagreement(x, torch.randn(300, 5, generator=seeded(1)))
+    assert abs(strangers.value - 1) < strangers.high - strangers.low  # four standard errors
+
+
+# The long parts
+
+SIZES = {
+    "num_truths": 3, "num_sampled_truths": 2, "num_draws": 3, "num_levels": 4, "network_sizes": [6, 8],
+    "remedies_at": [6], "num_members": 2, "network": [8, 1, 4], "looks": [1, 3], "weight_decay": 0.3, "dropout": 0.1,
+    "widths": [0.3], "waves": [2, 0, 4], "workers": 2,
+}  # fmt: skip
+
+
+def study_in(folder, tell=lambda _: None, **settings):
+    return CalibrationStudy(SIZES | settings, 0, CPU, folder, tell)
+
+
+@pytest.fixture
+def no_waves(monkeypatch):
+    """A survey without a wave solve: the response is known before it is asked for."""
+    law = published_law()
+    slope = torch.randn(100, 100, generator=seeded()) / law.covariance.diagonal().sqrt()
+    truth = torch.zeros(100)
+    flat = SimpleNamespace(slope=slope, truth=truth, likelihood=SimpleNamespace(noise_std=0.3))
+    monkeypatch.setattr("memprior.experiments.calibration_runs.published_inversion", lambda *_: flat)
+
+
+@pytest.mark.usefixtures("no_waves")
+def test_two_workers_give_the_bits_of_one_and_what_is_done_is_read(tmp_path):
+    two, one = study_in(tmp_path / "two"), study_in(tmp_path / "one", workers=1)
+    assert [column.remedy for column in two.columns if column.num_examples == 6] == [
+        *WITHOUT, *OF_NETWORKS, "Tikhonov",
+    ]  # fmt: skip
+    assert [column.remedy for column in two.columns if column.num_examples == 8] == [*WITHOUT, "trained"]
+    for column in two.columns:
+        assert two.done[column].shape == (2, 3, 100)
+        assert torch.equal(two.done[column], one.done[column]), column.name
+    kept = {file: file.stat().st_mtime_ns for file in (tmp_path / "two").iterdir()}
+    again = study_in(tmp_path / "two")
+    assert all(torch.equal(again.done[column], two.done[column]) for column in two.columns)
+    assert kept == {file: file.stat().st_mtime_ns for file in (tmp_path / "two").iterdir()}
+    choice = chosen(two.networks(6), CPU)
+    assert choice.step in (1, 3)
+    assert choice.width == min(choice.by_width, key=choice.by_width.get)
+
+
+def test_waves_are_drawn_at_the_first_size_alone(tmp_path):
+    columns = study_in(tmp_path, waves=[5, 2, 4]).columns
+    waves = [(column.remedy, column.num_examples, column.num_truths) for column in columns if column.waves]
+    expected = ("exact prior", "Ledoit-Wolf", "trained", "early-stopped")
+    assert waves == [(remedy, 6, 5) for remedy in expected]
+
+
+def test_the_choice_is_the_least_loss():
+    choice = Choice({1: 0.9, 5: 0.7, 9: 0.8}, {0.1: 2.0, 0.3: 1.0})
+    assert (choice.step, choice.width) == (5, 0.3)
+
+
+def test_columns_that_differ_in_anything_differ_in_their_file():
+    part = Training("plain", 6, 0, 0.0, 8, 1, 4, (1, 3))
+    column = Column("Tikhonov", 6, (part,), 0.0, False, 2, 3, 4, 0)
+    others = [
+        replace(column, **change)
+        for change in (
+            {"remedy": "trained"}, {"num_examples": 7}, {"trainings": (part, part)}, {"width": 0.1}, {"waves": True},
+            {"num_truths": 3}, {"num_draws": 4}, {"num_levels": 5}, {"seed": 1},
+        )
+    ]  # fmt: skip
+    assert len({one.name for one in [column, *others]}) == 10
+
+
+def test_an_unknown_remedy_is_refused():
+    with pytest.raises(ValueError, match=r"^remedy: expected one of \('trained', .*, got prayer"):
+        Column("prayer", 6, (), 0.0, False, 2, 3, 4, 0)
