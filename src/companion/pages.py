@@ -173,8 +173,10 @@ def api_page() -> str:
         for attribute, thing in vars(module).items():
             if attribute.startswith("_") or getattr(thing, "__module__", None) != name or not callable(thing):
                 continue
+            # Labels do not know capitals: a class that is named like a function of its module gets another one.
+            twin = attribute != attribute.lower() and attribute.lower() in vars(module)
             parts += [
-                f"(api-{name}.{attribute})=\n### `{attribute}`",
+                f"(api-{name}.{attribute}{'-class' if twin else ''})=\n### `{attribute}`",
                 _signature(attribute, thing),
                 _prose(inspect.getdoc(thing)),
             ]
