@@ -2,7 +2,10 @@
 
 import ast
 import importlib.util
+import json
 import math
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -136,6 +139,15 @@ def benchmark_script(name: str):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def quick_benchmark(name: str, folder: Path, *options: str) -> tuple[dict, str]:
+    """Results and tables of benchmarks/NAME.py at its quick setting, run as a reader would."""
+    script, out = Path(__file__).parents[1] / "benchmarks" / f"{name}.py", folder / "results.json"
+    command = [sys.executable, str(script), "--quick", "--table", "--out", str(out), *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(out.read_text(encoding="utf-8")), done.stdout
 
 
 def pentagon(radius: float = 2.0):

@@ -2,18 +2,15 @@
 
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from helpers import benchmark_script
+from helpers import benchmark_script, quick_benchmark
 
 from memprior.mixture import IsotropicMixture
 
 ROOT = Path(__file__).resolve().parents[1]
-SCRIPT = ROOT / "benchmarks" / "memorized_score.py"
 RECORDED = ROOT / "data" / "recorded" / "benchmarks" / "memorized_score.json"
 
 
@@ -25,16 +22,7 @@ def benchmark():
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
     """Results and table of a run with two tiny cases; the second one's array (1.6 MB) is over the limit given."""
-    out = tmp_path_factory.mktemp("benchmark") / "results.json"
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), "--quick", "--table", "--out", str(out), "--free-gb", "0.001"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(out.read_text(encoding="utf-8")), done.stdout
+    return quick_benchmark("memorized_score", tmp_path_factory.mktemp("benchmark"), "--free-gb", "0.001")
 
 
 def test_both_versions_give_the_same_scores_to_float32_rounding(quick):

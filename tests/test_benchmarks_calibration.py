@@ -1,18 +1,15 @@
 """Each test of calibration sees what it is said to see: a few repeats here, the recorded run for the rest."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from helpers import assert_moments, benchmark_script
+from helpers import assert_moments, benchmark_script, quick_benchmark
 from scipy import stats
 
 ROOT = Path(__file__).resolve().parents[1]
-SCRIPT = ROOT / "benchmarks" / "calibration_power.py"
 RECORDED = ROOT / "data" / "recorded" / "benchmarks" / "calibration_power.json"
 # One of each kind, which must see a posterior that is 20 % too narrow.
 CHOSEN = (
@@ -35,11 +32,7 @@ def benchmark():
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
     """Results and tables of a run with a handful of truths."""
-    out = tmp_path_factory.mktemp("benchmark") / "results.json"
-    command = [sys.executable, str(SCRIPT), "--quick", "--table", "--out", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(out.read_text(encoding="utf-8")), done.stdout
+    return quick_benchmark("calibration_power", tmp_path_factory.mktemp("benchmark"))
 
 
 @pytest.fixture(scope="module")

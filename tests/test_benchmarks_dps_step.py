@@ -1,13 +1,11 @@
 """The benchmark of a sampler's step measures the same step with several priors and waves."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from helpers import assert_same, benchmark_script
+from helpers import assert_same, benchmark_script, quick_benchmark
 
 from memprior.experiments.dps_fwi import published_inversion
 
@@ -23,11 +21,7 @@ def benchmark():
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
     """Results and tables of a run with a tiny survey and tiny networks."""
-    out = tmp_path_factory.mktemp("benchmark") / "results.json"
-    command = [sys.executable, str(ROOT / "benchmarks" / "dps_step.py"), "--quick", "--table", "--out", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(out.read_text(encoding="utf-8")), done.stdout
+    return quick_benchmark("dps_step", tmp_path_factory.mktemp("benchmark"))
 
 
 def steps_of(benchmark, results):

@@ -1,18 +1,11 @@
 """The benchmark of the Helmholtz gradient measures three versions of one gradient."""
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
-from helpers import benchmark_script
+from helpers import benchmark_script, quick_benchmark
 
 from memprior.acquisition import published_acquisition
-
-SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "helmholtz_gradient.py"
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +16,7 @@ def benchmark():
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
     """Results and tables of a run with a tiny survey."""
-    out = tmp_path_factory.mktemp("benchmark") / "results.json"
-    command = [sys.executable, str(SCRIPT), "--quick", "--table", "--out", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(out.read_text(encoding="utf-8")), done.stdout
+    return quick_benchmark("helmholtz_gradient", tmp_path_factory.mktemp("benchmark"))
 
 
 def test_the_two_stencils_give_the_same_gradient(quick):

@@ -23,12 +23,8 @@ from memprior.experiments.remedies import Ensemble, TikhonovDenoiser, Training, 
 from memprior.training import save_atomically
 
 OF_NETWORKS = ("trained", "early-stopped", "weight decay", "dropout", "augmented", "Tikhonov", "ensemble")
-WITHOUT = (
-    "exact prior",
-    "exact prior, mirrored",
-    "Ledoit-Wolf",
-    "memory",
-)  # the same sampler on denoisers that are known
+# The same sampler on denoisers that are known:
+WITHOUT = ("exact prior", "exact prior, mirrored", "Ledoit-Wolf", "memory")
 WIDTHS = (0.03, 0.1, 0.2, 0.3, 0.5, 0.8)  # of Tikhonov's penalty, among which cross-validation chooses
 Networks = dict[Training, dict[int, Denoiser]]
 
@@ -74,10 +70,12 @@ class Choice:
 
     @property
     def step(self) -> int:
+        """The look with the least loss."""
         return min(self.by_step, key=self.by_step.get)
 
     @property
     def width(self) -> float:
+        """The width with the least loss."""
         return min(self.by_width, key=self.by_width.get)
 
 
@@ -128,6 +126,7 @@ class CalibrationStudy:
 
     @cached_property
     def inversion(self) -> Inversion:
+        """The published one, whose Jacobian at the truth linearizes F for all."""
         return published_inversion(torch.complex64, self.device)
 
     @cached_property

@@ -74,9 +74,8 @@ def linear_survey(inversion: Inversion, num: int, *, generator: torch.Generator)
     response = torch.linalg.qr(inversion.slope.to(law.mean), mode="r").R
     truths = published_coefficients(num, seed=HELD_OUT_SEED).to(law.mean)
     noise_std = inversion.likelihood.noise_std
-    survey = Survey(law, response, truths, truths, noise_std)
-    eps = torch.randn(truths.shape, dtype=truths.dtype, device=truths.device, generator=generator)
-    return Survey(law, response, truths, survey.predicted(truths) + noise_std * eps, noise_std)
+    clean = (truths - law.mean) @ response.T
+    return Survey(law, response, truths, clean + noise_std * _normals(truths.shape, truths, generator), noise_std)
 
 
 def wave_survey(

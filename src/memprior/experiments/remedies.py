@@ -64,6 +64,7 @@ def moved_covariances(device: torch.device) -> list[torch.Tensor]:
     one of the same maps. Against white noise w the image counts by a(k) times the real part of its transform.
     """
     basis, k = CosineBasis(published_grid()), torch.fft.fftfreq(64, 1 / 64, dtype=torch.float64)
+    # Not taken from `fields`, whose law this is compared with.
     amplitude = (4 * math.pi**2 * (k[:, None] ** 2 + k**2) + 25) ** -1.5
     amplitude[0, 0] = 0
     amplitude *= (SLOWEST - FASTEST) / 6 / amplitude.norm()
@@ -128,6 +129,7 @@ class Training:
 
     @property
     def plan(self) -> TrainingPlan:
+        """That of chapter 4's networks, over the levels of this chapter's sampler."""
         return TrainingPlan(self.looks[-1], self.batch_size, 2e-3, 1e-4, 0.999, *SIGMAS)
 
     def known(self, device: torch.device) -> TrainingSet:

@@ -7,7 +7,6 @@ green networks, grey what is claimed. Artists carry labels; legends are the call
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
 from memprior.figures.style import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, SKY, VERMILION, panels
 from memprior.figures.waves import model_map
@@ -58,12 +57,6 @@ def by_size(ax: Axes, sizes, curves: dict, *, truth: float | None, ylabel: str) 
     ax.set(xscale="log", xlabel="training models $N$", ylabel=ylabel)
     ax.set_xticks(sizes, [f"{n}" for n in sizes])
     ax.minorticks_off()
-    return ax
-
-
-def percent(ax: Axes, axis: str) -> Axes:
-    """Shares on one axis, written as percentages."""
-    getattr(ax, f"{axis}axis").set_major_formatter(PercentFormatter(1, symbol=""))
     return ax
 
 
