@@ -10,8 +10,9 @@ from helpers import ROUNDING, assert_same
 from memprior.denoiser import EmpiricalDenoiser
 from memprior.experiments import samplers, samplers_fwi, samplers_study
 from memprior.experiments.linearized_posterior import line_problem
+from memprior.experiments.means import Mean
 from memprior.experiments.sampler_costs import Counted
-from memprior.experiments.samplers import BlockDenoiser, Mean, Stack, floors, geometric_sigmas, judge
+from memprior.experiments.samplers import BlockDenoiser, Stack, floors, geometric_sigmas, judge
 from memprior.guidance import dps_step, mmps_step, point_step
 from memprior.likelihood import GaussianLikelihood
 from memprior.mixture import total_variation
@@ -126,7 +127,8 @@ def test_floors_are_the_mean_distance_of_a_binomial():
 def test_means_have_students_interval():
     found = Mean.over([1.0, 2.0, 3.0])
     assert (found.value, found.half) == pytest.approx((2.0, 4.302652729911275 / math.sqrt(3)))
-    assert Mean.over([5.0]).half == 0
+    assert found.dot == pytest.approx((2.0, 2.0 - found.half, 2.0 + found.half))
+    assert Mean.over([5.0]).dot == (5.0, 5.0, 5.0)
     assert str(found) == "2.000 ± 2.484"
 
 

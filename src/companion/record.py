@@ -36,13 +36,14 @@ LISTED = ("torch", "numpy", "scipy", "matplotlib")
 
 @dataclass
 class Run:
-    """One run of one notebook. ``settings``: its sizes. ``device``: the first GPU, else the CPU."""
+    """One run of one notebook. settings: its sizes. listed: every claim. device: the first GPU, else the CPU."""
 
     name: str
     profile: str
     seed: int
     overrides: dict
     settings: dict
+    listed: dict[str, claims.Claim]
     device: torch.device
     started: float = field(default_factory=time.perf_counter)
     values: dict[str, float] = field(default_factory=dict)
@@ -92,11 +93,15 @@ def unattended() -> bool:
 
 
 def begin(name: str, profile: str, seed: int, overrides: dict) -> Run:
-    """Start the record of notebook ``name``; ``SettingsError``, before any work, for settings that do not exist."""
+    """Start the record of notebook ``name``.
+
+    Raises, before any work, ``SettingsError`` for settings that do not exist and ``ClaimError`` for a bad claims.yml.
+    """
     global _run
     settings = profiles.settings(paths.shipped("profiles.yml"), name, profile, seed, overrides)
+    listed = claims.load(paths.shipped("claims.yml"))  # once: parsing it takes longer than a claim may
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    _run = Run(name, profile, seed, overrides, settings, device)
+    _run = Run(name, profile, seed, overrides, settings, listed, device)
     return _run
 
 
@@ -108,7 +113,7 @@ def claim(id: str, value) -> float:
     must be one number.
     """
     run, value = _begun(), float(value)
-    listed = claims.load(paths.shipped("claims.yml")).get(id)
+    listed = run.listed.get(id)
     if listed is None or listed.chapter != run.name or run.profile not in listed.profiles:
         _fail(
             run, f"claim {id}: expected an entry for {run.name} at profile {run.profile} in data/claims.yml, got none"
@@ -139,8 +144,7 @@ def picture(name: str, figure, *, alt: str | None = None, caption: str | None = 
 def finish() -> "Strip":
     """End the record: every claim due was made, results and provenance are written; the cell shows the strip."""
     run = _begun()
-    listed = claims.load(paths.shipped("claims.yml"))
-    if failures := claims.check_made(listed, run.name, run.profile, run.values):
+    if failures := claims.check_made(run.listed, run.name, run.profile, run.values):
         _fail(run, "; ".join(failures))
     strip = Strip(provenance(run))
     if unattended():

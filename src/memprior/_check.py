@@ -88,3 +88,17 @@ def column_of(name: str, sigma, x: torch.Tensor) -> torch.Tensor:
         sigma.ndim == 0 or sigma.shape == x.shape[:1], name, f"a scalar or shape ({x.shape[0]},)", tuple(sigma.shape)
     )
     return sigma.reshape(-1, 1)
+
+
+def descending_levels(name: str, sigmas, x: torch.Tensor) -> torch.Tensor:
+    """Noise levels (T + 1,), T >= 1, strictly descending to one >= 0, in the dtype and on the device of ``x``."""
+    sigmas = torch.as_tensor(sigmas, dtype=x.dtype, device=x.device)
+    good = (
+        sigmas.ndim == 1
+        and len(sigmas) >= 2
+        and bool((sigmas.diff() < 0).all())
+        and bool(sigmas[-1] >= 0)
+        and bool(torch.isfinite(sigmas[0]))
+    )
+    expect(good, name, "at least two strictly descending finite levels >= 0", sigmas.reshape(-1)[:8].tolist())
+    return sigmas

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import torch
 
-from memprior._check import expect, expect_finite, expect_points, expect_whole
+from memprior._check import descending_levels, expect, expect_finite, expect_points, expect_whole
 from memprior.denoiser import Denoiser
 
 
@@ -90,20 +90,7 @@ def trajectory(
     """
     expect_points("x_init", x_init)
     expect_finite("x_init", x_init)
-    return _states(denoiser, x_init, _descending(sigmas, x_init), step, generator)
-
-
-def _descending(sigmas, x: torch.Tensor) -> torch.Tensor:
-    sigmas = torch.as_tensor(sigmas, dtype=x.dtype, device=x.device)
-    good = (
-        sigmas.ndim == 1
-        and len(sigmas) >= 2
-        and bool((sigmas.diff() < 0).all())
-        and bool(sigmas[-1] >= 0)
-        and bool(torch.isfinite(sigmas[0]))
-    )
-    expect(good, "sigmas", "at least two strictly descending finite levels >= 0", sigmas.reshape(-1)[:8].tolist())
-    return sigmas
+    return _states(denoiser, x_init, descending_levels("sigmas", sigmas, x_init), step, generator)
 
 
 def _states(denoiser, x, sigmas, step, generator):
@@ -147,7 +134,7 @@ def log_likelihood(
     """
     expect_points("x", x)
     expect_finite("x", x)
-    levels = _descending(sigmas, x).flip(0)
+    levels = descending_levels("sigmas", sigmas, x).flip(0)
     expect(
         bool(levels[0] > 0), "sigmas", "a last level > 0, the floor at which the density is asked for", float(levels[0])
     )

@@ -14,14 +14,14 @@ from memprior._check import (
 )
 
 
-def ranks(draws, own, generator):
+def ranks(draws: torch.Tensor, own: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """How many of ``draws`` (T, S, ...) are below ``own`` (T, ...), equal ones counted as below or not at random."""
     below, equal = (draws < own[:, None]).sum(1), (draws == own[:, None]).sum(1)
     lot = torch.rand(own.shape, dtype=torch.float64, device=own.device, generator=generator)
     return below + torch.minimum((lot * (equal + 1)).long(), equal)
 
 
-def position(draws, own, generator):
+def position(draws: torch.Tensor, own: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """(rank + U) / (S + 1), kept off 0 and 1 when rounded to the dtype of ``own``."""
     rank = ranks(draws, own, generator)
     lot = torch.rand(own.shape, dtype=torch.float64, device=own.device, generator=generator)
@@ -29,7 +29,7 @@ def position(draws, own, generator):
     return ((rank + lot) / (draws.shape[1] + 1)).to(own.dtype).clamp(limits.tiny, 1 - limits.eps)
 
 
-def norms(x):
+def norms(x: torch.Tensor) -> torch.Tensor:
     """Lengths along the last axis, component by component: equal points must have equal lengths, to the bit."""
     return sum(part.square() for part in x.unbind(-1)).sqrt()
 
@@ -56,7 +56,8 @@ def sum_within(x: torch.Tensor) -> torch.Tensor:
     return total
 
 
-def expect_draws(samples, truths):
+def expect_draws(samples, truths) -> None:
+    """S >= 2 finite draws (T, S, d) for each of the finite truths (T, d)."""
     expect_tensor("samples", samples, "(T, S, d)")
     expect(samples.ndim == 3 and samples.numel() > 0, "samples", "shape (T, S, d), none 0", tuple(samples.shape))
     expect(samples.shape[1] >= 2, "samples", "at least 2 draws of each truth", samples.shape[1])
@@ -66,7 +67,8 @@ def expect_draws(samples, truths):
     expect_finite("truths", truths)
 
 
-def expect_samples(x, y, names, fewest):
+def expect_samples(x, y, names, fewest) -> None:
+    """Two sets of finite points of one size, (n, d) and (m, d), called ``names``, with at least ``fewest`` each."""
     expect_points(names[0], x)
     expect_points(names[1], y, size=x.shape[1], like=x)
     for name, points, few in zip(names, (x, y), fewest, strict=True):
@@ -74,24 +76,28 @@ def expect_samples(x, y, names, fewest):
         expect_finite(name, points)
 
 
-def expect_unit(name, u):
+def expect_unit(name: str, u) -> None:
+    """Numbers in [0, 1], of any shape."""
     came = f"{float(u.min()):.6g} to {float(u.max()):.6g}"
     expect(bool(((u >= 0) & (u <= 1)).all()), name, "numbers in [0, 1]", came)
 
 
-def expect_unit_line(name, u):
+def expect_unit_line(name: str, u) -> None:
+    """At least two numbers in [0, 1], (T,)."""
     expect_tensor(name, u, "(T,)")
     expect(u.ndim == 1 and len(u) >= 2, name, "shape (T,), T >= 2", tuple(u.shape))
     expect_unit(name, u)
 
 
 def level_number(level) -> float:
+    """``level``, one number in (0, 1), as a float."""
     level = positive_number("level", level)
     expect(level < 1, "level", "a number in (0, 1)", level)
     return level
 
 
-def expect_scale(scale, truths):
+def expect_scale(scale, truths) -> None:
+    """Units > 0 of the coordinates of ``truths`` (T, d), (d,)."""
     expect_tensor("scale", scale, "(d,)")
     expect(scale.shape == truths.shape[1:], "scale", f"shape ({truths.shape[1]},)", tuple(scale.shape))
     expect_like("scale", scale, truths)

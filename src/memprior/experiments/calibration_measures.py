@@ -3,7 +3,6 @@
 Frozen dataclasses and short functions, no defaults: sizes come from notebooks/profiles.yml.
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -25,29 +24,10 @@ from memprior.calibration import (
     uniform_test,
 )
 from memprior.experiments.calibration_study import Survey, gaussian_draws
+from memprior.experiments.means import Mean
 from memprior.operators import ForwardOperator
 
 LEVEL = 0.9  # of the intervals whose coverage is measured
-
-
-@dataclass(frozen=True)
-class Mean:
-    """value: a mean over independent truths. low, high: its 95 % interval by Student's t."""
-
-    value: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, values: torch.Tensor) -> "Mean":
-        """Of values (T,), T >= 2."""
-        reach = float(stats.t.ppf(0.975, len(values) - 1)) * float(values.std()) / math.sqrt(len(values))
-        return cls(float(values.mean()), float(values.mean()) - reach, float(values.mean()) + reach)
-
-    @property
-    def dot(self) -> tuple[float, float, float]:
-        """Value, low, high: what a figure draws."""
-        return self.value, self.low, self.high
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,8 +82,8 @@ def measure(
         marginal_coverage(ranks, LEVEL),
         marginal_coverage(turned, LEVEL),
         joint_coverage(draws, truths, LEVEL, generator=generator, scale=unit),
-        Mean.of(normalized_error(draws, truths, survey.overall)),
-        Mean.of(normalized_error(draws, truths, unit)),
+        Mean.over(normalized_error(draws, truths, survey.overall)),
+        Mean.over(normalized_error(draws, truths, unit)),
         ranks,
         tarp(draws / unit, truths / unit, references / unit, generator=generator),
         torch.from_numpy(beyond),
@@ -132,7 +112,7 @@ def disagreement(first: torch.Tensor, second: torch.Tensor) -> Mean:
     """
     apart = torch.cdist(first, second, compute_mode="donot_use_mm_for_euclid_dist")
     partners = apart.diagonal()
-    return Mean.of(partners * (len(apart) - 1) / (apart.sum(1) - partners))
+    return Mean.over(partners * (len(apart) - 1) / (apart.sum(1) - partners))
 
 
 def too_narrow(draws: torch.Tensor, factor: float) -> torch.Tensor:

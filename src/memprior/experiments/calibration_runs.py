@@ -3,11 +3,9 @@
 Nothing is computed before it is asked for; parts run side by side and are kept (see `dps_parts`).
 """
 
-import hashlib
-import json
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from memprior._check import expect
 from memprior.denoiser import Denoiser, GaussianDenoiser
 from memprior.experiments.calibration_study import Survey, guided_draws, ledoit_wolf, linear_survey, wave_survey
 from memprior.experiments.dps_fwi import Inversion, published_inversion
-from memprior.experiments.dps_parts import generator_for, side_by_side
+from memprior.experiments.dps_parts import generator_for, part_name, side_by_side
 from memprior.experiments.remedies import Ensemble, TikhonovDenoiser, Training, augmented, cross_validated, trained
 from memprior.training import save_atomically
 
@@ -52,10 +50,9 @@ class Column:
 
     @property
     def name(self) -> str:
-        """A file of its own for every column, however little two of them differ."""
-        digest = hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:8]
-        remedy = self.remedy.lower().replace(",", "").replace(" ", "_")
-        return f"{'waves' if self.waves else 'linear'}_{remedy}_{self.num_examples}-{digest}"
+        """Of its file: see :func:`dps_parts.part_name`."""
+        remedy = self.remedy.lower().replace(",", "")
+        return part_name(f"{'waves' if self.waves else 'linear'} {remedy} {self.num_examples}", self)
 
 
 @dataclass(frozen=True)

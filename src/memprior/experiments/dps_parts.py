@@ -54,7 +54,7 @@ class Lesson:
 
     @property
     def name(self) -> str:
-        return _name(f"train_{self.num_examples}", self)
+        return part_name(f"train_{self.num_examples}_{self.seed}", self)
 
 
 @dataclass(frozen=True)
@@ -86,12 +86,13 @@ class Walk:
 
     @property
     def name(self) -> str:
-        return _name(f"walk_{self.prior}_{self.num_examples}_{self.truth.replace(' ', '_')}", self)
+        return part_name(f"walk_{self.prior}_{self.num_examples}_{self.truth}_{self.seed}", self)
 
 
-def _name(readable: str, part) -> str:
-    """A folder of its own for every part, however little two of them differ."""
-    return f"{readable}_{part.seed}-{hashlib.sha256(json.dumps(asdict(part)).encode()).hexdigest()[:8]}"
+def part_name(readable: str, part) -> str:
+    """A file or folder of its own for every part, a dataclass, however little two of them differ."""
+    digest = hashlib.sha256(json.dumps(asdict(part)).encode()).hexdigest()[:8]
+    return f"{readable.replace(' ', '_')}-{digest}"
 
 
 def generator_for(purpose: str, device: torch.device) -> torch.Generator:

@@ -3,8 +3,6 @@
 Frozen dataclasses and short functions, no defaults: sizes come from notebooks/profiles.yml.
 """
 
-import hashlib
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -18,7 +16,7 @@ from memprior._check import column_of, expect, expect_points, expect_positive
 from memprior.denoiser import Denoiser, NetworkDenoiser
 from memprior.experiments.calibration_study import SIGMAS
 from memprior.experiments.dps_fwi import TrainingSet
-from memprior.experiments.dps_parts import generator_for
+from memprior.experiments.dps_parts import generator_for, part_name
 from memprior.fields import FASTEST, SLOWEST, CosineBasis, Standardizer, published_fields, published_grid
 from memprior.networks import ResidualMLP
 from memprior.training import TrainingPlan, denoising_loss, save_atomically, train
@@ -123,9 +121,8 @@ class Training:
 
     @property
     def name(self) -> str:
-        """A file of its own for every training, however little two of them differ."""
-        digest = hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:8]
-        return f"{self.kind.replace(' ', '_')}_{self.num_examples}_{self.seed}-{digest}"
+        """Of its file: see :func:`dps_parts.part_name`."""
+        return part_name(f"{self.kind}_{self.num_examples}_{self.seed}", self)
 
     @property
     def plan(self) -> TrainingPlan:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
-from scipy import stats
 
 from memprior._check import expect, positive_number
 from memprior.denoiser import Denoiser
@@ -227,22 +226,3 @@ def floors(stack: Stack, num: int, repeats: int, *, generator: torch.Generator) 
         counts.scatter_add_(1, chosen, torch.ones_like(chosen, dtype=counts.dtype))
         columns.append(total_variation(counts / num, log_weights.exp()))
     return torch.stack(columns, 1)
-
-
-@dataclass(frozen=True)
-class Mean:
-    """A mean over problems, with its 95 % interval by Student's t; of one problem there is none."""
-
-    value: float
-    half: float
-
-    @classmethod
-    def over(cls, values) -> "Mean":
-        """Of one number a problem."""
-        values = torch.as_tensor(values, dtype=torch.float64)
-        n = len(values)
-        error = float(values.std()) / math.sqrt(n) if n > 1 else math.nan
-        return cls(float(values.mean()), float(stats.t.ppf(0.975, n - 1)) * error if n > 1 else 0.0)
-
-    def __str__(self):
-        return f"{self.value:.3f} ± {self.half:.3f}"

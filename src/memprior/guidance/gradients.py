@@ -75,7 +75,7 @@ def _gradient_step(likelihood, scale, norm, base, *, through: bool) -> Step:
 
     def step(denoiser, x, sigma, sigma_next, *, generator):
         if through:
-            denoised, squares, gradient = _through(likelihood, denoiser, x, sigma)
+            denoised, squares, gradient = through_denoiser(likelihood, denoiser, x, sigma)
         else:
             denoised = denoiser(x, sigma)
             squares, gradient = _frozen(likelihood, denoised)
@@ -89,8 +89,8 @@ def _gradient_step(likelihood, scale, norm, base, *, through: bool) -> Step:
     return step
 
 
-def _through(likelihood, denoiser: Denoiser, x, sigma):
-    """D(x), |r|^2 (B,) and its gradient with respect to x (B, d)."""
+def through_denoiser(likelihood: GaussianLikelihood, denoiser: Denoiser, x: torch.Tensor, sigma):
+    """D(x, sigma) (B, d), |r|^2 (B,) and its gradient with respect to x (B, d), for the other modules here."""
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         denoised = denoiser(x, sigma)
@@ -101,7 +101,7 @@ def _through(likelihood, denoiser: Denoiser, x, sigma):
 
 def _frozen(likelihood, denoised):
     """|r|^2 (B,) and its gradient with respect to D (B, d)."""
-    _, squares, gradient = _through(likelihood, lambda guess, _: guess, denoised, None)
+    _, squares, gradient = through_denoiser(likelihood, lambda guess, _: guess, denoised, None)
     return squares, gradient
 
 

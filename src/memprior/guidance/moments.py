@@ -25,7 +25,7 @@ from memprior._check import (
     positive_number,
 )
 from memprior.denoiser import GaussianDenoiser
-from memprior.guidance.gradients import GuidedState, _through
+from memprior.guidance.gradients import GuidedState, through_denoiser
 from memprior.likelihood import GaussianLikelihood
 from memprior.sampling import Step, ancestral_step
 
@@ -38,7 +38,7 @@ def point_step(likelihood: GaussianLikelihood, *, base: Step = ancestral_step) -
     """
 
     def guided(denoiser, x, sigma):
-        denoised, squares, gradient = _through(likelihood, denoiser, x, sigma)
+        denoised, squares, gradient = through_denoiser(likelihood, denoiser, x, sigma)
         return denoised, squares, -(sigma**2) * gradient / (2 * likelihood.noise_std**2)
 
     return _guided_step(likelihood, base, guided)

@@ -15,11 +15,10 @@ from itertools import pairwise
 
 import torch
 
-from memprior._check import expect, expect_finite, expect_tensor, positive_number
+from memprior._check import descending_levels, expect, expect_finite, expect_tensor, positive_number
 from memprior.denoiser import Denoiser
-from memprior.guidance.gradients import _through
+from memprior.guidance.gradients import through_denoiser
 from memprior.likelihood import GaussianLikelihood
-from memprior.sampling import _descending
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +76,7 @@ def smc(
     expect_tensor("x_init", x_init, "(R, K, d)")
     expect(x_init.ndim == 3 and x_init.numel() > 0, "x_init", "shape (R, K, d), none zero", tuple(x_init.shape))
     expect_finite("x_init", x_init)
-    sigmas = _descending(sigmas, x_init)
+    sigmas = descending_levels("sigmas", sigmas, x_init)
     allowed = 0.0 if spread is None else positive_number("spread", spread) ** 2
     options = {"dtype": x_init.dtype, "device": x_init.device, "generator": generator}
 
@@ -87,7 +86,7 @@ def smc(
         if not twisted:
             return denoiser(flat, sigma).view_as(x), x.new_zeros(x.shape[:2]), torch.zeros_like(x)
         variance = likelihood.noise_std**2 + allowed * sigma**2 / (1 + sigma**2)
-        denoised, squares, gradient = _through(likelihood, denoiser, flat, sigma)
+        denoised, squares, gradient = through_denoiser(likelihood, denoiser, flat, sigma)
         pull = -(sigma**2) * gradient / (2 * variance)
         psi = _or_lost(-squares / (2 * variance) + 0 * pull.sum(1))
         return denoised.view_as(x), psi.view(x.shape[:2]), torch.nan_to_num(pull, 0, 0, 0).view_as(x)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from memprior._check import expect, expect_finite, expect_points, expect_train_set, expect_whole
+from memprior.memorization._parts import distinct, in_words, rank_statistic, share_statistic
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,16 +86,8 @@ def three_sample_test(samples: torch.Tensor, train_set: torch.Tensor, held_out: 
         expect_points(name, x, size=train_set.shape[1], like=train_set)
         expect(len(x) > 0, name, "at least one point", tuple(x.shape))
         expect_finite(name, x)
-    return _mann_whitney(*(nearest_neighbors(x, train_set, 1).distances[:, 0] for x in (samples, held_out)))
-
-
-def _mann_whitney(near: torch.Tensor, fresh: torch.Tensor) -> CopyTest:
-    """z of how often one of ``near`` (B,) exceeds one of ``fresh`` (M,), ties shared."""
-    b, m = len(near), len(fresh)
-    ranks = torch.searchsorted(torch.sort(fresh).values, near) + torch.searchsorted(
-        torch.sort(fresh).values, near, right=True
-    )
-    return _copy_test((float(ranks.sum()) / 2 - b * m / 2) / math.sqrt(b * m * (b + m + 1) / 12))
+    near, fresh = (nearest_neighbors(x, train_set, 1).distances[:, 0] for x in (samples, held_out))
+    return _copy_test(rank_statistic(near, fresh))
 
 
 def _copy_test(z: float) -> CopyTest:
@@ -102,7 +95,7 @@ def _copy_test(z: float) -> CopyTest:
 
 
 PAPER_RATIO = 0.7  # the paper calls a sample with r below it memorized
-COPY_GAP = 1 / 3  # a sample with d_1 / d_2 below it is a copy (Yoon et al. 2023)
+COPY_GAP = 1 / 3  # a sample with d_1 / d_2 below it is a copy (yoon2023diffusion)
 LEVEL = 0.05
 
 
@@ -209,7 +202,7 @@ def report(samples: torch.Tensor, train_set: torch.Tensor, held_out: torch.Tenso
         expect_points(name, x, size=train_set.shape[1], like=train_set)
         expect(len(x) >= least, name, f"at least {least} points", len(x))
         expect_finite(name, x)
-    kept = _distinct(train_set)
+    kept = distinct(train_set)
     least, why = (20, " where there is no held_out") if held_out is None else (3, "")
     expect(len(kept) >= least, "train_set", f"at least {least} distinct examples{why}", len(kept))
 
@@ -225,49 +218,15 @@ def report(samples: torch.Tensor, train_set: torch.Tensor, held_out: torch.Tenso
     b, m = len(samples), len(null.ratios)
     # The large-sample variance of a mean rank goes as 1 / b + 1 / m, or 1 / b + 2 / m where m draws count half.
     shrink = 1.0 if fresh else math.sqrt((b + m) / (2 * b + m))
-    ranked = [_mann_whitney(getattr(ours, name), getattr(null, name)) for name in ("distances", "ratios")]
-    counted = _fisher(ours.gaps < COPY_GAP, null.gaps < COPY_GAP)
-    tests = [_copy_test(shrink * test.z) for test in (*ranked, counted)]
+    ranked = [rank_statistic(getattr(ours, name), getattr(null, name)) for name in ("distances", "ratios")]
+    counted = share_statistic(ours.gaps < COPY_GAP, null.gaps < COPY_GAP)
+    tests = [_copy_test(shrink * z) for z in (*ranked, counted)]
     p = min(1.0, len(tests) * min(test.p_copying for test in tests))
     share, chance = ours.share_copied, null.share_copied
     error = math.sqrt(share * (1 - share) / b + chance * (1 - chance) / (4 * m))
     mostly = share - 1.645 * error > (1 + chance) / 2  # (share - chance) / (1 - chance) > 1/2, with its error
     finding = "none" if p >= LEVEL else "copies" if mostly else "attraction"
     threshold = float(torch.quantile(null.ratios, 0.05))
-    verdict = _verdict(finding, p, share, chance, fresh is None)
+    verdict = in_words(finding, p, share, chance, fresh is None)
     repeated = len(train_set) - len(kept)
     return Report(ours, fresh, left, k, repeated, threshold, *tests, p, finding, verdict)
-
-
-def _distinct(points: torch.Tensor) -> torch.Tensor:
-    """Indices of the rows that repeat no earlier row, ascending."""
-    _, group = torch.unique(points, dim=0, return_inverse=True)
-    rows = torch.arange(len(points), device=points.device)
-    first = torch.full_like(rows, len(points)).scatter_reduce(0, group, rows, "amin")
-    return rows[first[group] == rows]
-
-
-def _fisher(ours: torch.Tensor, null: torch.Tensor) -> CopyTest:
-    """Fisher's exact test, one-sided, of the shares of True in two sets; z is the normal quantile of its p."""
-    b, m, total = len(ours), len(null), int(ours.sum() + null.sum())
-    j = torch.arange(int(ours.sum()), min(total, b) + 1, dtype=torch.float64)
-
-    def log_choose(n, k):
-        return math.lgamma(n + 1) - torch.lgamma(k + 1) - torch.lgamma(n - k + 1)
-
-    log_p = log_choose(b, j) + log_choose(m, total - j) - log_choose(b + m, j.new_tensor(total))
-    p = log_p.exp().sum().clamp(max=1)
-    return CopyTest(float(torch.special.ndtri(p)), float(p))
-
-
-def _verdict(finding: str, p: float, share: float, chance: float, left_out: bool) -> str:
-    null = "training examples beside the others" if left_out else "held-out draws"
-    copies = f"{share:.0%} of the samples are more than three times nearer to one training example than to any other"
-    copies += f" ({null}: {chance:.0%})"
-    words = {
-        "none": f"No sign of copying: the samples are not detectably nearer to the training set than {null} are",
-        "attraction": f"Nearer to the training set than {null} are, but it is not shown that most are copies: {copies}",
-        "copies": f"Copies: {copies}",
-    }[finding]
-    weak = ", beside a null that is weaker than held-out draws, for there are none" if left_out else ""
-    return f"{words}; p {f'= {p:.2g}' if p > 1e-300 else '< 1e-300'}{weak}."
