@@ -128,6 +128,7 @@ def test_by_hand_nothing_is_kept_but_it_comes_through_json_too(book):
 
 
 def test_a_picture_says_itself_what_it_shows(working, book):
+    record.begin(NAME, "full", 0, {})
     figure, _ = plt.subplots(figsize=(1, 1))
     record.picture("shown", figure, alt="A square, empty: γ = 1", caption="An empty square.")
     record.picture("silent", figure)
@@ -135,6 +136,14 @@ def test_a_picture_says_itself_what_it_shows(working, book):
     with Image.open(book / "shown.png") as opened:
         assert opened.info["Description"] == "A square, empty: γ = 1"
     assert [file.name for file in pictures.shown(book)] == ["shown.png"]
+
+
+def test_a_quick_run_keeps_only_what_other_pages_show(working, book):
+    figure, _ = plt.subplots(figsize=(1, 1))
+    record.picture("result", figure, alt="A square.", caption="An empty square.")
+    record.picture("silent", figure)
+    plt.close(figure)
+    assert [file.name for file in book.glob("*.png")] == ["silent.png"]
 
 
 def test_claims_before_begin_are_refused(book):

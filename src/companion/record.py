@@ -36,15 +36,15 @@ LISTED = ("torch", "numpy", "scipy", "matplotlib")
 
 @dataclass
 class Run:
-    """One run of one notebook. settings: its sizes. listed: every claim. device: the first GPU, else the CPU."""
+    """One run of one notebook. settings: its sizes. device: the first GPU, else the CPU. listed: every claim."""
 
     name: str
     profile: str
     seed: int
     overrides: dict
     settings: dict
-    listed: dict[str, claims.Claim]
     device: torch.device
+    listed: dict[str, claims.Claim] = field(default_factory=dict)
     started: float = field(default_factory=time.perf_counter)
     values: dict[str, float] = field(default_factory=dict)
 
@@ -101,7 +101,7 @@ def begin(name: str, profile: str, seed: int, overrides: dict) -> Run:
     settings = profiles.settings(paths.shipped("profiles.yml"), name, profile, seed, overrides)
     listed = claims.load(paths.shipped("claims.yml"))  # once: parsing it takes longer than a claim may
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    _run = Run(name, profile, seed, overrides, settings, listed, device)
+    _run = Run(name, profile, seed, overrides, settings, device, listed)
     return _run
 
 
@@ -129,12 +129,11 @@ def claim(id: str, value) -> float:
 
 
 def picture(name: str, figure, *, alt: str | None = None, caption: str | None = None) -> None:
-    """Keep a figure as NAME.png beside the results.
+    """Keep a figure as NAME.png beside the results, for a page that is not this notebook.
 
-    For a page that is not this notebook; and, with ``alt`` and ``caption``, which travel in the file, to be shown
-    among the recorded results when the run is a full one.
+    With ``alt`` and ``caption``, which travel in the file, it is one of the recorded results: kept in a full run only.
     """
-    if unattended():
+    if unattended() and (alt is None or _begun().profile == "full"):
         figure.canvas.draw()  # the layout needs a first drawing to settle
         file = Path(os.environ["COMPANION_RUN"]) / f"{name}.png"
         told = {"Description": alt, "Title": caption} if alt else {}

@@ -14,6 +14,7 @@ In the state, ``denoised`` is D_y and ``misfit`` that of D. A sample whose data 
 """
 
 import torch
+from torch.autograd import forward_ad
 
 from memprior._check import (
     expect,
@@ -174,8 +175,10 @@ class _Linearized:
 
     def push(self, v):
         """J v, (B, d) -> (B, m)."""
-        with torch.enable_grad():  # else a wave operator does not keep its solve
-            return torch.func.jvp(self._likelihood.forward, (self.denoised,), (v,))[1].detach()
+        with torch.enable_grad(), forward_ad.dual_level():  # without grad a wave operator does not keep its solve
+            data = self._likelihood.forward(forward_ad.make_dual(self.denoised, v))
+            tangent = forward_ad.unpack_dual(data).tangent
+        return torch.zeros_like(data) if tangent is None else tangent.detach()
 
     def solve(self, spread, num_iterations: int):
         """(gamma^2 I + J V J^T)^-1 r by conjugate gradients, V v = ``spread(v)``: (B, m)."""
