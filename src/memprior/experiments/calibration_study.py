@@ -209,20 +209,17 @@ def guided_draws(
     num_levels: int,
     *,
     generator: torch.Generator,
-    forward: ForwardOperator | None = None,
 ) -> torch.Tensor:
     """``num`` raw draws for each truth by `guidance.covariance_step`, (T, num, 100): one call of D a step.
 
-    denoiser, covariance: of a prior in the coordinates of ``training``. forward: raw z -> what the data predict, in
-    place of the linearized R (z - m); the Jacobian stays R. The chains of all truths walk together: their own data are
-    part of the operator, whose observed data are 0.
+    denoiser, covariance: of a prior in the coordinates of ``training``. The chains of all truths walk together: their
+    own data are part of the operator, whose observed data are 0.
     """
     scale = training.standardizer.scale
     data = survey.data.repeat_interleave(num, 0)
-    predicted = survey.predicted if forward is None else forward
 
     def misfit(x):
-        return predicted(training.standardizer.restore(x)) - data
+        return survey.predicted(training.standardizer.restore(x)) - data
 
     heard = GaussianLikelihood(misfit, torch.zeros_like(survey.data[0]), survey.noise_std)
     step = covariance_step(heard, covariance, survey.response * scale)
