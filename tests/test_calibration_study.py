@@ -10,12 +10,14 @@ from helpers import ROUNDING, assert_mean, assert_moments, assert_same
 from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser
 from memprior.experiments import calibration_measures as measures
 from memprior.experiments import calibration_study as study
-from memprior.experiments.calibration_runs import OF_NETWORKS, WITHOUT, CalibrationStudy, Choice, Column, chosen
+from memprior.experiments.calibration_columns import CLOSED, OF_NETWORKS, WITH_WAVES, WITHOUT, Choice, Column, chosen
+from memprior.experiments.calibration_runs import CalibrationStudy
 from memprior.experiments.dps_fwi import TrainingSet, published_inversion
 from memprior.experiments.remedies import Training
 from memprior.fields import GaussianLaw, Standardizer, published_coefficients, published_law
 from memprior.likelihood import GaussianLikelihood
 from memprior.mixture import IsotropicMixture
+from memprior.operators import MatrixOperator
 from memprior.posterior import linearized_posterior
 
 CPU = torch.device("cpu")
@@ -130,18 +132,6 @@ def test_the_sampler_is_exact_in_the_mean_for_a_gaussian():
     ratio = draws.var(1) / known.var(1)
     assert float(ratio.min()) > 0.8
     assert float(ratio.max()) < 1 + 4 * (2 / 2000) ** 0.5
-
-
-def test_another_operator_takes_the_place_of_the_linear_one():
-    survey, training = toy(2)
-    denoiser = EmpiricalDenoiser(training.standardized)
-    covariance = study.ledoit_wolf(training).covariance
-
-    def drawn(forward):
-        return study.guided_draws(survey, training, denoiser, covariance, 4, 10, generator=seeded(), forward=forward)
-
-    assert torch.equal(drawn(None), drawn(survey.predicted))
-    assert not torch.allclose(drawn(None), drawn(lambda z: survey.predicted(z) + 1))
 
 
 def test_prior_draws_of_the_memory_are_examples():
@@ -262,11 +252,11 @@ def test_two_workers_give_the_bits_of_one_and_what_is_done_is_read(tmp_path):
     ]  # fmt: skip
     assert [column.remedy for column in two.columns if column.num_examples == 8] == [*WITHOUT, "trained"]
     for column in two.columns:
-        assert two.done[column].shape == (2, 3, 100)
-        assert torch.equal(two.done[column], one.done[column]), column.name
+        assert two.done[column].draws.shape == (2, 3, 100)
+        assert torch.equal(two.done[column].draws, one.done[column].draws), column.name
     kept = {file: file.stat().st_mtime_ns for file in (tmp_path / "two").iterdir()}
     again = study_in(tmp_path / "two")
-    assert all(torch.equal(again.done[column], two.done[column]) for column in two.columns)
+    assert all(torch.equal(again.done[column].draws, two.done[column].draws) for column in two.columns)
     assert kept == {file: file.stat().st_mtime_ns for file in (tmp_path / "two").iterdir()}
     choice = chosen(two.networks(6), CPU)
     assert choice.step in (1, 3)
@@ -274,10 +264,39 @@ def test_two_workers_give_the_bits_of_one_and_what_is_done_is_read(tmp_path):
 
 
 def test_waves_are_drawn_at_the_first_size_alone(tmp_path):
-    columns = study_in(tmp_path, waves=[5, 2, 4]).columns
-    waves = [(column.remedy, column.num_examples, column.num_truths) for column in columns if column.waves]
-    expected = ("exact prior", "Ledoit-Wolf", "trained", "early-stopped")
-    assert waves == [(remedy, 6, 5) for remedy in expected]
+    asked = study_in(tmp_path, waves=[5, 2, 4])
+    waves = [column for column in asked.columns if column.how != "linear"]
+    assert [(column.remedy, column.how) for column in waves] == [
+        *((remedy, "waves, closed") for remedy in CLOSED), *((remedy, "waves") for remedy in WITH_WAVES),
+    ]  # fmt: skip
+    assert {(column.num_examples, column.num_truths, column.num_draws) for column in waves} == {(6, 5, 2)}
+    assert [place.index for place in asked.places] == [0, 1, 2, 3, 4]
+    assert study_in(tmp_path).places == ()
+
+
+@pytest.mark.usefixtures("no_waves")
+def test_columns_with_the_waves_wait_for_their_places_and_are_kept(tmp_path, monkeypatch):
+    """Of an affine F every draw counts alike."""
+    asked = study_in(tmp_path, waves=[2, 3, 4])
+    survey = asked.survey.first(2)
+    forward = MatrixOperator(survey.response)
+    data = survey.data + survey.law.mean @ survey.response.T
+    asked.__dict__["waves"] = survey, survey.predicted, data
+    likelihoods = [GaussianLikelihood(forward, y, survey.noise_std) for y in data]
+    monkeypatch.setattr(CalibrationStudy, "likelihoods", lambda _: likelihoods)
+    by_waves = [column for column in asked.columns if column.how != "linear"]
+    for column in by_waves:
+        found = asked.done[column]
+        assert found.draws.shape == (2, 3, 100)
+        assert_same(found.weights, torch.full((2, 3), 1 / 3), rounding=1e-6)
+    again = study_in(tmp_path, waves=[2, 3, 4])
+    again.__dict__["waves"] = asked.waves
+    monkeypatch.delattr(CalibrationStudy, "likelihoods")  # nothing is solved again
+    for column in by_waves:
+        assert torch.equal(again.done[column].draws, asked.done[column].draws)
+    for place in asked.places:
+        assert again.done[place].misfit == asked.done[place].misfit
+        assert torch.equal(again.done[place].survey.data, asked.done[place].survey.data)
 
 
 def test_the_choice_is_the_least_loss():
@@ -287,17 +306,25 @@ def test_the_choice_is_the_least_loss():
 
 def test_columns_that_differ_in_anything_differ_in_their_file():
     part = Training("plain", 6, 0, 0.0, 8, 1, 4, (1, 3))
-    column = Column("Tikhonov", 6, (part,), 0.0, False, 2, 3, 4, 0)
+    column = Column("Tikhonov", 6, (part,), 0.0, "linear", 2, 3, 4, 0)
     others = [
         replace(column, **change)
         for change in (
-            {"remedy": "trained"}, {"num_examples": 7}, {"trainings": (part, part)}, {"width": 0.1}, {"waves": True},
+            {"remedy": "trained"}, {"num_examples": 7}, {"trainings": (part, part)}, {"width": 0.1}, {"how": "waves"},
             {"num_truths": 3}, {"num_draws": 4}, {"num_levels": 5}, {"seed": 1},
         )
     ]  # fmt: skip
     assert len({one.name for one in [column, *others]}) == 10
 
 
-def test_an_unknown_remedy_is_refused():
-    with pytest.raises(ValueError, match=r"^remedy: expected one of \('trained', .*, got prayer"):
-        Column("prayer", 6, (), 0.0, False, 2, 3, 4, 0)
+@pytest.mark.parametrize(
+    ("remedy", "how", "message"),
+    [
+        ("prayer", "linear", r"^remedy: expected one of \('trained', .*, got prayer"),
+        ("memory", "waves, closed", r"^remedy: expected one of \('exact prior', .*, got memory"),
+        ("trained", "by ear", r"^how: expected one of \('linear', .*, got by ear"),
+    ],
+)
+def test_an_unknown_column_is_refused(remedy, how, message):
+    with pytest.raises(ValueError, match=message):
+        Column(remedy, 6, (), 0.0, how, 2, 3, 4, 0)

@@ -18,7 +18,7 @@ WITHOUT = ("exact prior", "exact prior, mirrored", "Ledoit-Wolf", "memory")
 CLOSED = ("exact prior", "Ledoit-Wolf", "Ledoit-Wolf, mirrored")  # Gaussians, drawn with the waves without a sampler
 WITH_WAVES = ("exact prior", "trained", "early-stopped", "augmented")  # drawn with the waves by the sampler
 HOW = ("linear", "waves", "waves, closed")
-WIDTHS = (0.03, 0.1, 0.2, 0.3, 0.5, 0.8)  # of Tikhonov's penalty, among which cross-validation chooses
+WIDTHS = (0.03, 0.1, 0.2, 0.3, 0.5, 0.8, 1.2, 2.0)  # of Tikhonov's penalty, among which cross-validation chooses
 Networks = dict[Training, dict[int, Denoiser]]
 
 

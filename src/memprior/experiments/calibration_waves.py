@@ -17,6 +17,7 @@ from memprior.experiments.calibration_study import Survey, solved
 from memprior.experiments.dps_parts import part_name
 from memprior.fields import GaussianLaw
 from memprior.likelihood import GaussianLikelihood
+from memprior.operators import jacobian
 
 MOST_STEPS = 60  # of Gauss-Newton; it takes about ten
 
@@ -92,7 +93,7 @@ def most_probable(likelihood: GaussianLikelihood, law: GaussianLaw, most_steps: 
         return np.concatenate([left.cpu().numpy(), u])
 
     def slope(u):
-        rows = likelihood.forward.jacobian(model(u)[None])[0].detach().to(root) @ root
+        rows = jacobian(likelihood.forward, model(u)[None])[0].detach().to(root) @ root
         return np.concatenate([-(rows / likelihood.noise_std).cpu().numpy(), np.eye(len(u))])
 
     start = np.zeros(root.shape[1])
@@ -108,7 +109,7 @@ def located(survey: Survey, index: int, likelihood: GaussianLikelihood) -> Local
     z = most_probable(likelihood, survey.law, MOST_STEPS)
     with torch.no_grad():
         left = likelihood.residual(z[None])[0]
-    q, response = torch.linalg.qr(likelihood.forward.jacobian(z[None])[0].detach().to(z))
+    q, response = torch.linalg.qr(jacobian(likelihood.forward, z[None])[0].detach().to(z))
     data = left @ q + response @ (z - survey.law.mean)
     one = Survey(survey.law, response, survey.truths[index, None], data[None], survey.noise_std)
     return Local(one, float(left.square().mean()) / survey.noise_std**2)

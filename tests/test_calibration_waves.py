@@ -1,0 +1,146 @@
+"""Chapter 6 with a curved F: where it is linearized, what the weights make of draws, and where there is no medium."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from helpers import assert_mean, assert_moments, assert_same
+
+from memprior.experiments import calibration_waves as waves
+from memprior.experiments.calibration_study import Survey, gaussian_draws
+from memprior.fields import GaussianLaw
+from memprior.likelihood import GaussianLikelihood
+from memprior.operators import MatrixOperator
+
+NOISE = 0.3
+
+LAW = GaussianLaw(*(torch.tensor(x, dtype=torch.float64) for x in ([0.5, -1.0], [[1.0, 0.4], [0.4, 0.5]])))
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def curved(z):
+    """Three data of two numbers, as curved as the prior is wide."""
+    a, b = z.T
+    return torch.stack([a + 0.3 * a**2, b.exp(), a * b], 1)
+
+
+def problem(forward, truth):
+    """A survey of one truth, whose response and data are not asked for, and the likelihood of its data."""
+    y = forward(truth[None])[0] + NOISE * torch.randn(len(forward(truth[None])[0]), generator=seeded(1))
+    survey = Survey(LAW, torch.empty(0), truth[None], torch.empty(0), NOISE)
+    return survey, GaussianLikelihood(forward, y, NOISE)
+
+
+def log_posterior(likelihood, z):
+    away = z - LAW.mean
+    return likelihood.log_prob(z) - 0.5 * (away @ torch.linalg.inv(LAW.covariance) * away).sum(1)
+
+
+def grid(num=601):
+    """A fine grid of models and their normalized posterior weights under the law."""
+    a, b = (torch.linspace(float(m) - 5, float(m) + 5, num) for m in LAW.mean)
+    return torch.cartesian_prod(a, b)
+
+
+def test_of_an_affine_operator_it_is_the_posterior_mean():
+    matrix = torch.randn(4, 2, generator=seeded(2))
+    _, likelihood = problem(MatrixOperator(matrix), torch.tensor([1.0, 0.3]))
+    gain = LAW.covariance @ matrix.T @ torch.linalg.inv(matrix @ LAW.covariance @ matrix.T + NOISE**2 * torch.eye(4))
+    mean = LAW.mean + gain @ (likelihood.observed - matrix @ LAW.mean)
+    assert_same(waves.most_probable(likelihood, LAW, 20), mean, rounding=1e-6)
+
+
+def test_of_a_curved_one_no_model_is_more_probable():
+    _, likelihood = problem(curved, torch.tensor([1.0, -0.2]))
+    found = waves.most_probable(likelihood, LAW, 50)
+    everywhere = grid()
+    best = everywhere[log_posterior(likelihood, everywhere).argmax()]
+    assert float((found - best).abs().max()) < 10 / 600  # a step of the grid
+    assert log_posterior(likelihood, found[None]) >= log_posterior(likelihood, best[None]) - 1e-9
+
+
+def test_a_model_that_is_no_medium_makes_the_step_shorter():
+    def forward(z):
+        return torch.where((z[:, :1] < 1.3).expand(-1, 3), curved(z), torch.nan)
+
+    _, likelihood = problem(forward, torch.tensor([1.0, -0.2]))
+    assert_same(
+        waves.most_probable(likelihood, LAW, 50),
+        waves.most_probable(problem(curved, torch.tensor([1.0, -0.2]))[1], LAW, 50),
+        rounding=1e-4,
+    )
+
+
+def test_about_an_affine_operator_the_local_posterior_is_the_exact_one():
+    matrix = torch.randn(4, 2, generator=seeded(2))
+    survey, likelihood = problem(MatrixOperator(matrix), torch.tensor([1.0, 0.3]))
+    local = waves.located(survey, 0, likelihood)
+    draws = gaussian_draws(local.survey, LAW, 40_000, generator=seeded())[0]
+    precision = torch.linalg.inv(LAW.covariance) + matrix.T @ matrix / NOISE**2
+    covariance = torch.linalg.inv(precision)
+    mean = LAW.mean + covariance @ matrix.T @ (likelihood.observed - matrix @ LAW.mean) / NOISE**2
+    assert_moments(draws, mean, covariance)
+    assert_same(torch.tensor(local.misfit), likelihood.residual(mean[None]).square().mean() / NOISE**2, rounding=1e-6)
+    assert_same(waves.weights_by_waves(local, likelihood, draws[:5]), torch.full((5,), 0.2), rounding=1e-8)
+
+
+@pytest.mark.parametrize("prior", [LAW, GaussianLaw(LAW.mean + 0.3, 0.5 * LAW.covariance)], ids=["its own", "another"])
+def test_weighted_draws_have_the_posteriors_mean_by_quadrature(prior):
+    """Under the law F was placed with, and under another one: the prior cancels from the weights."""
+    survey, likelihood = problem(curved, torch.tensor([1.0, -0.2]))
+    local = waves.located(survey, 0, likelihood)
+    z = gaussian_draws(local.survey, prior, 40_000, generator=seeded())[0]
+    weights = waves.weights_by_waves(local, likelihood, z)
+    everywhere = grid()
+    away = everywhere - prior.mean
+    right = likelihood.log_prob(everywhere) - 0.5 * (away @ torch.linalg.inv(prior.covariance) * away).sum(1)
+    mean = right.softmax(0) @ everywhere
+    found = weights @ z
+    error = (weights.square() @ (z - found).square()).sqrt()
+    assert bool(((found - mean).abs() < 4 * error).all())
+    assert bool(((z.mean(0) - mean).abs() > 4 * z.std(0) / 200).any())  # without weights they have another mean
+
+
+def test_a_draw_that_is_no_medium_has_no_weight():
+    survey, likelihood = problem(curved, torch.tensor([1.0, -0.2]))
+    local = waves.located(survey, 0, likelihood)
+    z = gaussian_draws(local.survey, LAW, 6, generator=seeded())[0]
+    gone = GaussianLikelihood(
+        lambda x: torch.where((x == z[2]).all(1)[:, None], torch.nan, curved(x)), likelihood.observed, NOISE
+    )
+    weights, whole = waves.weights_by_waves(local, gone, z), waves.weights_by_waves(local, likelihood, z)
+    left = whole * (torch.arange(6) != 2)
+    assert_same(weights, left / left.sum())
+
+
+def test_draws_are_taken_by_weight():
+    draws = torch.arange(6.0).view(2, 3, 1)
+    drawn = waves.Drawn(draws, torch.tensor([[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]]))
+    assert_same(drawn.effective, torch.tensor([2.0, 1.0]))
+    taken = drawn.resampled(10_000, generator=seeded())
+    assert set(taken[0].flatten().tolist()) == {0.0, 1.0}
+    assert_mean(taken[0].flatten(), 0.5)
+    assert bool((taken[1] == 5).all())
+    assert_same(waves.Drawn.alike(draws).effective, torch.full((2,), 3.0))
+
+
+def test_columns_with_the_waves_are_drawn_place_by_place():
+    survey, likelihood = problem(curved, torch.tensor([1.0, -0.2]))
+    local = waves.located(survey, 0, likelihood)
+    other = replace(local, survey=replace(local.survey, data=local.survey.data + 1))
+    noise = seeded()
+    found = waves.Drawn.by_waves(
+        [local, other], lambda one: gaussian_draws(one, LAW, 7, generator=noise), [likelihood, likelihood]
+    )
+    assert found.draws.shape == (2, 7, 2)
+    first = gaussian_draws(local.survey, LAW, 7, generator=seeded())[0]
+    assert_same(found.draws[0], first)
+    assert_same(found.weights[0], waves.weights_by_waves(local, likelihood, first))
+    assert not torch.equal(found.weights[1], waves.weights_by_waves(local, likelihood, found.draws[1]))
+
+
+def test_parts_of_other_truths_or_seeds_have_files_of_their_own():
+    assert len({waves.Place(*of).name for of in ((0, 0), (1, 0), (0, 1))}) == 3
