@@ -25,8 +25,8 @@ BINS = np.linspace(0, 1, 21)
 
 
 def colour(name: str) -> str:
-    """The colour of a prior by its name; networks and what is done to them are green."""
-    return COLOURS.get(name, GREEN)
+    """The colour of a prior by its name, sampled or not; networks and what is done to them are green."""
+    return COLOURS.get(name.removesuffix(", sampled"), GREEN)
 
 
 def dot_rows(ax: Axes, rows: dict, *, truth: float | None, xlabel: str, limits: tuple[float, float]) -> Axes:
@@ -113,7 +113,7 @@ def choice_curve(ax: Axes, losses: dict, chosen: float, *, xlabel: str, log: boo
     ax.plot(x, y, "o-", color=GREEN, ms=4)
     ax.plot(chosen, losses[chosen], "o", ms=10, mfc="none", mec=INK, mew=1.5)
     ax.set(xlabel=xlabel, ylabel="validation loss", xscale="log" if log else "linear")
-    ax.set_xticks(x, [f"{value:g}" for value in x])
+    ax.set_xticks(x, [f"{value:g}" for value in x], **({"rotation": 45, "ha": "right"} if len(x) > 6 else {}))
     ax.minorticks_off()
     return ax
 
