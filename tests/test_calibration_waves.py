@@ -127,6 +127,19 @@ def test_draws_are_taken_by_weight():
     assert_same(waves.Drawn.alike(draws).effective, torch.full((2,), 3.0))
 
 
+@pytest.mark.parametrize("num", [19, 24, 106])
+def test_intervals_of_few_draws_cover_what_they_can(num):
+    """Truths and draws are of one law, draws are taken again with repetition: what is left is their number."""
+    truths, draws = torch.randn(4000, generator=seeded()), torch.randn(4000, num, 1, generator=seeded(1))
+    drawn = waves.Drawn.alike(draws)
+    ordered = draws[:, :, 0].sort(1).values
+    inside = [
+        float((taken <= truth).double().mean() > 0.05 and (taken >= truth).double().mean() > 0.05)
+        for taken, truth in zip(ordered, truths, strict=True)
+    ]
+    assert_mean(torch.tensor(inside), drawn.attainable(0.9))
+
+
 def test_columns_with_the_waves_are_drawn_place_by_place():
     survey, likelihood = problem(curved, torch.tensor([1.0, -0.2]))
     local = waves.located(survey, 0, likelihood)

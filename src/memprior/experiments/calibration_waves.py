@@ -67,6 +67,15 @@ class Drawn:
         """As many unweighted draws would say as much, (T,): 1 / sum of squared weights."""
         return 1 / self.weights.square().sum(1)
 
+    def attainable(self, level: float) -> float:
+        """What central intervals of ``level`` could cover, a mean over truths, were the draws of the right posterior.
+
+        Of n equal draws ceil(n a), a = (1 - level) / 2, are at or below the lower end. The truth is one draw more: it
+        lies outside with probability 2 ceil(n a) / (n + 1), and n is taken to be the effective number.
+        """
+        outside = torch.ceil(self.effective * (1 - level) / 2) / (self.effective + 1)
+        return float(1 - 2 * outside.mean())
+
     def resampled(self, num: int, *, generator: torch.Generator) -> torch.Tensor:
         """``num`` of the draws for each truth, by weight and with repetition, (T, num, 100)."""
         chosen = torch.multinomial(self.weights, num, replacement=True, generator=generator)
