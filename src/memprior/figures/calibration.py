@@ -25,8 +25,8 @@ BINS = np.linspace(0, 1, 21)
 
 
 def colour(name: str) -> str:
-    """The colour of a prior by its name, sampled or not; networks and what is done to them are green."""
-    return COLOURS.get(name.removesuffix(", sampled"), GREEN)
+    """The colour of a prior by its name, or by what stands before a comma; networks and their remedies are green."""
+    return COLOURS.get(name, COLOURS.get(name.split(",")[0], GREEN))
 
 
 def dot_rows(ax: Axes, rows: dict, *, truth: float | None, xlabel: str, limits: tuple[float, float]) -> Axes:
