@@ -1,5 +1,9 @@
 """OpenFWI's files are read as they are published, and anything else is refused with the file's name."""
 
+import pickle
+import re
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -51,10 +55,39 @@ def test_what_was_read_does_not_change_with_the_file(tmp_path):
     assert torch.equal(velocity, before)
 
 
-@pytest.mark.parametrize("stored", [np.float64, ">f4"])
-def test_other_floats_become_single(tmp_path, stored):
-    path = saved(tmp_path / "model1.npy", velocity_maps().astype(stored))
-    assert torch.equal(read_openfwi_models(path), read_openfwi_models(saved(tmp_path / "single.npy", velocity_maps())))
+@pytest.mark.parametrize("stored", [np.float64, ">f4", np.float16])
+@pytest.mark.parametrize("axes", "CF")
+def test_other_floats_and_orders_in_memory_become_single(tmp_path, stored, axes):
+    """In float16, whose steps are 1 or 2 m/s here, the stored values themselves."""
+    maps = velocity_maps().astype(stored)
+    velocity = read_openfwi_models(saved(tmp_path / "model1.npy", maps.copy(order=axes)))
+    assert velocity.dtype == torch.float32
+    np.testing.assert_array_equal(velocity, maps[:, 0].astype(np.float32).transpose(0, 2, 1) / 1000)
+
+
+def test_a_record_of_kaggles_is_one_sample(tmp_path):
+    stored = np.random.default_rng(0).standard_normal(DATA[1:]).astype(np.float32)
+    traces = read_openfwi_data(saved(tmp_path / "000039dca2.npy", stored))
+    np.testing.assert_array_equal(traces, stored[None])
+
+
+@pytest.mark.parametrize("shape", [(1, 70, 70), (70, 70)])
+def test_a_single_map_is_one_sample(tmp_path, shape):
+    stored = velocity_maps()[1].reshape(shape)
+    velocity = read_openfwi_models(saved(tmp_path / "model1.npy", stored))
+    np.testing.assert_array_equal(velocity, stored.reshape(1, 70, 70).transpose(0, 2, 1) / 1000)
+
+
+def test_samples_are_read_without_the_others(tmp_path):
+    """Of 20 records of 1.4 MB, one takes the memory of one, and of the flags that say which numbers are finite."""
+    path = saved(tmp_path / "data1.npy", np.ones((20, *DATA[1:]), np.float32))
+    tracemalloc.start()
+    try:
+        traces = read_openfwi_data(path, samples=slice(4, 5))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert 4 * traces.numel() <= peak < 2 * 4 * traces.numel()
 
 
 def missing(path):
@@ -84,13 +117,20 @@ def pickled(path):
     return path
 
 
-def with_nan():
-    maps = velocity_maps()
-    maps[1, 0, 3, 4] = np.nan
+def with_one(value, dtype=np.float32):
+    maps = velocity_maps().astype(dtype)
+    maps[1, 0, 3, 4] = value
     return maps
 
 
-SHAPE = r"shape \(n, 1, 70, 70\), n >= 1"
+def twice(path):
+    with path.open("wb") as file:
+        np.save(file, velocity_maps()[:1])
+        np.save(file, velocity_maps()[1:])
+    return path
+
+
+SHAPE = r"shape \(n, 1, 70, 70\), n >= 1: sample, channel, depth, x"
 CASES = {
     "missing": (missing, "expected a .npy file, got no file of that name", FileNotFoundError),
     "empty": (written(b""), "expected a .npy file, got a file that begins with b''"),
@@ -99,13 +139,20 @@ CASES = {
     "truncated": (truncated, "expected a complete .npy file of numbers, got mmap length is greater than file size"),
     "header cut off": (written(b"\x93NUMPY\x01\x00v\x00{'descr'"), "expected a complete .npy file of numbers, got EOF"),
     "pickled": (pickled, "expected a complete .npy file of numbers, got .*Python objects"),
-    "one map": (of(velocity_maps()[0, 0]), SHAPE + r", got \(70, 70\)"),
+    "a raw pickle": (lambda path: path.write_bytes(pickle.dumps([1500.0])) and path, "a .npy file, got .* begins with"),
+    "two arrays": (twice, r"expected one array, got 39328 bytes after the first, of shape \(1, 1, 70, 70\)"),
+    "maps without a channel": (of(velocity_maps()[:, 0]), SHAPE + r", got \(3, 70, 70\)"),
+    "channel last": (of(velocity_maps()[..., None][:, 0]), SHAPE + r", got \(3, 70, 70, 1\)"),
     "data for maps": (of(np.zeros((1, 5, 10, 70), dtype=np.float32)), SHAPE + r", got \(1, 5, 10, 70\)"),
     "no maps": (of(velocity_maps()[:0]), SHAPE + r", got \(0, 1, 70, 70\)"),
     "a number": (of(np.float32(1500)), SHAPE + r", got \(\)"),
     "integers": (of(velocity_maps().astype(np.int32)), "expected a floating dtype, got int32"),
     "complex": (of(velocity_maps().astype(np.complex64)), "expected a floating dtype, got complex64"),
-    "NaN": (of(with_nan()), "expected finite numbers, got 1 NaN or infinite of 14700"),
+    "NaN": (of(with_one(np.nan)), "expected finite numbers in float32, got 1 NaN or infinite of 14700"),
+    "too large": (
+        of(with_one(1e200, np.float64)),
+        "expected finite numbers in float32, got 1 NaN or infinite of 14700",
+    ),
     "km/s": (of(velocity_maps() / 1000), "expected velocities in m/s, 100 to 10000, got 1.5 to 4.259"),
     "negative": (of(-velocity_maps()), "expected velocities in m/s, 100 to 10000, got -4259 to -1500"),
 }
@@ -120,11 +167,11 @@ def test_a_wrong_file_is_named(tmp_path, make, told, kind):
         read_openfwi_models(path)
 
 
-def test_data_of_another_shape_are_refused(tmp_path):
-    path = saved(tmp_path / "data1.npy", np.zeros((2, 5, 1000, 69), dtype=np.float32))
-    with pytest.raises(
-        ValueError, match=r"data1\.npy: expected shape \(n, 5, 1000, 70\), n >= 1, got \(2, 5, 1000, 69\)"
-    ):
+@pytest.mark.parametrize("shape", [(2, 5, 1000, 69), (2, 5, 70, 1000), (2, 1000, 70, 5), (1000, 5, 70), (1000, 70)])
+def test_data_of_another_shape_or_order_of_axes_are_refused(tmp_path, shape):
+    path = saved(tmp_path / "data1.npy", np.zeros(shape, dtype=np.float32))
+    wanted = r"shape \(n, 5, 1000, 70\), n >= 1: sample, source, time, receiver"
+    with pytest.raises(ValueError, match=rf"data1\.npy: expected {wanted}, got {re.escape(str(shape))}"):
         read_openfwi_data(path)
 
 
