@@ -318,9 +318,9 @@ def test_one_place_under_two_scalars_is_one(path):
 
 def test_a_scalar_that_is_none_leaves_a_distance_unknown(path):
     written(path, trace=LINE | {71: 82})
-    with pytest.raises(ValueError, match=r"shots\.sgy: expected a coordinate scalar of 0, .*, got \[82\]"):
+    with pytest.raises(ValueError, match=r"shots\.sgy: expected 0, .* as coordinate scalar, got \[82\]"):
         read_segy(path)
-    with pytest.warns(UserWarning, match=r"shots\.sgy: .* coordinate scalar of 0, .*, got \[82\]; distance_km is NaN"):
+    with pytest.warns(UserWarning, match=r"shots\.sgy: .* as coordinate scalar, got \[82\]; distance_km is NaN"):
         read = read_traces(path)
     np.testing.assert_array_equal(read.traces.numpy(), TRACES)
     assert read.distance_km.isnan().all()
@@ -478,7 +478,7 @@ def test_what_is_no_2d_shot_record_is_refused_and_read_as_traces(path, trace, bi
 def test_depths_that_are_none_are_refused(path):
     with pytest.raises(ValueError, match=r"shots\.sgy: expected depths within 12 km of the datum, got 1e\+05 km"):
         read_segy(written(path, trace=LINE | {41: 100_000_000}))
-    with pytest.raises(ValueError, match=r"shots\.sgy: expected a elevation scalar of 0, .*, got \[3\]"):
+    with pytest.raises(ValueError, match=r"shots\.sgy: expected 0, .* as elevation scalar, got \[3\]"):
         read_segy(written(path, trace=LINE | {41: 1, 69: 3}))
 
 
@@ -520,6 +520,7 @@ CASES = {
     "another sample size": (file_of(binary={3225: 3}), "expected a complete SEG-Y file, got 13600 bytes"),
     "no samples": (file_of(trace=LINE | {115: 0}, binary={3221: 0}), "expected a number of samples > 0 in .*, got 0"),
     "NaN": (file_of(with_nan()), "expected finite samples in float32, got 1 NaN or infinite of 1000"),
+    "signaling NaN": (file_of([[0x7FA00000]], {73: 1}, dtype="u4"), "finite samples in float32, got 1 NaN or infinite"),
     "too large": (file_of([[1e200]], {73: 1}, {3225: 6}, dtype="f8"), "finite samples in float32, got 1 NaN or inf"),
     "too small": (file_of([[1e-60]], {73: 1}, {3225: 6}, dtype="f8"), "samples that float32 can carry, got 1 traces"),
     "IBM, too large": (file_of([[0x7F100000]], {73: 1}, {3225: 1}, dtype="u4"), "finite samples in float32, got 1"),
@@ -558,7 +559,11 @@ def test_a_wrong_file_is_named(path, read, make, told, kind):
     ("trace", "got"),
     [
         ({109: [0, 2] * 20}, "delays that differ by whole samples, got 0 to 0.002 s with samples every 0.004 s"),
-        ({109: 5, 215: 7}, r"a time scalar of 0, .*, got \[7\]"),
+        (
+            {109: [0, 32] * 20, 215: 1000},
+            "delays that differ by at most 100 times the traces' length, got 0 to 32 s",
+        ),
+        ({109: 5, 215: 7}, r"0, .* as time scalar, got \[7\]"),
     ],
 )
 def test_times_that_are_none_are_refused(path, trace, got):
@@ -573,7 +578,7 @@ def test_a_measurement_system_that_is_none_leaves_a_distance_unknown(path):
 
 
 def test_weighting_of_float_samples_and_amplitude_fields_change_nothing(path):
-    """Weighting, gain, transduction constant, polarity, statics, mutes, lag times, water depths, day and time basis."""
+    """Gain, transduction constant, polarity, static shifts, mutes, lag times, water depths, day and time basis."""
     told = {169: [1, 2] * 20, 119: 2, 121: 12, 123: 6, 205: 3, 209: 2, 95: 9, 99: 8, 103: 7, 105: 6, 107: 5}
     told |= {111: 4, 113: 100, 61: 11, 65: 12, 157: 2024, 159: 200, 167: 4}
     plain, read = read_segy(written(path)), read_segy(written(path, trace=LINE | told, binary={3257: 2, 3511: 1}))

@@ -19,7 +19,7 @@ Which fields of the headers (by the standard's byte numbers) matter, and how:
 - Interval: the one value > 0 in the binary header (3217, 3273) and all trace headers (117), zeros apart; before
   revision 2 below 32768. It is in microseconds: a section in depth says otherwise only by code 25 (29), refused.
 - Delay (109), times the scalar for times (215): the time of the first sample; :func:`read_segy` refuses other than 0.
-  Lag times, statics, mutes (95-107, 111-113) and the time of day (157-168) change nothing.
+  Lag times, static shifts, mutes (95-107, 111-113) and the time of day (157-168) change nothing.
 - Trace identification (29): 0, 1 and 11 to 17 are seismic; others, or several, :func:`read_segy` refuses.
 - Coordinates (73-88, 181-188) and elevations (41-52) take their scalar (71, 69): 0 is 1, positive multiplies, negative
   divides. Scalars other than 1, 10, 100, 1000, 10 000 and positions more than 1000 km apart are no survey's:
@@ -49,6 +49,7 @@ _SCALARS = (0, 1, 10, 100, 1000, 10_000)
 _FARTHEST_KM = 1000.0  # between two positions of one survey; random bytes lie a million km apart
 _HIGHEST_KM = 12.0  # above or below the datum: no mountain and no ocean goes farther
 _ORIGIN_KM = 100.0  # within it a source at (0, 0) may be one; projected coordinates lie farther from theirs
+_LATEST = 100  # lengths of a trace from the first to the last beginning; a wrong time scalar would fill the memory
 _DEGREE_KM = 111.195  # of latitude, on a sphere of 6371 km
 _FOOT_M = 0.3048
 
@@ -176,6 +177,8 @@ def read_traces(path: str | Path) -> SegyTraces:
     shifts = np.round(late).astype(int)
     came = f"{begin_s.min():g} to {begin_s.max():g} s with samples every {file.dt_s:g} s"
     expect(np.abs(late - shifts).max() < 1e-3, file.name, "delays that differ by whole samples", came)
+    most = _LATEST * traces.shape[1]
+    expect(shifts.max() <= most, file.name, f"delays that differ by at most {_LATEST} times the traces' length", came)
     if shifts.any():
         recorded, traces = traces, torch.zeros(len(traces), traces.shape[1] + int(shifts.max()))
         for row, trace, shift in zip(traces, recorded, shifts.tolist(), strict=True):
@@ -319,7 +322,7 @@ def _scaled(file: _File, field: str, scalar: str) -> np.ndarray:
     factor = file.records["head"][scalar].astype(np.float64)
     used = file.records["head"][field] != 0
     wrong = np.unique(factor[used & ~np.isin(np.abs(factor), _SCALARS)]).astype(int).tolist()
-    expect(not wrong, file.name, f"a {scalar.replace('_', ' ')} of 0, +-1, +-10, ... +-10000", wrong)
+    expect(not wrong, file.name, f"0, +-1, +-10, ... +-10000 as {scalar.replace('_', ' ')}", wrong)
     return _field(file.records, field, np.maximum(factor, 1), np.maximum(-factor, 1))
 
 
@@ -340,7 +343,7 @@ def _decode(file: _File) -> torch.Tensor:
     """The samples (num, samples) in float32, read a trace at a time."""
     stored = file.records["samples"]
     traces, lost = np.empty(stored.shape, np.float32), 0
-    with np.errstate(over="ignore", under="ignore"):
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):  # told below
         for trace, row in zip(traces, stored, strict=True):
             value = _ibm(row) if file.binary["format"] == _IBM else row
             trace[:] = value
