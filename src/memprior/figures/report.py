@@ -1,6 +1,6 @@
 """The picture of a memorization report: arrays in, Figure out; no science.
 
-Colours: green the samples, black held-out draws, purple training examples left out one by one.
+Colours: green the samples, black held-out draws or, without them, purple training examples left out one by one.
 """
 
 import numpy as np
@@ -55,7 +55,7 @@ def report_figure(
 
     threshold: the r below which the paper says memorized. gap: the d_1 / d_2 below which a sample is a copy.
     """
-    figure, axes = panels(1, 3, height=3.1)
+    figure, axes = panels(1, 3, height=3.1 + 0.18 * max(0, title.count("\n") - 1))  # two lines, and what more takes
     ratio_histogram(axes[0], ratios, threshold)
     right = 1.05 * max(float(np.quantile(values.cpu().numpy(), 0.99)) for values in distances.values())
     share_curves(axes[1], distances, xlabel="$d_1$, to the nearest example", title="how near", right=right or 1.0)
