@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from memprior.memorization import COPY_GAP, FAR_LEVEL, LEVEL, PAPER_RATIO, CopyTest, Nearness, Report, report
+from memprior.memorization import CHECK_LEVEL, COPY_GAP, LEVEL, PAPER_RATIO, CopyTest, Nearness, Report, report
 
 NAMES = {"samples": "samples", "held_out": "held-out", "leave_one_out": "left-out"}
 PROG = "python -m memprior.report"
@@ -153,7 +153,7 @@ def table(found: Report) -> str:
     lines += ["", f"{f'one-sided tests: samples nearer than {null}?':<{label}}{'z':>11}{'p':>11}"]
     lines += [f"  {text:<{label - 2}}{_z(test.z):>11}{_p(test.p_copying):>11}" for text, test in tests(found).items()]
     lines += [f"{f'  all three (Bonferroni); they fire below {LEVEL:g}':<{label}}{'':>11}{_p(found.p_copying):>11}"]
-    lines += [f"{f'  or farther, by d1? it fires below {FAR_LEVEL:g}':<{label}}{'':>11}{_p(found.p_farther):>11}"]
+    lines += [f"{f'  or farther, by d1? it fires below {CHECK_LEVEL:g}':<{label}}{'':>11}{_p(found.p_farther):>11}"]
     return "\n".join(lines)
 
 
@@ -220,7 +220,7 @@ def draw(found: Report, path: Path) -> None:
     ratios, distances, gaps = (
         {name: getattr(near, field) for name, near in shown.items()} for field in ("ratios", "distances", "gaps")
     )
-    title, ending = textwrap.fill(found.verdict, 110), path.suffix[1:].lower()
+    title, ending = textwrap.fill(found.verdict, 110, break_on_hyphens=False), path.suffix[1:].lower()
     figure = report_figure(ratios, distances, gaps, threshold=PAPER_RATIO, gap=COPY_GAP, title=title)
     figure.savefig(path, format=ending)
 
@@ -287,7 +287,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{PROG}: {error}", file=sys.stderr)
         return 2
     told = [textwrap.fill(note, WIDTH, subsequent_indent="  ", initial_indent="- ") for note in notes(found, size)]
-    return show("\n".join([table(found), "", *told, "", textwrap.fill(found.verdict, WIDTH)]))
+    return show("\n".join([table(found), "", *told, "", textwrap.fill(found.verdict, WIDTH, break_on_hyphens=False)]))
 
 
 if __name__ == "__main__":

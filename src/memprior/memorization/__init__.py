@@ -123,7 +123,7 @@ def _copy_test(z: float) -> CopyTest:
 PAPER_RATIO = 0.7  # the paper calls a sample with r below it memorized
 COPY_GAP = 1 / 3  # a sample with d_1 / d_2 below it is a copy (yoon2023diffusion)
 LEVEL = 0.05
-FAR_LEVEL = 0.01  # of the test that samples are farther than the null: a check of the input, below the level of copying
+CHECK_LEVEL = 0.01  # of what is looked at beside the tests of copying: farther samples, repeats, order, units, crowd
 REPEAT = 1e-5  # of the null's median d_2: what rounding leaves of a copy that was stored in single precision
 ATOM = 0.05  # an example with this share of the training set, and at least 3 times in it, recurs by itself
 
@@ -214,9 +214,10 @@ def report(samples: torch.Tensor, train_set: torch.Tensor, held_out: torch.Tenso
     - "unclear": no held-out draws, data of few values, and the tests fire or samples repeat examples.
     - "copies": the tests fire and more than half of the samples are copies, beyond sampling error (one-sided, 95 %).
       The share of copies is (s - s_0) / (1 - s_0), s being the share with d_1 / d_2 < 1/3 and s_0 the null's.
-    - "repeats": samples repeat examples but for rounding; no point of the null does, or too few by Fisher's test.
-    - "reordered": by Fisher's test more samples than points of the null hold the numbers of an example in another
-      order: transposed, mirrored, channels swapped.
+    - "repeats": samples repeat examples but for rounding; no point of the null does, or too few (here and below, by
+      Fisher's test at level 0.01).
+    - "reordered": more samples than points of the null hold the numbers of an example in another order: transposed,
+      mirrored, channels swapped.
     - "rescaled": more, in the same way, are an example times a factor plus a constant.
     - "one example": most samples are nearest to the same example, and too few of the null are: that example is copied,
       or the samples are narrow, or axes, units or an offset differ.
@@ -310,17 +311,17 @@ def report(samples: torch.Tensor, train_set: torch.Tensor, held_out: torch.Tenso
         fired=p < LEVEL,
         nearer=fires[0],
         singled=fires[2],
-        farther=p_farther < FAR_LEVEL,
+        farther=p_farther < CHECK_LEVEL,
         share=share,
         chance=chance,
         mostly=share - 1.645 * error > (1 + chance) / 2,  # (share - chance) / (1 - chance) > 1/2, with its error
         medians=(float(ours.distances.median()), float(null.distances.median())),
         example=example,
-        repeats=count(ours.repeats, null.repeats, LEVEL),
-        reordered=count(torch.isin(own, numbers) & ~ours.repeats, reordered_null, LEVEL),
-        rescaled=count(ours_rescaled & ~ours.repeats, null_rescaled, LEVEL),
+        repeats=count(ours.repeats, null.repeats, CHECK_LEVEL),
+        reordered=count(torch.isin(own, numbers) & ~ours.repeats, reordered_null, CHECK_LEVEL),
+        rescaled=count(ours_rescaled & ~ours.repeats, null_rescaled, CHECK_LEVEL),
         # Any of the examples might have been the one.
-        crowd=count(*(near.neighbors.indices[:, 0] == example for near in (ours, null)), LEVEL / len(kept)),
+        crowd=count(*(near.neighbors.indices[:, 0] == example for near in (ours, null)), CHECK_LEVEL / len(kept)),
         same_draws=not left_out and bool(torch.isin(own, multiset_hash(held_out)).all()),
         again=b - repeats - len(distinct(samples[~ours.repeats], own[~ours.repeats])[0]),
         left_out=left_out,

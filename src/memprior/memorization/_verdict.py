@@ -74,7 +74,8 @@ def finding_of(seen: Evidence) -> str:
 
 
 def _share(value: float) -> str:
-    return f"{value:.0%}" if value in (0, 1) or 0.1 <= value <= 0.9 else f"{value:.1%}"
+    digits = 1 if value < 0.1 or value > 0.9 else 0  # one in a thousand is not none
+    return f"{value:.{digits}%}".replace(".0%", "%")
 
 
 def in_words(finding: str, seen: Evidence) -> str:
@@ -90,7 +91,8 @@ def in_words(finding: str, seen: Evidence) -> str:
         f"{_share(seen.share)} of the samples are more than three times nearer to one training example than to any "
         f"other ({null}: {_share(seen.chance)})"
     )
-    repeats = counted(seen.repeats, "repeat a training example, but for rounding")
+    repeats = f"repeat{'s' * (seen.repeats.num == 1)} a training example, but for rounding"
+    repeats = counted(seen.repeats, repeats)
     farther = f"farther from the training set than {null} are"
     farther += f" (median distance {seen.medians[0]:.3g}, theirs {seen.medians[1]:.3g})"
     nearer = "the training set" if seen.nearer else "single training examples"
@@ -129,7 +131,8 @@ def in_words(finding: str, seen: Evidence) -> str:
         ],
         "nearer": [
             f"Nearer to {nearer} than {null} are; {p}",
-            f"Either the examples attract them, or they are only narrower than {null}; these tests cannot tell which",
+            f"Either they copy examples or are attracted, or they are only narrower than {null}; "
+            "these tests cannot tell which",
             copies,
         ],
         "farther": [
@@ -143,8 +146,10 @@ def in_words(finding: str, seen: Evidence) -> str:
             else f"No sign of copying: as axes and units stand, {not_shown}; {p}"
         ],
     }[finding]
-    if seen.again:
-        sentences.append(f"{seen.again} samples repeat an earlier one: if they are not independent, p is too small")
+    if seen.again and finding in ("copies", "one example", "attraction", "nearer"):
+        sentences.append(
+            f"Of the samples {seen.again} repeat an earlier one: unless they are independent, p is too small"
+        )
     if seen.repeats.num and finding != "repeats":
         sentences.append(repeats)
     if seen.farther and finding in ("copies", "repeats", "reordered", "rescaled", "one example", "attraction"):
