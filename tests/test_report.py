@@ -312,3 +312,16 @@ def test_the_figure_has_three_panels_one_legend_and_a_ground_of_its_own():
     assert [text.get_text() for text in legend.get_texts()] == list(LOOKS)
     assert figure.get_suptitle() == "Copies."
     assert to_hex(figure.get_facecolor()) == "#ffffff"
+
+
+def test_a_long_verdict_stands_within_the_picture():
+    sets = values([0.1, 0.2], [0.7, 0.8], [0.6, 0.9])
+    figure = report_figure(sets, sets, sets, title="Wide words make most of the width, they WWW say. " * 20)
+    figure.canvas.draw()
+    (title,) = (text for text in figure.texts if text.get_text() == figure.get_suptitle())
+    box, whole = title.get_window_extent(), figure.bbox
+    assert whole.x0 <= box.x0 < box.x1 <= whole.x1
+    assert box.y1 <= whole.y1
+    below = max(ax.get_tightbbox().y1 for ax in figure.axes)
+    assert box.y0 >= below
+    assert figure.axes[0].bbox.height > 0.35 * 3.1 * figure.dpi

@@ -220,9 +220,8 @@ def draw(found: Report, path: Path) -> None:
     ratios, distances, gaps = (
         {name: getattr(near, field) for name, near in shown.items()} for field in ("ratios", "distances", "gaps")
     )
-    title, ending = textwrap.fill(found.verdict, 110, break_on_hyphens=False), path.suffix[1:].lower()
-    figure = report_figure(ratios, distances, gaps, threshold=PAPER_RATIO, gap=COPY_GAP, title=title)
-    figure.savefig(path, format=ending)
+    figure = report_figure(ratios, distances, gaps, threshold=PAPER_RATIO, gap=COPY_GAP, title=found.verdict)
+    figure.savefig(path, format=path.suffix[1:].lower())
 
 
 def expect_place(path: Path, inputs: list[str]) -> None:

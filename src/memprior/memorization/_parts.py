@@ -32,6 +32,8 @@ def distinct(points: torch.Tensor, numbers: torch.Tensor) -> tuple[torch.Tensor,
 def share_statistic(ours: torch.Tensor, null: torch.Tensor) -> float:
     """Fisher's exact test, one-sided, of the shares of True in ``ours`` (B,) and ``null`` (M,): the z of its p."""
     b, m, total = len(ours), len(null), int(ours.sum() + null.sum())
+    if int(ours.sum()) == max(0, total - m):  # no table has fewer, so p is 1, which a sum would miss by its rounding
+        return math.inf
     j = torch.arange(int(ours.sum()), min(total, b) + 1, dtype=torch.float64)
 
     def log_choose(n, k):
