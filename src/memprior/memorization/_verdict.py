@@ -61,7 +61,7 @@ def finding_of(seen: Evidence) -> str:
     ordered = [
         ("unclear", seen.left_out and seen.few_values and (seen.fired or repeats.num > 0)),
         ("copies", seen.fired and seen.mostly and (repeats.most or not crowded)),
-        ("repeats", repeats.num > 0 and (repeats.more or repeats.null == 0)),
+        ("repeats", repeats.num > 0 and (repeats.more or (repeats.null == 0 and not seen.few_values))),
         ("reordered", seen.reordered.more),
         ("rescaled", seen.rescaled.more),
         ("one example", crowded),
