@@ -214,8 +214,8 @@ def report(samples: torch.Tensor, train_set: torch.Tensor, held_out: torch.Tenso
     - "unclear": no held-out draws, data of few values, and the tests fire or samples repeat examples.
     - "copies": the tests fire and more than half of the samples are copies, beyond sampling error (one-sided, 95 %).
       The share of copies is (s - s_0) / (1 - s_0), s being the share with d_1 / d_2 < 1/3 and s_0 the null's.
-    - "repeats": samples repeat examples but for rounding; no point of the null does, or too few (here and below, by
-      Fisher's test at level 0.01).
+    - "repeats": samples repeat examples but for rounding; too few points of the null do (here and below, by Fisher's
+      test at level 0.01), or none does and the data do not take few values.
     - "reordered": more samples than points of the null hold the numbers of an example in another order: transposed,
       mirrored, channels swapped.
     - "rescaled": more, in the same way, are an example times a factor plus a constant.
