@@ -15,6 +15,7 @@ from memprior.memorization import (
     nearest_neighbors,
     three_sample_test,
 )
+from memprior.memorization._distances import _candidates
 
 
 def assert_same_rate(one, other):
@@ -52,6 +53,47 @@ def test_many_examples_are_taken_in_blocks_of_rows():
     near = nearest_neighbors(samples, train_set, 2)
     assert torch.equal(near.indices, torch.stack([torch.arange(70), torch.arange(1, 71)], dim=1))
     assert torch.equal(near.distances, torch.tensor([[0.25, 0.75]], dtype=torch.float32).expand(70, 2))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("center", [0.0, 2500.0])
+@pytest.mark.parametrize("size", [2, 100])
+def test_candidates_by_products_change_no_distance(size, center, dtype, generator):
+    train_set = (torch.randn(400, size, generator=generator) + center).to(dtype)
+    train_set[300:] = train_set[:100] * (1 + 1e-5)  # near twins, which products in float32 cannot order
+    samples = torch.cat([train_set[:50], train_set[:50] * (1 - 1e-6), torch.zeros(1, size, dtype=dtype)])
+    assert _candidates(samples[:100], train_set, 5) is not None
+    near = nearest_neighbors(samples, train_set, 5)
+    every = torch.cdist(samples, train_set, compute_mode="donot_use_mm_for_euclid_dist")
+    assert torch.equal(near.distances, every.sort(1).values[:, :5])
+    assert torch.equal(near.distances, every.gather(1, near.indices))
+
+
+def test_half_precision_is_measured_in_single(generator):
+    samples, train_set = torch.randn(20, 3, generator=generator), torch.randn(30, 3, generator=generator)
+    for dtype in (torch.float16, torch.bfloat16):
+        half = samples.to(dtype), train_set.to(dtype)
+        near, single = nearest_neighbors(*half, 5), nearest_neighbors(*(x.float() for x in half), 5)
+        assert near.distances.dtype == torch.float32
+        assert torch.equal(near.distances, single.distances)
+        assert torch.equal(near.indices, single.indices)
+        assert torch.equal(leave_one_out(half[1], 5).distances, leave_one_out(half[1].float(), 5).distances)
+
+
+@pytest.mark.parametrize(("scale", "dtype"), [(1e200, torch.float64), (1e-200, torch.float64), (1e20, torch.float32)])
+def test_numbers_whose_squares_are_lost_are_refused(scale, dtype, generator):
+    one, other = (scale * torch.randn(30, 3, generator=generator) for _ in range(2))
+    one, other = one.to(dtype), other.to(dtype)
+    for refused in (
+        lambda: nearest_neighbors(one, other, 2),
+        lambda: leave_one_out(other, 2),
+        lambda: three_sample_test(one, other, one),
+    ):
+        with pytest.raises(ValueError, match=r"train_set: expected numbers up to some .*: scale them, got "):
+            refused()
+    if scale > 1:
+        with pytest.raises(ValueError, match=r"samples: expected numbers up to some .*: scale them, got "):
+            nearest_neighbors(one, torch.randn(30, 3, generator=generator).to(dtype), 2)
 
 
 def test_a_copy_is_at_distance_zero_exactly():

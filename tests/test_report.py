@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -59,20 +60,20 @@ def test_the_table_is_aligned_and_has_the_numbers_of_the_report(files, capsys):
     assert call(files, "fresh", "train", "held") == 0
     lines = capsys.readouterr().out.splitlines()
     found = report(flat(files, "fresh"), flat(files, "train"), flat(files, "held"))
-    sets = (found.samples, found.held_out, found.leave_one_out)
-    assert lines[0].split() == ["samples", "held-out", "left-out"]
+    sets = (found.samples, found.held_out)
+    assert lines[0].split() == ["samples", "held-out"]
     table = lines[: lines.index("")]
     assert len(table) == 9
     assert {len(line) for line in table} == {len(table[0])}
 
-    def last_three(opening):
+    def last_two(opening):
         (line,) = (line for line in table if line.strip().startswith(opening))
-        return line.rsplit(maxsplit=3)[1:]
+        return line.rsplit(maxsplit=2)[1:]
 
-    assert last_three("number of points") == ["30", "50", "40"]
-    assert last_three("share with r < 0.7,") == [f"{near.share_below:.1%}" for near in sets]
-    assert last_three("share with d1/d2 < 1/3") == [f"{near.share_copied:.1%}" for near in sets]
-    assert last_three("d1, distance") == [f"{float(near.distances.median()):.4g}" for near in sets]
+    assert last_two("number of points") == ["30", "50"]
+    assert last_two("share with r < 0.7,") == [f"{near.share_below:.1%}" for near in sets]
+    assert last_two("share with d1/d2 < 1/3") == [f"{near.share_copied:.1%}" for near in sets]
+    assert last_two("d1, distance") == [f"{float(near.distances.median()):.4g}" for near in sets]
     (ratio,) = (line for line in lines if line.startswith("  ratio r"))
     assert ratio.split()[-2:] == [f"{found.ratio_test.z:.2f}", f"{found.ratio_test.p_copying:.2g}"]
     assert max(map(len, lines)) <= 100
@@ -92,7 +93,7 @@ def test_held_out_draws_may_be_absent(absent, files, capsys):
     assert words.split()[:2] == ["samples", "left-out"]
     assert "No held-out draws were given" in words
     assert "weaker than held-out draws" in " ".join(words.split("\n\n")[-1].split())
-    (repeats,) = (line for line in words.splitlines() if line.startswith("exact repeats of a training example"))
+    (repeats,) = (line for line in words.splitlines() if line.startswith("repeats of a training example"))
     assert repeats.split()[-2:] == ["30", "0"]
 
 
@@ -140,8 +141,21 @@ BAD = {
     "words": (np.array([["a", "b"]]), "expected an array of numbers, got dtype <U1"),
     "holes": (hole(), "7 of 48 numbers are NaN or infinite, in 2 of 8 points, first at index (5, 1, 2)"),
     "infinities": (hole(np.inf), "7 of 48 numbers are NaN or infinite, in 2 of 8 points, first at index (5, 1, 2)"),
-    "other size": (np.zeros((8, 5)), "5 numbers a point, but TRAIN has 6"),
-    "few": (np.zeros((4, 6)), "expected at least 5 points, got 4"),
+    "other size": (
+        np.zeros((8, 2, 4)),
+        "expected points of shape (2, 3), as TRAIN has them, got (2, 4); the axes must",
+    ),
+    "other axes": (
+        np.zeros((8, 3, 2)),
+        "expected points of shape (2, 3), as TRAIN has them, got (3, 2); the axes must",
+    ),
+    "flattened": (np.zeros((8, 6)), "expected points of shape (2, 3), as TRAIN has them, got (6,); the axes must"),
+    "few": (np.zeros((4, 2, 3)), "expected at least 5 points, got 4"),
+    "structured": (np.zeros(8, [("a", "f8"), ("b", "f8")]), "expected an array of numbers, got dtype"),
+    "times": (np.zeros((8, 6), "datetime64[s]"), "expected an array of numbers, got dtype datetime64[s]"),
+    "huge": (np.full((8, 2, 3), 1e200), "expected numbers up to some"),
+    "beyond 2^53": (np.full((8, 2, 3), 2**53 + 1), "expected whole numbers within 2^53"),
+    "long double": (np.full((8, 2, 3), np.longdouble("1e400")), "48 of 48 numbers are NaN or infinite"),
 }
 
 
@@ -190,7 +204,85 @@ def test_a_file_that_is_no_array_is_one_line_and_status_2(files, capsys):
 def test_a_place_that_cannot_be_written_is_refused(files, capsys):
     assert_refused(call(files, "fresh", "train", "--json", files / "no" / "x.json"), capsys, "there is no folder")
     assert_refused(call(files, "fresh", "train", "--picture", files / "x.docx"), capsys, "x.docx: expected the ending")
-    assert_refused(call(files, "fresh", "train", "--json", files), capsys, str(files))
+    assert_refused(call(files, "fresh", "train", "--json", files), capsys, "that can be written, got a folder")
+    assert_refused(call(files, "fresh", "train", "--picture", files / "no" / "x.png"), capsys, "there is no folder")
+    assert_refused(call(files, "fresh", "train", "--json", "fresh"), capsys, "one that is read or written already")
+    both = "--json", files / "x.png", "--picture", files / "x.png"
+    assert_refused(call(files, "fresh", "train", *both), capsys, "one that is read or written already")
+
+
+def test_places_are_looked_at_before_the_arrays(files, capsys):
+    assert_refused(call(files, "no.npy", "no.npy", "--picture", files / "no" / "x.png"), capsys, "there is no folder")
+
+
+def test_the_ending_of_a_picture_may_be_in_capitals(files):
+    assert call(files, "fresh", "train", "held", "--picture", files / "drawn.PNG") == 0
+    assert plt.imread(files / "drawn.PNG", format="png").shape[1] == 1440
+
+
+def shell(files, command):
+    """``command`` in bash, R being the report on three files, unbuffered."""
+    report = " ".join(
+        [sys.executable, "-u", "-m", "memprior.report", *(f"{name}.npy" for name in ("fresh", "train", "held"))]
+    )
+    command = ["bash", "-o", "pipefail", "-c", command.replace("R", report)]
+    return subprocess.run(command, cwd=files, capture_output=True, text=True)
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(files):
+    done = shell(files, "R | true")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_is_one_line_and_status_2(files):
+    done = shell(files, "R > /dev/full")
+    assert done.returncode == 2
+    assert done.stderr.startswith("python -m memprior.report: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        np.asfortranarray,
+        lambda array: array.astype(">f8"),
+        lambda array: array[:, None],  # an axis of one element
+        lambda array: array.astype(np.longdouble),
+    ],
+)
+def test_the_order_in_memory_and_axes_of_one_do_not_matter(change, files):
+    def found():
+        assert call(files, "copies", "train", "held", "--json", files / "found.json") == 0
+        return json.loads((files / "found.json").read_text(), parse_constant=pytest.fail)
+
+    before = found()
+    np.save(files / "train.npy", change(np.load(files / "train.npy")))
+    assert found() == before
+
+
+def test_the_verdict_names_exact_repeats_whatever_the_tests_say(files, capsys):
+    some = np.load(files / "fresh.npy")
+    some[:2] = np.load(files / "train.npy")[:2]
+    np.save(files / "some.npy", some.astype(np.float32))
+    call(files, "some", "train", "held", "--json", files / "found.json")
+    read = json.loads((files / "found.json").read_text())
+    assert (read["finding"], read["sets"]["samples"]["repeats"], read["sets"]["held_out"]["repeats"]) == (
+        "repeats",
+        2,
+        0,
+    )
+    assert read["p_copying"] > 0.05
+    assert "2 of 30 samples repeat a training example" in " ".join(capsys.readouterr().out.split("\n\n")[-1].split())
+
+
+def test_a_long_work_is_told_before(files, capsys, monkeypatch):
+    monkeypatch.setattr("memprior.report.LONG", 6 * 40 * (30 + 50) - 1)
+    assert call(files, "fresh", "train", "held") == 0
+    assert (
+        capsys.readouterr().err
+        == "python -m memprior.report: 2e+04 products to take, a minute or two for 1e12 of them\n"
+    )
 
 
 def values(*numbers):
@@ -220,3 +312,16 @@ def test_the_figure_has_three_panels_one_legend_and_a_ground_of_its_own():
     assert [text.get_text() for text in legend.get_texts()] == list(LOOKS)
     assert figure.get_suptitle() == "Copies."
     assert to_hex(figure.get_facecolor()) == "#ffffff"
+
+
+def test_a_long_verdict_stands_within_the_picture():
+    sets = values([0.1, 0.2], [0.7, 0.8], [0.6, 0.9])
+    figure = report_figure(sets, sets, sets, title="Wide words make most of the width, they WWW say. " * 20)
+    figure.canvas.draw()
+    (title,) = (text for text in figure.texts if text.get_text() == figure.get_suptitle())
+    box, whole = title.get_window_extent(), figure.bbox
+    assert whole.x0 <= box.x0 < box.x1 <= whole.x1
+    assert box.y1 <= whole.y1
+    below = max(ax.get_tightbbox().y1 for ax in figure.axes)
+    assert box.y0 >= below
+    assert figure.axes[0].bbox.height > 0.35 * 3.1 * figure.dpi

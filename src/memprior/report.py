@@ -1,11 +1,13 @@
 """python -m memprior.report SAMPLES TRAIN [HELD_OUT]: are these samples copies of this training set?
 
-The command line of :func:`memprior.memorization.report`, for arrays in .npy files; the one module that prints.
+The command line of :func:`memprior.memorization.report`, for arrays in .npy files; the one module that prints. Memory:
+the arrays in float64, and some 0.5 GB.
 """
 
 import argparse
 import json
 import math
+import os
 import sys
 import textwrap
 from pathlib import Path
@@ -13,10 +15,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from memprior.memorization import COPY_GAP, LEVEL, PAPER_RATIO, CopyTest, Nearness, Report, report
+from memprior.memorization import CHECK_LEVEL, COPY_GAP, LEVEL, PAPER_RATIO, CopyTest, Nearness, Report, report
 
 NAMES = {"samples": "samples", "held_out": "held-out", "leave_one_out": "left-out"}
+PROG = "python -m memprior.report"
 WIDTH = 100
+LONG = 2e11
 PICTURES = (".png", ".pdf", ".svg")
 
 
@@ -25,30 +29,35 @@ class BadInput(Exception):
 
 
 def load(name: str, path: str) -> torch.Tensor:
-    """The array of a .npy file, (n, ...) flattened to (n, d), in float64.
+    """The array of a .npy file, (n, ...), in float64.
 
     Raises :class:`BadInput` for a file that is missing, unreadable, not an .npy or pickled, for an array that has no
-    rows of numbers, is complex or not of numbers, and for numbers that are not finite.
+    rows of numbers, is complex or not of numbers, and for numbers that are not finite or that float64 rounds.
     """
     try:
         with open(path, "rb") as file:
             # numpy takes every file that does not begin as its own for pickled objects, and says so.
             if file.read(6) != b"\x93NUMPY":
                 raise BadInput(f"{name}: {path} is not an .npy file, as numpy.save writes one array")
-        array = np.load(path, allow_pickle=False)
+        given = np.load(path, allow_pickle=False)
+        kind = given.dtype.kind
+        if kind == "c":
+            raise BadInput(f"{name}: expected real numbers, got {given.dtype}; stack real and imaginary parts")
+        if kind not in "fiub":
+            raise BadInput(f"{name}: expected an array of numbers, got dtype {given.dtype}")
+        if given.ndim < 2 or given.size == 0:
+            hint = "; one number a point is shape (n, 1)" if given.ndim == 1 else ""
+            raise BadInput(f"{name}: expected shape (n, ...), n points of one or more numbers, got {given.shape}{hint}")
+        if kind in "iu" and max(int(given.max()), -int(given.min())) > 2**53:
+            raise BadInput(f"{name}: expected whole numbers within 2^53, which float64 does not round, got larger ones")
+        with np.errstate(over="ignore"):  # of long doubles
+            array = np.ascontiguousarray(given, dtype=np.float64)
     except FileNotFoundError:
         raise BadInput(f"{name}: there is no file {path}") from None
     except (OSError, EOFError, ValueError, MemoryError) as error:
         text = str(error)
         why = "it holds pickled objects, which may run code" if "pickle" in text else text.split("\n")[0]
         raise BadInput(f"{name}: {path} cannot be read ({why})") from None
-    if array.dtype.kind == "c":
-        raise BadInput(f"{name}: expected real numbers, got {array.dtype}; stack real and imaginary parts")
-    if array.dtype.kind not in "fiub":
-        raise BadInput(f"{name}: expected an array of numbers, got dtype {array.dtype}")
-    if array.ndim < 2 or array.size == 0:
-        hint = "; one number a point is shape (n, 1)" if array.ndim == 1 else ""
-        raise BadInput(f"{name}: expected shape (n, ...), n points of one or more numbers, got {array.shape}{hint}")
     bad = np.argwhere(~np.isfinite(array))
     if len(bad):
         where = tuple(int(index) for index in bad[0])
@@ -57,24 +66,37 @@ def load(name: str, path: str) -> torch.Tensor:
             f"{name}: {len(bad)} of {array.size} numbers are NaN or infinite, in {rows} of {len(array)} points, "
             f"first at index {where}"
         )
-    return torch.from_numpy(array.reshape(len(array), -1).astype(np.float64))
+    return torch.from_numpy(array)
 
 
 def measure(samples: str, train: str, held_out: str | None) -> tuple[Report, int]:
-    """The report on three .npy files, and d. Raises :class:`BadInput`."""
+    """The report on three .npy files, and d. Raises :class:`BadInput`, also where points differ in their axes."""
     given = {"SAMPLES": samples, "TRAIN": train} | ({} if held_out is None else {"HELD_OUT": held_out})
     arrays = {name: load(name, path) for name, path in given.items()}
-    size = arrays["TRAIN"].shape[1]
+    # Axes of one element are the only ones that cannot be mistaken: flattened, the others would be compared askew.
+    axes = {name: tuple(size for size in array.shape[1:] if size > 1) for name, array in arrays.items()}
     for name, array in arrays.items():
-        if array.shape[1] != size:
-            raise BadInput(f"{name}: {array.shape[1]} numbers a point, but TRAIN has {size}")
+        if axes[name] != axes["TRAIN"]:
+            raise BadInput(
+                f"{name}: expected points of shape {tuple(arrays['TRAIN'].shape[1:])}, as TRAIN has them, got "
+                f"{tuple(array.shape[1:])}; the axes must be the same, in the same order"
+            )
+    points = {name: array.flatten(1) for name, array in arrays.items()}
+    size = points["TRAIN"].shape[1]
+    products = size * len(points["TRAIN"]) * (len(points["SAMPLES"]) + len(points.get("HELD_OUT", points["TRAIN"])))
+    if products > LONG:
+        print(f"{PROG}: {products:.0e} products to take, a minute or two for 1e12 of them", file=sys.stderr, flush=True)
     try:
-        return report(arrays["SAMPLES"], arrays["TRAIN"], arrays.get("HELD_OUT")), size
+        return report(points["SAMPLES"], points["TRAIN"], points.get("HELD_OUT")), size
     except ValueError as error:
         words = str(error)
         for ours, theirs in (("held_out", "HELD_OUT"), ("train_set", "TRAIN"), ("samples:", "SAMPLES:")):
             words = words.replace(ours, theirs)
         raise BadInput(words) from None
+    except (MemoryError, RuntimeError) as error:  # torch has no class of its own for it
+        if "memory" not in str(error):
+            raise
+        raise BadInput("TRAIN: expected arrays that fit the memory, got more; thin the examples") from None
 
 
 def sets(found: Report) -> dict[str, Nearness]:
@@ -113,7 +135,7 @@ def table(found: Report) -> str:
     null = "held-out draws" if found.held_out is not None else "left-out examples"
     rows = {
         "number of points": lambda near: str(len(near.ratios)),
-        "exact repeats of a training example (d1 = 0)": lambda near: str(int((near.distances == 0).sum())),
+        "repeats of a training example, but for rounding": lambda near: str(int(near.repeats.sum())),
         "d1, distance to the nearest training example, median": lambda near: _number(float(near.distances.median())),
         "d1/d2, nearest over second nearest, median": lambda near: _number(float(near.gaps.median())),
         "  share with d1/d2 < 1/3: copies": lambda near: _share(near.share_copied),
@@ -131,24 +153,25 @@ def table(found: Report) -> str:
     lines += ["", f"{f'one-sided tests: samples nearer than {null}?':<{label}}{'z':>11}{'p':>11}"]
     lines += [f"  {text:<{label - 2}}{_z(test.z):>11}{_p(test.p_copying):>11}" for text, test in tests(found).items()]
     lines += [f"{f'  all three (Bonferroni); they fire below {LEVEL:g}':<{label}}{'':>11}{_p(found.p_copying):>11}"]
+    lines += [f"{f'  or farther, by d1? it fires below {CHECK_LEVEL:g}':<{label}}{'':>11}{_p(found.p_farther):>11}"]
     return "\n".join(lines)
 
 
 def notes(found: Report, size: int) -> list[str]:
     """What a reader must know beside the numbers, a sentence or two each."""
-    num = len(found.leave_one_out.ratios)
     nearest, times = found.samples.neighbors.indices[:, 0].unique(return_counts=True)
     most = int(times.argmax())
     lines = [
-        f"Distances are Euclidean over all {size} numbers of a point; k = {found.k} neighbours among {num} training "
+        f"Distances are Euclidean over all {size} numbers of a point, d1 to dk to k = {found.k} training "
         f"examples. Example {int(nearest[most])}, counted from 0, is the nearest to the most samples: to "
         f"{int(times[most])} of {len(found.ratios)}.",
         "The tests hold for independent samples; the states of one Markov chain alarm too often unless thinned.",
-        "Held-out draws must follow the law that the samples would have without memory: for samples of a posterior, "
-        "draws of the prior are the wrong null, and even an ideal posterior would be called copying beside them.",
+        "Held-out draws must follow the distribution that the samples would have without memory: for samples of a "
+        "posterior, draws of the prior are the wrong null, beside which even an ideal posterior is nearer to the "
+        "examples.",
     ]
     if found.num_repeated:
-        lines.insert(1, f"{found.num_repeated} training examples repeat an earlier one and were left out.")
+        lines.insert(1, f"{found.num_repeated} training examples repeat an earlier one and count once.")
     if found.held_out is None:
         lines.insert(1, "No held-out draws were given, so each training example beside the others stands in for them.")
     return lines
@@ -160,6 +183,7 @@ def as_dict(found: Report, size: int) -> dict:
         "finding": found.finding,
         "verdict": found.verdict,
         "p_copying": found.p_copying,
+        "p_farther": found.p_farther,
         "tests": {
             name: {"z": test.z if math.isfinite(test.z) else None, "p": test.p_copying}
             for name, test in tests(found).items()
@@ -171,6 +195,7 @@ def as_dict(found: Report, size: int) -> dict:
         "sets": {
             name: {
                 "num": len(near.ratios),
+                "repeats": int(near.repeats.sum()),
                 "share_r_below_0.7": near.share_below,
                 "share_d1_over_d2_below_1/3": near.share_copied,
                 "nearest": near.neighbors.indices[:, 0].tolist(),
@@ -195,15 +220,39 @@ def draw(found: Report, path: Path) -> None:
     ratios, distances, gaps = (
         {name: getattr(near, field) for name, near in shown.items()} for field in ("ratios", "distances", "gaps")
     )
-    title = textwrap.fill(found.verdict, 96)
-    report_figure(ratios, distances, gaps, threshold=PAPER_RATIO, gap=COPY_GAP, title=title).savefig(path)
+    figure = report_figure(ratios, distances, gaps, threshold=PAPER_RATIO, gap=COPY_GAP, title=found.verdict)
+    figure.savefig(path, format=path.suffix[1:].lower())
+
+
+def expect_place(path: Path, inputs: list[str]) -> None:
+    """Raise :class:`BadInput` where ``path`` cannot be written, or is one of the ``inputs``."""
+    if not path.parent.is_dir():
+        raise BadInput(f"{path}: there is no folder {path.parent}")
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise BadInput(f"{path}: expected a file that can be written, got {'a folder' if path.is_dir() else 'none'}")
+    if path.resolve() in (Path(one).resolve() for one in inputs):
+        raise BadInput(f"{path}: expected a file of its own, got one that is read or written already")
+
+
+def show(text: str) -> int:
+    """Print ``text``. 0 also where its reader has had enough; 2 and one line on stderr where it cannot be written."""
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        # What is left in the buffer would be tried again, and told, when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            print(f"{PROG}: {error}", file=sys.stderr)
+            return 2
+    return 0
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Print the report, the verdict last. 0 whatever the verdict; 2 and one line on stderr for bad input."""
     parser = argparse.ArgumentParser(
-        prog="python -m memprior.report",
-        description="Are samples copies of a training set? Each file is an .npy array of shape (n, ...): n points.",
+        prog=PROG,
+        description="Are samples copies of a training set? Each file is an .npy array of shape (n, ...): n points, "
+        "all in the same axes and units.",
         epilog="Ends with status 0 whatever the verdict, with 2 for bad input.",
     )
     parser.add_argument("samples", metavar="SAMPLES", help="points made by the model, at least 5, independent")
@@ -213,31 +262,31 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="HELD_OUT",
         nargs="?",
         default="-",
-        help="at least 20 draws of the true "
-        "law that were not trained on; - or none: each training example beside the others instead",
+        help="at least 20 draws of the true distribution that were not trained on; - or none: each training example "
+        "beside the others instead, which answers less and takes longer",
     )
     parser.add_argument("--picture", metavar="FILE.png", type=Path, help="also draw the report")
     parser.add_argument("--json", metavar="FILE", type=Path, help="also write all numbers")
     args = parser.parse_args(arguments)
+    held_out = None if args.held_out == "-" else args.held_out
     try:
+        taken = [args.samples, args.train] + [held_out] * (held_out is not None)
         for path in (args.picture, args.json):
-            if path is not None and not path.parent.is_dir():
-                raise BadInput(f"{path}: there is no folder {path.parent}")
-        if args.picture is not None and args.picture.suffix not in PICTURES:
+            if path is not None:
+                expect_place(path, taken)
+                taken.append(path)
+        if args.picture is not None and args.picture.suffix.lower() not in PICTURES:
             raise BadInput(f"{args.picture}: expected the ending of a picture, {', '.join(PICTURES)}")
-        found, size = measure(args.samples, args.train, None if args.held_out == "-" else args.held_out)
+        found, size = measure(args.samples, args.train, held_out)
         if args.json is not None:
             args.json.write_text(json.dumps(as_dict(found, size), indent=1, allow_nan=False) + "\n", encoding="utf-8")
         if args.picture is not None:
             draw(found, args.picture)
     except (BadInput, OSError) as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
+        print(f"{PROG}: {error}", file=sys.stderr)
         return 2
-    print(table(found), "", sep="\n")
-    for note in notes(found, size):
-        print(textwrap.fill(note, WIDTH, subsequent_indent="  ", initial_indent="- "))
-    print("", textwrap.fill(found.verdict, WIDTH), sep="\n")
-    return 0
+    told = [textwrap.fill(note, WIDTH, subsequent_indent="  ", initial_indent="- ") for note in notes(found, size)]
+    return show("\n".join([table(found), "", *told, "", textwrap.fill(found.verdict, WIDTH, break_on_hyphens=False)]))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """The picture of a memorization report: arrays in, Figure out; no science.
 
-Colours: green the samples, black held-out draws, purple training examples left out one by one.
+Colours: green the samples, black held-out draws or, without them, purple training examples left out one by one.
 """
+
+import textwrap
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -55,7 +57,8 @@ def report_figure(
 
     threshold: the r below which the paper says memorized. gap: the d_1 / d_2 below which a sample is a copy.
     """
-    figure, axes = panels(1, 3, height=3.1)
+    title = textwrap.fill(title, 86, break_on_hyphens=False)
+    figure, axes = panels(1, 3, height=3.1 + 0.16 * max(0, title.count("\n") - 1))  # two lines, and what more takes
     ratio_histogram(axes[0], ratios, threshold)
     right = 1.05 * max(float(np.quantile(values.cpu().numpy(), 0.99)) for values in distances.values())
     share_curves(axes[1], distances, xlabel="$d_1$, to the nearest example", title="how near", right=right or 1.0)
@@ -63,5 +66,5 @@ def report_figure(
     share_curves(axes[2], gaps, xlabel="$d_1 / d_2$", title=words, right=1.0, threshold=gap)
     axes[2].set(ylabel="", yticklabels=[], xticks=[0, 0.5, 1])  # the rows of the panel before it
     if title:
-        figure.suptitle(title, fontsize=10)
+        figure.suptitle(title, fontsize=9)
     return legend_below(figure, axes[:1], 3)
