@@ -26,7 +26,8 @@ def run(file, *, dies_after=None, identity=IDENTITY):
     calls = []
 
     def forward(x):
-        calls.append(1)
+        if len(x) == 8:  # and not a look at one model before the first gradient
+            calls.append(1)
         if dies_after is not None and len(calls) > dies_after:
             os.kill(os.getpid(), signal.SIGKILL)
         return CoupledQuadraticOperator()(x)

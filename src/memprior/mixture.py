@@ -105,9 +105,7 @@ class GaussianMixture:
         object.__setattr__(self, "_factors", factors)
 
     @classmethod
-    def from_factors(
-        cls, means: torch.Tensor, factors: torch.Tensor, log_weights: torch.Tensor
-    ) -> "GaussianMixture":
+    def from_factors(cls, means: torch.Tensor, factors: torch.Tensor, log_weights: torch.Tensor) -> "GaussianMixture":
         """The mixture of covariances L_n L_n^T, ``factors`` L_n (K, d, d) lower triangular with a diagonal > 0.
 
         For covariances whose least eigenvalues are lost once their entries are rounded: densities and draws use L_n.

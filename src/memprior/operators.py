@@ -7,7 +7,6 @@ Where a derivative is taken of an operator whose data leave torch's graph (numpy
 ``jacobian`` is used; one that brings none and moves with x is refused: its derivative would be zero without a word.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -101,9 +100,9 @@ def predicted(forward: ForwardOperator, x: torch.Tensor) -> torch.Tensor:
 def expect_traced(forward: ForwardOperator, x: torch.Tensor) -> None:
     """``ValueError`` naming the operator when a part of its data moves with x and has no derivative by torch.
 
-    Differences along one direction from a point near the first of x (B, ...), against a reverse pass there: three solves
-    of one model. A fifth of one component is seen, or a fiftieth of many. An operator that brings a ``jacobian`` is
-    taken at its word, and each part of a composition is looked at on its own.
+    Differences along one direction from a point near the first of x (B, ...), against a reverse pass there: three
+    solves of one model. A fifth of one component is seen, or a fiftieth of many. An operator that brings a ``jacobian``
+    is taken at its word, and each part of a composition is looked at on its own.
     """
     if isinstance(forward, _Composed):
         expect_traced(forward.inner, x)

@@ -78,13 +78,14 @@ def linearized_posterior(
     least = ROUNDINGS * torch.finfo(jacobians.dtype).eps * sigma * steepest
     if gamma < least:
         warnings.warn(
-            f"noise_std: expected at least {least:.3g} for a prior of deviation {sigma:.3g} and a Jacobian of columns up "
-            f"to {steepest:.3g} in {jacobians.dtype}, got {gamma:.3g}: the narrowest deviations are rounding",
+            f"noise_std: expected at least {least:.3g} for a prior of deviation {sigma:.3g} and a Jacobian of columns "
+            f"up to {steepest:.3g} in {jacobians.dtype}, got {gamma:.3g}: the narrowest deviations are rounding",
             stacklevel=2,
         )
     size = max(1, BLOCK // (jacobians[0].numel() + x.shape[1] ** 2))
-    parts = zip(jacobians.split(size), residual.split(size), strict=True)
-    factors, shifts, evidences = map(torch.cat, zip(*(_conditioned(*part, sigma, gamma) for part in parts), strict=True))
+    blocks = zip(jacobians.split(size), residual.split(size), strict=True)
+    parts = [_conditioned(*block, sigma, gamma) for block in blocks]
+    factors, shifts, evidences = map(torch.cat, zip(*parts, strict=True))
     if determinant:  # 1/2 log det C_n, but for what all components share
         evidences = evidences + factors.diagonal(dim1=1, dim2=2).log().sum(1)
     return GaussianMixture.from_factors(x + shifts.to(x), factors.to(x), prior.log_weights + evidences.to(x))

@@ -88,7 +88,7 @@ def trajectory(
 
     A generator, so that tracing, plotting and stopping belong to the caller. Start x_init as sigmas[0] * N(0, I),
     with sigmas[0] well above the spread of the prior. Raises ``ValueError`` before the first step for levels that
-    do not descend or x_init not finite, and ``FloatingPointError`` at the step in which the denoiser gives NaN, or
+    do not descend or x_init not finite, and ``FloatingPointError`` at the step in which D is not finite, or
     after which a sample is not finite or a million times farther out than the start.
     """
     expect_points("x_init", x_init)
@@ -102,14 +102,17 @@ def _states(denoiser, x, sigmas, step, generator):
         state = step(denoiser, x, sigma, sigma_next, generator=generator)
         x = state.x.detach()  # no graph from step to step: it would hold every activation of a network prior
         denoised = state.denoised.detach()
-        lost, void = outside(x, limit), outside(denoised, math.inf)  # a guided step stays where D is no number
+        lost = outside(x, limit)
+        void = ~torch.isfinite(denoised).all(-1)  # where a guided step stays, step after step
         if (lost | void).any():
             where = f"step {index} of {len(sigmas) - 1}, from sigma = {float(sigma):.3g} to {float(sigma_next):.3g}"
             if void.any():
-                raise FloatingPointError(f"denoiser: expected numbers, got NaN for {int(void.sum())} of {len(x)} in {where}")
+                came = f"NaN or infinite for {int(void.sum())} of {len(x)} in {where}"
+                raise FloatingPointError(f"denoiser: expected finite numbers, got {came}")
+            came = f"{int(lost.sum())} of {len(x)} outside (largest {float(x.abs().max()):.3g}) after {where}"
             raise FloatingPointError(
-                f"x: expected samples within {limit:.3g}, {EXPLODED:.0e} times the start, got {int(lost.sum())} of {len(x)} "
-                f"outside (largest {float(x.abs().max()):.3g}) after {where}: guide less, or take more levels"
+                f"x: expected samples within {limit:.3g}, {EXPLODED:.0e} times the start, got {came}: guide less, or take "
+                "more levels"
             )
         yield replace(state, x=x, denoised=denoised)
 

@@ -95,9 +95,9 @@ def train(
     """Train ``denoiser`` in place on ``train_set`` (N, d); a state after every step, for the caller to look at or stop.
 
     Errors at a level are weighted by 1 / sigma^2 + 1 / spread^2: an untrained network's loss is then the same at every
-    level. checkpoint: a file, in a folder that exists, written every ``save_every`` steps and at the end. Where it exists
-    training goes on from it, and where it is done its last state comes again; ``ValueError`` says so when it was made by
-    another plan, training set or network, or is no checkpoint.
+    level. checkpoint: a file, in a folder that exists, written every ``save_every`` steps and at the end. Where it
+    exists training goes on from it, and where it is done its last state comes again; ``ValueError`` says so when it was
+    made by another plan, training set or network, or is no checkpoint.
     """
     expect_train_set("train_set", train_set)
     expect_points("train_set", train_set, size=denoiser.network.size)

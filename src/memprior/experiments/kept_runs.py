@@ -34,9 +34,9 @@ def kept_run(
 ) -> Samples:
     """:func:`trajectory` of a guided step to its end, kept in ``file`` every ``save_every`` steps and when it is done.
 
-    identity: what makes this run this one, of dicts, lists, texts and finite numbers. Where ``file`` exists the run goes
-    on from it, the generator too; its folder has to exist. ``ValueError`` says so when it belongs to another run or is
-    no such file.
+    identity: what makes this run this one, of dicts, lists, texts and finite numbers. Where ``file`` exists the run
+    goes on from it, the generator too; its folder has to exist. ``ValueError`` says so when it belongs to another run
+    or is no such file.
     """
     expect_whole("save_every", save_every, 1)
     identity, file = canonical("identity", identity), file_to_keep("file", file)

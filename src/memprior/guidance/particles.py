@@ -27,8 +27,9 @@ class Particles:
     """R runs of K weighted particles, x (R, K, d), at the last level.
 
     log_weights: (R, K), normalized in each run. effective: (T, R), the effective number of particles 1 / sum w^2 after
-    each step, before resampling, and 0 for a run that then had lost every particle. ancestors: (R, K), the particle of the start that each comes from. log_evidence: (R,),
-    the logarithm of an unbiased estimate of p(y), or -inf for a run that lost every particle, whose weights are equal.
+    each step, before resampling, and 0 for a run that then had lost every particle. ancestors: (R, K), the particle of
+    the start that each comes from. log_evidence: (R,), the logarithm of an unbiased estimate of p(y), or -inf for a run
+    that lost every particle, whose weights are equal.
     """
 
     x: torch.Tensor
@@ -136,9 +137,9 @@ def _expect_near(x, log_weights, limit, sigma):
     exploded = (outside(x, limit) * log_weights.exp()).sum(1) > 0.5
     if exploded.any():
         raise FloatingPointError(
-            f"x: expected particles within {limit:.3g}, {EXPLODED:.0e} times the start, got most of the weight outside in "
-            f"{int(exploded.sum())} of {len(x)} runs (largest {float(x.abs().max()):.3g}) at sigma = {float(sigma):.3g}: "
-            "give psi a wider spread, or take more levels"
+            f"x: expected particles within {limit:.3g}, {EXPLODED:.0e} times the start, got most of the weight outside "
+            f"in {int(exploded.sum())} of {len(x)} runs (largest {float(x.abs().max()):.3g}) at sigma = "
+            f"{float(sigma):.3g}: give psi a wider spread, or take more levels"
         )
 
 
