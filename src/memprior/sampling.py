@@ -111,8 +111,8 @@ def _states(denoiser, x, sigmas, step, generator):
                 raise FloatingPointError(f"denoiser: expected finite numbers, got {came}")
             came = f"{int(lost.sum())} of {len(x)} outside (largest {float(x.abs().max()):.3g}) after {where}"
             raise FloatingPointError(
-                f"x: expected samples within {limit:.3g}, {EXPLODED:.0e} times the start, got {came}: guide less, or take "
-                "more levels"
+                f"x: expected samples within {limit:.3g}, {EXPLODED:.0e} times the start, got {came}: guide less, or "
+                "take more levels"
             )
         yield replace(state, x=x, denoised=denoised)
 
