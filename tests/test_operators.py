@@ -218,3 +218,9 @@ def test_an_operator_that_refuses_the_points_nearby_is_not_blamed():
         return 2 * x
 
     assert_same(jacobian(forward, torch.ones(1, 2)), 2 * torch.eye(2)[None])
+
+
+def test_data_of_numpy_are_named():
+    for call in (lambda f: jacobian(f, torch.ones(2, 3)), lambda f: predicted(f, torch.ones(2, 3))):
+        with pytest.raises(TypeError, match=r"^forward: expected a torch.Tensor \(B, m\), got ndarray from .*<lambda>"):
+            call(lambda x: x.detach().numpy())

@@ -334,3 +334,13 @@ def test_a_likelihood_needs_a_denoiser_that_torch_follows(generator):
     blind = torch.no_grad()(lambda x, sigma: x / (1 + sigma**2))
     with pytest.raises(ValueError, match=r"^denoiser: expected D\(x, sigma\) that depends on x by torch operations"):
         log_likelihood(blind, torch.ones(2, 3), [4.0, 1.0], generator=generator)
+
+
+def test_a_likelihood_along_a_denoiser_of_no_numbers_says_where():
+    def broken(x, sigma):
+        return x / (1 + sigma**2) + torch.where(sigma > 1, torch.nan, 0.0)
+
+    with pytest.raises(
+        FloatingPointError, match=r"^denoiser: .* got NaN or infinite for 2 of 2 between sigma = 1 and 4"
+    ):
+        log_likelihood(broken, torch.ones(2, 3), [4.0, 1.0, 0.5], generator=torch.Generator())

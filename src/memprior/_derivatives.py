@@ -43,7 +43,9 @@ def followed(function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, 
     ``ValueError(refusal)``, but only when a derivative is taken: values alone are to be had from any function.
     """
     value = function(x)
-    if not derivatives_wanted(x) or value.requires_grad or forward_ad.unpack_dual(value).tangent is not None:
+    if not derivatives_wanted(x) or not isinstance(value, torch.Tensor):
+        return value
+    if value.requires_grad or forward_ad.unpack_dual(value).tangent is not None:
         return value
     return differentiable(x, _Left(function, value, refusal))
 
@@ -74,9 +76,8 @@ class _Left:
         return (cotangent.flatten(1)[:, None] @ rows).reshape(x.shape) if rows is not None else torch.zeros_like(x)
 
     def tangent(self, x, direction):
-        rows = self._jacobian(x)
-        value = self.value
-        return (rows @ direction.flatten(1)[..., None]).reshape(value.shape) if rows is not None else 0 * value
+        rows, shape = self._jacobian(x), self.value.shape
+        return (rows @ direction.flatten(1)[..., None]).reshape(shape) if rows is not None else x.new_zeros(shape)
 
     @torch.no_grad()
     def _jacobian(self, x):

@@ -39,8 +39,8 @@ def denoised_traced(denoiser: Denoiser, x: torch.Tensor, sigma) -> torch.Tensor:
     A denoiser that does not move with x has gradient zero.
     """
     name = getattr(denoiser, "__qualname__", type(denoiser).__qualname__)
-    expected = "D(x, sigma) that depends on x by torch operations"
-    return followed(lambda at: denoiser(at, sigma), x, f"denoiser: expected {expected}, got that of {name} without")
+    expected, came = "D(x, sigma) that depends on x by torch operations", f"{name}, whose result left torch's graph"
+    return followed(lambda at: denoiser(at, sigma), x, f"denoiser: expected {expected}, got {came}")
 
 
 class EmpiricalDenoiser:

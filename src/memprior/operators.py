@@ -92,9 +92,13 @@ def predicted(forward: ForwardOperator, x: torch.Tensor) -> torch.Tensor:
     """F(x), (B, m), which autograd differentiates whatever F is made of.
 
     By the operator's own ``jacobian`` where its data leave torch's graph. Where it brings none, and the data move with
-    x, taking a derivative raises ``ValueError`` naming the operator; data alone are to be had.
+    x, taking a derivative raises ``ValueError`` naming the operator; data alone are to be had. ``TypeError`` for data
+    that are no tensor.
     """
-    return followed(forward, x, f"forward: expected {TRACED}, got data of {_named(forward)} without either")
+    data = followed(forward, x, f"forward: expected {TRACED}, got {_named(forward)}, whose data left torch's graph")
+    if not isinstance(data, torch.Tensor):
+        raise TypeError(f"forward: expected a torch.Tensor (B, m), got {type(data).__name__} from {_named(forward)}")
+    return data
 
 
 def expect_traced(forward: ForwardOperator, x: torch.Tensor) -> None:

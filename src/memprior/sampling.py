@@ -157,7 +157,7 @@ def log_likelihood(
     Heun's rule from sigmas[-1] > 0 up to sigmas[0], where x is taken to be N(D's mean, sigma^2 I): the levels must
     begin well above the spread of the prior. For the exact denoiser of a law p this is log p_sigma at the last level:
     a likelihood with that floor. num_probes: None for the exact div D, which is d reverse passes a step; else its
-    unbiased estimate from so many random signs (Hutchinson).
+    unbiased estimate from so many random signs (Hutchinson). Raises ``FloatingPointError`` where x is no longer finite.
     """
     expect_points("x", x)
     expect_finite("x", x)
@@ -175,6 +175,9 @@ def log_likelihood(
         away_then, growth_then = _flow(denoiser, trial, high, num_probes, generator)
         x = x + 0.5 * (high - low) * (away / low + away_then / high)
         change = change + 0.5 * torch.log(high / low) * (growth + growth_then)
+        if lost := int((~torch.isfinite(x).all(1)).sum()):
+            where = f"of {len(x)} between sigma = {float(low):.3g} and {float(high):.3g}"
+            raise FloatingPointError(f"denoiser: expected finite numbers, got NaN or infinite for {lost} {where}")
     centre = denoiser(x.new_zeros(1, x.shape[1]), levels[-1])
     return (
         change

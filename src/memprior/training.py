@@ -48,14 +48,14 @@ class TrainingPlan:
         expect_whole("num_steps", self.num_steps, 1)
         expect_whole("batch_size", self.batch_size, 1)
         expect(0 <= self.ema_decay < 1, "ema_decay", "0 <= ema_decay < 1", self.ema_decay)
+        levels = self.sigma_min, self.sigma_max
+        expect(0 < levels[0] < levels[1] < math.inf, "sigma_min, sigma_max", "0 < sigma_min < sigma_max", levels)
         # As numbers of Python, whatever kind they come as: they are the identity of a checkpoint.
         for name in ("num_steps", "batch_size"):
             object.__setattr__(self, name, int(getattr(self, name)))
         for name in ("learning_rate", "final_rate", "sigma_min", "sigma_max"):
             object.__setattr__(self, name, positive_number(name, getattr(self, name)))
         object.__setattr__(self, "ema_decay", float(self.ema_decay))
-        levels = self.sigma_min, self.sigma_max
-        expect(0 < levels[0] < levels[1] < math.inf, "sigma_min, sigma_max", "0 < sigma_min < sigma_max", levels)
 
     def rate(self, step: int) -> float:
         """Learning rate of step 1..num_steps."""
@@ -215,7 +215,7 @@ class _Training:
             moments.setdefault(int(k), {})[what] = tensor
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})
         self.generator.set_state(tensors["generator"])
-        self.loss = tensors["loss"].to(self.train_set)
+        self.loss = tensors.get("loss", self.loss).to(self.train_set)  # NaN in a file of before it was kept
 
 
 def canonical(name: str, value):
