@@ -20,9 +20,45 @@ from memprior.operators import CoupledQuadraticOperator, CubicOperator, MatrixOp
 # A sum of a few thousand float64 terms: each may add one rounding.
 ROUNDING = 2**12 * torch.finfo(torch.float64).eps
 
+# Solves, a model each, by which a likelihood sees once, before its first gradient, that torch differentiates all of F.
+LOOK = [1, 1, 1]
+
 MATRIX = torch.tensor(
     [[1.0, -0.5, 0.2], [0.3, 2.0, 0.0], [0.0, 0.7, -1.1], [0.4, 0.4, 0.4], [-2.0, 0.1, 0.6]], dtype=torch.float64
 )
+
+
+def by_numpy(x):
+    return torch.from_numpy(x.detach().numpy() @ MATRIX.numpy().T)
+
+
+class BySimulator:
+    """F(x) = MATRIX x outside torch, with the Jacobian that such an operator has to bring."""
+
+    def __call__(self, x):
+        return by_numpy(x)
+
+    def jacobian(self, x):
+        return MATRIX.expand(len(x), *MATRIX.shape)
+
+
+# Operators (B, 3) -> (B, 5) whose data, or some of them, or a share of each, leave torch's graph.
+DETACHED = {
+    "numpy": by_numpy,
+    "no_grad": torch.no_grad()(lambda x: x @ MATRIX.T),
+    "rows by numpy": lambda x: torch.cat([x @ MATRIX[:3].T, by_numpy(x)[:, 3:]], 1),
+    "one row by numpy": lambda x: torch.cat([x @ MATRIX[:4].T, by_numpy(x)[:, 4:]], 1),
+    "one coordinate by numpy": lambda x: x[:, :2] @ MATRIX[:, :2].T + by_numpy(x * torch.tensor([0.0, 0.0, 1.0])),
+    "half of each by numpy": lambda x: 0.5 * (x @ MATRIX.T + by_numpy(x)),
+    "after numpy": compose(MatrixOperator(MATRIX), lambda x: torch.from_numpy(2 * x.detach().numpy())),
+    "after half of numpy": compose(
+        MatrixOperator(MATRIX), lambda x: torch.cat([x[:, :2], torch.from_numpy(2 * x[:, 2:].detach().numpy())], 1)
+    ),
+}
+UNTRACED = (
+    "^forward: expected data that depend on x by torch operations, or a .jacobian of its own, got .*(<lambda>|by_numpy)"
+)
+every_detached = pytest.mark.parametrize("forward", DETACHED.values(), ids=DETACHED)
 
 
 def _squared_pixels(fields):

@@ -2,11 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from helpers import training_set
 
-from memprior.calibration import energy_distance
+from memprior.calibration import energy_distance, energy_test
 from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser, MixtureDenoiser, NetworkDenoiser, score
 from memprior.fields import (
     CosineBasis,
@@ -17,6 +18,7 @@ from memprior.fields import (
     squared_slowness,
     velocity,
 )
+from memprior.guidance import daps_step, pigdm_step
 from memprior.likelihood import GaussianLikelihood, observe
 from memprior.memorization import Neighbors, leave_one_out, memorization_ratio, nearest_neighbors, three_sample_test
 from memprior.mixture import GaussianMixture, IsotropicMixture
@@ -344,3 +346,44 @@ def test_a_message_counts_what_is_wrong():
     broken[1, 4] = math.nan
     with pytest.raises(ValueError, match=r"^train_set: expected finite numbers, got 1 NaN or infinite of 300$"):
         EmpiricalDenoiser(broken)
+
+
+def _of_numpy(kind):
+    """Calls that take whole numbers, with those of numpy."""
+    x, generator = torch.linspace(0, 1, 30).reshape(10, 3), torch.Generator()
+    one, two, three = kind(1), kind(2), kind(3)
+    prior = GaussianDenoiser(zeros(3), torch.eye(3))
+    data = GaussianLikelihood(MatrixOperator(torch.eye(3)), zeros(3), 1.0)
+    levels = torch.tensor([2.0, 1.0])
+    autoencode = VariationalAutoencoder(three, two, three, 0.1, generator=generator, dtype=torch.float64)
+    yield ddpm_sigmas(three)
+    yield karras_sigmas(three, 0.1, 1.0)
+    yield nearest_neighbors(x, x, two)
+    yield leave_one_out(x, two)
+    yield IsotropicMixture(x, 1.0).sample(three, generator=generator)
+    yield full_mixture().sample(three, generator=generator)
+    yield ResidualMLP(three, two, one, generator=generator)
+    yield autoencode.log_prob_bound(x, two, generator=generator)
+    yield autoencode.sample(two, generator=generator)
+    yield CosineBasis(Grid((kind(8), kind(6)), 0.1), two).decode(zeros(1, 4))
+    yield published_fields(two)
+    yield energy_test(x, x + 1, num_permutations=three, generator=generator)
+    yield log_likelihood(prior, x, levels, num_probes=two, generator=generator)
+    yield pigdm_step(data, num_iterations=two)(prior, x, *levels, generator=generator)
+    yield daps_step(data, num_ode=two, num_langevin=two, step_size=0.1, curvature=1.0)(
+        prior, x, *levels, generator=generator
+    )
+    start = NetworkDenoiser(network(), 1.0)
+    sizes = plan(num_steps=three, batch_size=two)
+    yield list(snapshots(start, zeros(4, 3), sizes, [one, three], generator=generator))
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8])
+def test_integers_of_numpy_are_integers(kind):
+    assert len(list(_of_numpy(kind))) == 16
+
+
+@pytest.mark.parametrize("value", [np.bool_(True), np.float64(2.0), np.array([2])])
+def test_what_numpy_has_that_is_no_integer_is_refused(value):
+    with pytest.raises(ValueError, match=r"^num_steps: expected an integer >= 1, got "):
+        ddpm_sigmas(value)

@@ -119,3 +119,11 @@ def test_many_draws_are_compared_in_bounded_memory(generator):
 def test_dtype_follows_the_input(dtype):
     x = torch.arange(6, dtype=dtype).reshape(3, 2)
     assert energy_distance(x, x + 1).dtype == energy_distance(x, x[:1], reference_is_law=True).dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_distance_far_from_zero_is_that_of_the_points_as_given(dtype, generator):
+    x, y = torch.randn(60, 3, generator=generator), torch.randn(50, 3, generator=generator) + 0.5
+    moved = [(part + 2500).to(dtype) for part in (x, y)]
+    exact = energy_distance(*(part.double() - 2500 for part in moved))
+    assert float(energy_distance(*moved)) == pytest.approx(float(exact), rel=1e-4)

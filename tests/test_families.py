@@ -129,3 +129,35 @@ def test_the_crescents_are_a_law_of_64_equal_parts():
     law = crescents(torch.device("cpu"))
     assert law.means.shape == (64, 2)
     torch.testing.assert_close(law.means.mean(0), torch.zeros(2), atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("num", [24, 26, 200])
+def test_single_precision_has_the_bandwidth_of_double(num, generator):
+    """Far from zero, where products of coordinates lost all digits from 26 points on and the bandwidth fell."""
+    points = (torch.randn(num, 3, generator=generator) + 2500).float()
+    found, exact = (families.best_bandwidth(x, 0.01, leave_one_out=True) for x in (points, points.double() - 2500))
+    assert found == pytest.approx(exact, rel=1e-4)
+
+
+def flow_score(points, floor):
+    """Mean log density of the examples under a small flow."""
+    plan = GradientPlan(40, 32, 1e-3, 16)
+    ((_, density),) = families.fit_flow(points, floor, plan, [40], generator=torch.Generator().manual_seed(8))
+    drawn = density.sample(500, generator=torch.Generator().manual_seed(2))
+    return float(density.log_prob(points, generator=torch.Generator()).mean()), drawn
+
+
+def test_a_flow_does_not_depend_on_the_unit(generator):
+    points = 3 * torch.rand(40, 2, generator=generator) - 1.5
+    points = (points - points.mean(0)) / points.std(0, correction=0).max()  # what a flow makes of any unit
+    kms, unit = flow_score(points, 0.02), 1500.0
+    ms = flow_score(3000 + unit * points, 0.02 * unit)
+    assert ms[0] + 2 * math.log(unit) == pytest.approx(kms[0], abs=1e-3)
+    torch.testing.assert_close((ms[1] - 3000) / unit, kms[1], rtol=0, atol=1e-3)
+
+
+def test_a_flow_warns_of_examples_beyond_its_splines(generator):
+    points = torch.randn(40, 2, generator=generator)
+    points[0] = 1e3
+    with pytest.warns(UserWarning, match=r"^train_set: expected examples within 5 deviations .*, got 6\.2"):
+        flow_score(points, 0.1)

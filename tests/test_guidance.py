@@ -5,10 +5,30 @@ from functools import partial
 
 import pytest
 import torch
-from helpers import MATRIX, ROUNDING, assert_same, assert_step_batch_independent, pentagon
+from helpers import (
+    LOOK,
+    MATRIX,
+    ROUNDING,
+    UNTRACED,
+    BySimulator,
+    assert_same,
+    assert_step_batch_independent,
+    every_detached,
+    pentagon,
+)
 
 from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser
-from memprior.guidance import GuidedState, dps_step, frozen_step, released_step
+from memprior.guidance import (
+    GuidedState,
+    daps_step,
+    dps_step,
+    frozen_step,
+    mmps_step,
+    pigdm_step,
+    point_step,
+    released_step,
+    smc,
+)
 from memprior.likelihood import GaussianLikelihood
 from memprior.noise import ddpm_sigmas
 from memprior.operators import CoupledQuadraticOperator, MatrixOperator
@@ -134,7 +154,7 @@ def test_the_misfit_is_that_of_the_guess_and_costs_no_solve(denoiser, x, generat
             denoiser, x, [0.9, 0.6, 0.3], step=released_step(likelihood, 0.07, lagged=False), generator=generator
         )
     )
-    assert solves == [6, 6]
+    assert solves == [*LOOK, 6, 6]
     assert all(isinstance(state, GuidedState) for state in states)
     residual = LIKELIHOOD.residual(denoiser(x, torch.tensor(0.9)))
     assert_same(states[0].misfit, residual.square().sum(1) / (2 * 0.3**2))
@@ -178,3 +198,76 @@ def test_a_length_that_is_not_positive_is_refused(scale):
 def test_another_norm_is_refused():
     with pytest.raises(ValueError, match=r"^norm: expected 'squared' or 'norm', got 'l1'$"):
         dps_step(LIKELIHOOD, scale=0.1, norm="l1")
+
+
+PRIOR = GaussianDenoiser(torch.zeros(3, dtype=torch.float64), torch.eye(3, dtype=torch.float64))
+DAPS = {"num_ode": 2, "num_langevin": 3, "step_size": 0.1, "curvature": 4.0}
+# All that take a gradient of the misfit, one step of each from 6 models.
+GRADIENTS = {
+    **{name: make for name, (make, _) in STEPS.items()},
+    "point": point_step,
+    "pigdm": partial(pigdm_step, num_iterations=5),
+    "mmps": partial(mmps_step, num_iterations=5),
+    "daps": partial(daps_step, **DAPS),
+}
+every_gradient = pytest.mark.parametrize("make", GRADIENTS.values(), ids=GRADIENTS)
+
+
+@every_detached
+@every_gradient
+def test_no_step_is_guided_through_what_leaves_the_graph(make, forward, generator):
+    step, x = make(GaussianLikelihood(forward, torch.zeros(5), 0.3)), torch.randn(6, 3, generator=generator)
+    with pytest.raises(ValueError, match=UNTRACED):
+        step(PRIOR, x, *LEVELS, generator=generator)
+
+
+@every_detached
+def test_no_particle_is_guided_through_what_leaves_the_graph(forward, generator):
+    likelihood, start = GaussianLikelihood(forward, torch.zeros(5), 2.0), torch.randn(2, 6, 3, generator=generator)
+    with pytest.raises(ValueError, match=UNTRACED):
+        smc(PRIOR, likelihood, start, LEVELS, twisted=True, generator=generator)
+    free = smc(PRIOR, likelihood, start, LEVELS, twisted=False, generator=generator)
+    assert torch.isfinite(free.log_evidence).all()
+
+
+@every_gradient
+def test_a_simulator_with_its_jacobian_guides_as_the_matrix_does(make, generator):
+    x, observed = torch.randn(6, 3, generator=generator), torch.randn(5, generator=generator)
+    found = [
+        make(GaussianLikelihood(forward, observed, 0.3))(
+            PRIOR, x, *LEVELS, generator=torch.Generator().manual_seed(1)
+        ).x
+        for forward in (MatrixOperator(MATRIX), BySimulator())
+    ]
+    assert_same(found[1], found[0])
+
+
+GRADIENTS_OF_THE_DENOISER = ["dps, squared", "point", "pigdm", "mmps"]
+
+
+@pytest.mark.parametrize("name", GRADIENTS_OF_THE_DENOISER)
+def test_a_denoiser_outside_the_graph_is_refused_where_its_slope_is_needed(name, generator):
+    step, blind = GRADIENTS[name](LINEAR), torch.no_grad()(PRIOR.__call__)
+    with pytest.raises(
+        ValueError, match=r"^denoiser: expected D\(x, sigma\) that depends on x by torch operations, got"
+    ):
+        step(blind, torch.randn(6, 3, generator=generator), *LEVELS, generator=generator)
+
+
+def test_a_guided_run_that_explodes_stops_at_the_step(generator):
+    step, sigmas = dps_step(LINEAR, scale=1.0, norm="squared"), torch.linspace(2, 0, 41)
+    with pytest.raises(FloatingPointError, match=r"^x: expected samples within .* got \d of 6 .* after step \d+ of 40"):
+        sample(PRIOR, 2 * torch.randn(6, 3, generator=generator), sigmas, step=step, generator=generator)
+
+
+def test_a_guided_run_on_a_denoiser_of_no_numbers_stops_at_the_step(generator):
+    def broken(x, sigma):
+        return torch.where(sigma < 1, torch.nan, PRIOR(x, sigma))
+
+    step = dps_step(LINEAR, scale=0.01, norm="squared")
+    with pytest.raises(
+        FloatingPointError, match=r"^denoiser: expected finite numbers, got NaN or infinite for 6 of 6 in step 3 of 4"
+    ):
+        sample(
+            broken, torch.randn(6, 3, generator=generator), [2.0, 1.5, 0.9, 0.5, 0.0], step=step, generator=generator
+        )

@@ -213,6 +213,7 @@ def test_an_iteration_costs_one_forward_product_and_none_is_spent_on_the_solved(
         return CURVED.forward(guess)
 
     likelihood = GaussianLikelihood(counted, CURVED.observed, CURVED.noise_std)
+    likelihood.score(x)
     for num, most in ((1, 2), (2, 3), (50, 5)):
         calls.clear()
         make(likelihood, num_iterations=num)(EmpiricalDenoiser(pentagon()), x, *LEVELS, generator=generator)

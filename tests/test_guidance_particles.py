@@ -272,3 +272,25 @@ BAD = {
 def test_bad_input_is_named(message, call, kind):
     with pytest.raises(kind, match=rf"^{message}"):
         call()
+
+
+def test_particles_that_explode_are_told_and_not_weighed(generator):
+    """Their weights are rounding: with the published psi at this noise every run ended with all of its particles."""
+    likelihood = GaussianLikelihood(MatrixOperator(MATRIX), SHARP.observed, 0.01)
+    with pytest.raises(
+        FloatingPointError, match=r"^x: expected particles within .* in 4 of 4 runs .* at sigma = 2\.23"
+    ):
+        smc(PRIOR, likelihood, gaussian_start(4, 16, generator), SIGMAS, twisted=True, generator=generator)
+
+
+def test_a_run_that_lost_every_particle_has_none_that_counts(generator):
+    def forward(x):
+        return torch.where(x[:, :1] > 0, x, torch.nan)
+
+    prior, start = GaussianDenoiser(torch.zeros(2), 1e-4 * torch.eye(2)), torch.ones(2, 8, 2)
+    start[0] = -1
+    found = smc(
+        prior, GaussianLikelihood(forward, torch.zeros(2), 1.0), start, [0.01, 0.0], twisted=False, generator=generator
+    )
+    assert float(found.effective[-1, 0]) == 0
+    assert_same(found.effective[-1, 1], 1 / found.log_weights[1].exp().square().sum())

@@ -5,11 +5,15 @@ import math
 import pytest
 import torch
 from helpers import (
+    LOOK,
     MATRIX,
+    UNTRACED,
+    BySimulator,
     assert_batch_independent,
     assert_derivative,
     assert_mean,
     assert_same,
+    every_detached,
     every_operator,
     line_grid,
     square_grid,
@@ -44,7 +48,9 @@ def test_value_and_score_are_the_separate_ones_from_one_solve(operator, size, ge
     likelihood, x = GaussianLikelihood(counted, observed, 0.7), torch.randn(4, size, generator=generator)
     with torch.no_grad():
         value, gradient = likelihood.value_and_score(x)
-    assert solves == [4]
+    assert solves == [*LOOK, 4]
+    likelihood.value_and_score(x)
+    assert solves == [*LOOK, 4, 4]
     assert_same(value, likelihood.log_prob(x))
     assert_same(gradient, likelihood.score(x))
     assert not value.requires_grad
@@ -112,3 +118,49 @@ def test_dtype_follows_the_input(dtype, generator):
 
 def test_data_made_by_a_learned_operator_carry_no_graph(generator):
     assert not observe(torch.nn.Linear(2, 3), torch.ones(2), 0.3, generator=generator).observed.requires_grad
+
+
+@every_detached
+def test_gradients_through_what_leaves_the_graph_are_refused(forward, generator):
+    x, likelihood = torch.randn(2, 3, generator=generator), GaussianLikelihood(forward, torch.zeros(5), 0.4)
+    for gradient in (likelihood.score, likelihood.value_and_score):
+        with pytest.raises(ValueError, match=UNTRACED):
+            gradient(x)
+    assert likelihood.log_prob(x).shape == (2,)
+
+
+def test_a_simulator_with_its_jacobian_has_the_score_of_the_matrix(generator):
+    x, observed = torch.randn(4, 3, generator=generator), torch.randn(5, generator=generator)
+    by_matrix, by_simulator = (
+        GaussianLikelihood(one, observed, 0.4) for one in (MatrixOperator(MATRIX), BySimulator())
+    )
+    assert_same(by_simulator.score(x), by_matrix.score(x))
+
+
+@pytest.mark.parametrize(
+    "forward", [lambda x: torch.ones(len(x), 2), lambda x: torch.nn.Parameter(torch.ones(2)) + 0 * x]
+)
+def test_data_that_never_move_have_score_zero(forward, generator):
+    likelihood = GaussianLikelihood(forward, torch.zeros(2), 0.5)
+    value, gradient = likelihood.value_and_score(torch.randn(3, 2, generator=generator))
+    assert torch.equal(gradient, torch.zeros(3, 2))
+    assert_same(value, torch.full((3,), float(torch.distributions.Normal(0, 0.5).log_prob(torch.ones(1)) * 2)))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "noise", "warned"),
+    [
+        (torch.float32, 1e-6, True),
+        (torch.float32, 1e-4, False),
+        (torch.float64, 1e-12, False),
+        (torch.float64, 1e-16, True),
+    ],
+)
+def test_noise_that_the_data_cannot_carry_is_told_with_its_bound(dtype, noise, warned):
+    observed = torch.tensor([3.0, -1.0], dtype=dtype)
+    bound = 10 * 3 * torch.finfo(dtype).eps
+    if warned:
+        with pytest.warns(UserWarning, match=rf"^noise_std: expected at least {bound:.3g}, .*, got {noise:.3g}"):
+            GaussianLikelihood(lambda x: x, observed, noise)
+    else:
+        GaussianLikelihood(lambda x: x, observed, noise)

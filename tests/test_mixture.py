@@ -209,3 +209,39 @@ def test_total_variation_runs_from_zero_to_one():
     p = torch.tensor([[0.2, 0.8, 0.0], [1.0, 0.0, 0.0], [0.5, 0.5, 0.0]])
     q = torch.tensor([[0.2, 0.8, 0.0], [0.0, 0.5, 0.5], [0.25, 0.5, 0.25]])
     assert_same(total_variation(p, q), [0.0, 1.0, 0.25])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("apart", "sigma"), [(1e4, 0.1), (1e8, 1.0)])
+def test_clusters_far_apart_keep_their_densities(dtype, apart, sigma, generator):
+    """Products of coordinates lose eps apart^2 / sigma^2 nats: up to a thousand here, and more."""
+    near = torch.tensor([[0.0, 0.0], [0.25, 0.0], [0.0, 0.5]])
+    means = torch.cat([near, apart + 8 * near]).to(dtype)
+    x = means + torch.tensor([0.125, -0.0625]).to(dtype) * (1 + (means > 1) * 7)
+    exact = naive_log_joint(x.double(), means.double(), sigma, torch.full((6,), -math.log(6)))
+    mixture = IsotropicMixture(means, sigma)
+    rounding = 1e2 * torch.finfo(dtype).eps
+    torch.testing.assert_close(mixture.log_prob(x).double(), exact.logsumexp(1), rtol=rounding, atol=0.05)
+    torch.testing.assert_close(mixture.responsibilities(x).double(), exact.softmax(1), rtol=0, atol=0.05)
+    traced = x.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(mixture.log_prob(traced).sum(), traced)
+    expected = (exact.softmax(1)[..., None] * (means - x[:, None]).double()).sum(1) / sigma**2
+    torch.testing.assert_close(gradient.double(), expected, rtol=0, atol=1e-3 * float(expected.abs().max()))
+
+
+def test_a_mixture_by_its_factors_is_that_of_their_products(generator):
+    means, factors = torch.randn(3, 4, generator=generator), torch.randn(3, 4, 4, generator=generator).tril()
+    factors.diagonal(dim1=1, dim2=2).abs_().add_(0.5)
+    log_weights, x = torch.tensor([0.0, -1.0, 0.5]), torch.randn(5, 4, generator=generator)
+    found = GaussianMixture.from_factors(means, factors, log_weights)
+    other = GaussianMixture(means, factors @ factors.mT, log_weights)
+    assert_same(found.covariances, other.covariances)
+    assert_same(found.log_prob(x), other.log_prob(x), rounding=1e-10)
+    draws = [mixture.sample(6, generator=torch.Generator().manual_seed(1)) for mixture in (found, other)]
+    assert_same(draws[0], draws[1], rounding=1e-10)
+
+
+@pytest.mark.parametrize("factors", [torch.ones(2, 3, 3), -torch.eye(3).repeat(2, 1, 1), torch.eye(3)[None]])
+def test_factors_that_are_none_are_refused(factors):
+    with pytest.raises(ValueError, match=r"^factors: expected .*, got "):
+        GaussianMixture.from_factors(torch.zeros(2, 3), factors.double(), torch.zeros(2))

@@ -3,17 +3,29 @@
 import pytest
 import torch
 from helpers import (
+    DETACHED,
     MATRIX,
     OPERATORS,
+    UNTRACED,
+    BySimulator,
     assert_adjoint,
     assert_batch_independent,
     assert_derivative,
     assert_same,
+    every_detached,
     every_operator,
 )
 
 from memprior.fields import CosineBasis, Grid
-from memprior.operators import CoupledQuadraticOperator, CubicOperator, MatrixOperator, compose, jacobian
+from memprior.operators import (
+    CoupledQuadraticOperator,
+    CubicOperator,
+    MatrixOperator,
+    compose,
+    expect_traced,
+    jacobian,
+    predicted,
+)
 
 
 @every_operator
@@ -131,3 +143,84 @@ def test_data_that_ignore_a_coordinate_have_no_slope_along_it():
 
 def test_data_that_ignore_the_model_have_no_slope():
     assert torch.equal(jacobian(lambda x: torch.ones(len(x), 4), torch.ones(2, 3)), torch.zeros(2, 4, 3))
+
+
+@every_detached
+def test_jacobian_of_what_leaves_the_graph_is_refused(forward, generator):
+    with pytest.raises(ValueError, match=UNTRACED):
+        jacobian(forward, torch.randn(2, 3, generator=generator))
+
+
+@every_detached
+def test_data_of_what_leaves_the_graph_are_to_be_had(forward, generator):
+    x = torch.randn(2, 3, generator=generator)
+    with torch.no_grad():
+        assert torch.equal(predicted(forward, x), forward(x))
+
+
+def test_the_count_of_what_is_missing_is_told(generator):
+    with pytest.raises(ValueError, match="2 of whose 5 components that move with x have no derivative"):
+        jacobian(DETACHED["rows by numpy"], torch.randn(2, 3, generator=generator))
+
+
+def test_a_network_fed_outside_the_graph_is_refused(generator):
+    """Its data require a gradient, by its weights; x has none all the same."""
+    layer = torch.nn.Linear(3, 5)
+    with pytest.raises(ValueError, match=UNTRACED.split(", got")[0]):
+        jacobian(lambda x: layer(x.detach()), torch.randn(2, 3, generator=generator))
+
+
+def test_a_jacobian_of_its_own_stands_for_the_graph(generator):
+    """Reverse mode, forward mode and behind a map, from the matrix that the simulator brings."""
+    x, v, w = (torch.randn(2, size, generator=generator) for size in (3, 3, 5))
+    forward = BySimulator()
+    traced = x.clone().requires_grad_()
+    assert_same(torch.autograd.grad(predicted(forward, traced), traced, w)[0], w @ MATRIX)
+    with torch.autograd.forward_ad.dual_level():
+        data = predicted(forward, torch.autograd.forward_ad.make_dual(x, v))
+        assert_same(torch.autograd.forward_ad.unpack_dual(data).tangent, v @ MATRIX.T)
+    doubled = compose(forward, lambda x: 2 * x)
+    assert_same(torch.autograd.grad(predicted(doubled, traced), traced, w)[0], 2 * w @ MATRIX)
+    assert_same(jacobian(doubled, x), (2 * MATRIX).expand(2, 5, 3))
+
+
+def _flat_row(x):
+    return torch.stack([x[:, 0], 0 * x[:, 0] + 3, x[:, 1] - x[:, 0]], 1)
+
+
+FLAT = torch.ones(2, 3, dtype=torch.float64)
+SOUND = {
+    "a row of zeros": (_flat_row, FLAT[:, :2]),
+    "a row that is a constant": (lambda x: torch.cat([x, torch.ones(len(x), 2)], 1), FLAT),
+    "a kink": (torch.relu, 0 * FLAT),
+    "a stationary point": (lambda x: x**3, 0 * FLAT),
+    "a bound": (lambda x: x.clamp(-1, 1), FLAT),
+    "an invalid neighbour": (torch.special.ndtri, FLAT - 1e-5),
+    "small in single precision": (lambda x: 1e3 + x, FLAT.float()),
+    "fast waves": (lambda x: torch.cat([(300 * x).sin(), (300 * x).cos()], 1), 1 + FLAT.cumsum(1) / 7),
+    "far from zero": (lambda x: (x - 2500) ** 2, 2500.3 + FLAT.cumsum(1)),
+    "x of two axes": (lambda x: x.square().sum(2), FLAT.cumsum(0)[..., None].expand(2, 3, 2)),
+    "tiny x": (lambda x: x @ MATRIX.T, 1e-30 * FLAT),
+}
+
+
+@pytest.mark.parametrize(("forward", "x"), SOUND.values(), ids=SOUND)
+def test_torch_operators_are_taken_as_they_are(forward, x):
+    expect_traced(forward, x)
+    dense = torch.stack([torch.autograd.functional.jacobian(lambda one: forward(one[None])[0], one) for one in x])
+    assert_same(jacobian(forward, x), dense.flatten(2))
+
+
+def test_an_operator_that_refuses_the_points_nearby_is_not_blamed():
+    def forward(x):
+        if not bool((x == 1).all()):
+            raise RuntimeError("only here")
+        return 2 * x
+
+    assert_same(jacobian(forward, torch.ones(1, 2)), 2 * torch.eye(2)[None])
+
+
+def test_data_of_numpy_are_named():
+    for call in (lambda f: jacobian(f, torch.ones(2, 3)), lambda f: predicted(f, torch.ones(2, 3))):
+        with pytest.raises(TypeError, match=r"^forward: expected a torch.Tensor \(B, m\), got ndarray from .*<lambda>"):
+            call(lambda x: x.detach().numpy())

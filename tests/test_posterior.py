@@ -2,6 +2,7 @@
 
 import math
 
+import mpmath
 import numpy as np
 import pytest
 import scipy.stats
@@ -9,10 +10,12 @@ import torch
 from helpers import (
     MATRIX,
     ROUNDING,
+    UNTRACED,
     LargestTensor,
     assert_batch_independent,
     assert_derivative,
     assert_same,
+    every_detached,
     line_grid,
     naive_log_joint,
     naive_posterior_mean,
@@ -293,10 +296,76 @@ def test_linearizing_makes_no_data_by_data_matrix(generator):
     likelihood = GaussianLikelihood(MatrixOperator(matrix), torch.randn(300, generator=generator), 0.5)
     with LargestTensor() as largest:
         linearized_posterior(IsotropicMixture(torch.randn(4, 3, generator=generator), 0.8), likelihood)
-    assert largest.numel <= 4 * 300 * 3
+    assert largest.numel <= 4 * (300 + 3) * (3 + 1)
 
 
 def test_nothing_known_carries_the_graph_of_a_learned_operator():
     net = torch.nn.Linear(1, 1)
     likelihood = GaussianLikelihood(net, torch.zeros(1), 0.3)
     assert not MemorizedPosteriorDenoiser(CUBIC_SET, likelihood).log_weights.requires_grad
+
+
+@every_detached
+def test_a_posterior_needs_the_slope_of_its_operator(forward, generator):
+    prior = IsotropicMixture(torch.randn(4, 3, generator=generator), 0.5)
+    likelihood = GaussianLikelihood(forward, torch.zeros(5), 0.3)
+    with pytest.raises(ValueError, match=UNTRACED):
+        linearized_posterior(prior, likelihood)
+    x = prior.means.clone().requires_grad_()
+    with pytest.raises(ValueError, match=UNTRACED):
+        torch.autograd.grad(log_posterior(prior, likelihood, x).sum(), x)
+    assert collapsed_log_weights(prior.means, likelihood).shape == (4,)
+
+
+def exact_component(matrix, x, observed, sigma, noise):
+    """Covariance, mean and log evidence (but for what components share) of one component, to 60 digits."""
+    with mpmath.workdps(60):
+        a, at, y = (mpmath.matrix(part.tolist()) for part in (matrix, x, observed))
+        precision = mpmath.eye(len(x)) / mpmath.mpf(sigma) ** 2 + a.T * a / mpmath.mpf(noise) ** 2
+        covariance = precision**-1
+        residual = y - a * at
+        shift = covariance * (a.T * residual) / mpmath.mpf(noise) ** 2
+        left = residual - a * shift
+        squares = sum(v**2 for v in left) / mpmath.mpf(noise) ** 2 + sum(v**2 for v in shift) / mpmath.mpf(sigma) ** 2
+        evidence = -squares / 2 - mpmath.log(mpmath.det(precision)) / 2
+        normalizer = mpmath.log(mpmath.det(precision)) / 2 - len(x) * mpmath.log(2 * mpmath.pi) / 2
+        numbers = [torch.tensor([[float(v) for v in row] for row in m.tolist()]) for m in (covariance, at + shift)]
+        return numbers[0], numbers[1][:, 0], evidence, float(normalizer)
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (9, 5)])
+@pytest.mark.parametrize(("dtype", "noise"), [(torch.float64, 1e-4), (torch.float64, 1e-8), (torch.float32, 1e-4)])
+def test_little_noise_leaves_the_posterior_its_digits(shape, dtype, noise, generator):
+    """Against 60 digits: a covariance to eps of its largest entry, the density at a mean to eps sigma |J| / noise."""
+    matrix, means = torch.randn(shape, generator=generator).to(dtype), torch.randn(3, shape[1], generator=generator)
+    means = means.to(dtype)
+    observed = matrix @ (means[0] + 0.1)
+    found = linearized_posterior(
+        IsotropicMixture(means, 0.3), GaussianLikelihood(MatrixOperator(matrix), observed, noise)
+    )
+    exact = [exact_component(matrix.double(), x.double(), observed.double(), 0.3, noise) for x in means]
+    eps = torch.finfo(dtype).eps
+    for k, (covariance, mean, _, normalizer) in enumerate(exact):
+        assert float((found.covariances[k] - covariance).abs().max()) < 100 * eps * 0.09
+        assert float((found.means[k] - mean).abs().max()) < 100 * eps
+        alone = type(found).from_factors(found.means[k : k + 1], found._factors[k : k + 1], torch.zeros(1, dtype=dtype))
+        assert float(alone.log_prob(found.means[k : k + 1])) == pytest.approx(
+            normalizer, abs=100 * eps * 0.3 * 6 / noise
+        )
+    log_weights = [float(one[2] - max(one[2] for one in exact)) for one in exact]
+    came = found.log_weights.double() - found.log_weights.double().max()
+    # A squared residual of some (1 / noise)^2 nats; what differs between components is at least 1 here.
+    assert came.tolist() == pytest.approx(log_weights, rel=1e3 * eps, abs=1e3 * eps / noise * 1e-3)
+
+
+def test_a_noise_too_small_for_the_jacobians_dtype_is_told_with_its_bound(generator):
+    matrix = 1e3 * torch.eye(3, dtype=torch.float32)
+    prior = IsotropicMixture(torch.zeros(2, 3, dtype=torch.float32), 2.0)
+    bound = 10 * torch.finfo(torch.float32).eps * 2 * 1e3
+    with pytest.warns(UserWarning, match=rf"^noise_std: expected at least {bound:.3g} .* got 0\.002"):
+        linearized_posterior(prior, GaussianLikelihood(MatrixOperator(matrix), torch.ones(3).float(), 2e-3))
+
+
+def test_covariances_of_the_linearized_posterior_are_symmetric_to_the_bit(linear):
+    covariances = linearized_posterior(*linear).covariances
+    assert torch.equal(covariances, covariances.mT)

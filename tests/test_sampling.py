@@ -308,3 +308,39 @@ def test_a_networks_likelihood_carries_no_graph_and_needs_none(generator):
 def test_a_density_without_noise_is_refused(denoiser, generator):
     with pytest.raises(ValueError, match=r"^sigmas: expected a last level > 0, .*, got 0\.0$"):
         log_likelihood(denoiser, torch.ones(1, 3), karras_sigmas(4, 0.1, 5.0), generator=generator)
+
+
+def test_a_sample_that_is_no_number_is_told_at_its_step(generator):
+    def broken(x, sigma):
+        return x / (sigma - 1)
+
+    message = (
+        r"^denoiser: expected finite numbers, got NaN or infinite for 2 of 2 in step 2 of 3, from sigma = 1 to 0\.5"
+    )
+    with pytest.raises(FloatingPointError, match=message):
+        sample(broken, torch.randn(2, 3), [2.0, 1.0, 0.5, 0.0], step=euler_step, generator=generator)
+
+
+def test_a_sample_far_beyond_the_start_is_told_at_its_step(generator):
+    start = torch.tensor([[1.0, -1.0], [0.0, 0.0]])
+    states = trajectory(lambda x, sigma: 2e4 * x, start, [2.0, 1.0, 0.5, 0.0], step=euler_step, generator=generator)
+    assert float(next(states).x.abs().max()) > 1e4
+    message = r"^x: expected samples within 2e\+06.* got 1 of 2 outside \(largest 1e\+08\) after step 2 of 3"
+    with pytest.raises(FloatingPointError, match=message):
+        next(states)
+
+
+def test_a_likelihood_needs_a_denoiser_that_torch_follows(generator):
+    blind = torch.no_grad()(lambda x, sigma: x / (1 + sigma**2))
+    with pytest.raises(ValueError, match=r"^denoiser: expected D\(x, sigma\) that depends on x by torch operations"):
+        log_likelihood(blind, torch.ones(2, 3), [4.0, 1.0], generator=generator)
+
+
+def test_a_likelihood_along_a_denoiser_of_no_numbers_says_where():
+    def broken(x, sigma):
+        return x / (1 + sigma**2) + torch.where(sigma > 1, torch.nan, 0.0)
+
+    with pytest.raises(
+        FloatingPointError, match=r"^denoiser: .* got NaN or infinite for 2 of 2 between sigma = 1 and 4"
+    ):
+        log_likelihood(broken, torch.ones(2, 3), [4.0, 1.0, 0.5], generator=torch.Generator())

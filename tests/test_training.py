@@ -12,6 +12,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from helpers import assert_mean, assert_same, pentagon
@@ -23,7 +24,7 @@ from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser, MixtureDenois
 from memprior.mixture import IsotropicMixture
 from memprior.networks import ResidualMLP
 from memprior.noise import perturb
-from memprior.training import TrainingPlan, denoising_loss, save_atomically, snapshots, train
+from memprior.training import TrainingPlan, canonical, denoising_loss, save_atomically, snapshots, train
 
 PLAN = {
     "num_steps": 12,
@@ -231,6 +232,68 @@ def test_a_finished_run_is_read_and_not_trained_again(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "denoising_loss", None)
     for step, weights in run(tmp_path).items():
         assert_same_bits(weights, expected[step])
+
+
+def test_a_finished_training_asked_again_yields_its_last_state(tmp_path, monkeypatch):
+    def last():
+        denoiser, generator = begin()
+        options = {"generator": generator, "checkpoint": str(tmp_path / "training")}
+        states = list(train(denoiser, pentagon(), TrainingPlan(**PLAN), **options))
+        return states[-1], weights_of(denoiser), len(states)
+
+    first, trained, steps = last()
+    monkeypatch.setattr(training, "denoising_loss", None)
+    again, read, more = last()
+    assert (steps, more) == (PLAN["num_steps"], 1)
+    assert (again.step, float(again.loss)) == (first.step, float(first.loss))
+    assert_same_bits(weights_of(again.average), weights_of(first.average))
+    assert_same_bits(read, trained)
+
+
+@pytest.mark.parametrize("place", ["nowhere/training", "."])
+def test_a_checkpoint_that_cannot_be_written_is_refused_before_the_first_step(place, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "denoising_loss", None)
+    denoiser, generator = begin()
+    with pytest.raises(ValueError, match=r"^checkpoint: expected a file in a folder that exists, got "):
+        train(denoiser, pentagon(), TrainingPlan(**PLAN), generator=generator, checkpoint=tmp_path / place)
+
+
+def test_settings_of_numpy_train_as_those_of_python(tmp_path):
+    kinds = {int: np.int64, float: np.float64}
+    plan = TrainingPlan(**{name: kinds[type(value)](value) for name, value in PLAN.items()})
+    assert plan == TrainingPlan(**PLAN)
+    assert all(type(getattr(plan, name)) is type(value) for name, value in PLAN.items())
+    single = TrainingPlan(**{**PLAN, "learning_rate": np.float32(1e-3)})
+    for chosen in (single, single):  # the second reads what the first wrote
+        denoiser, generator = begin()
+        *_, last = train(denoiser, pentagon(), chosen, generator=generator, checkpoint=tmp_path / "training")
+        assert last.step == PLAN["num_steps"]
+
+
+def test_an_identity_is_what_json_gives_back():
+    told = {"grid": (3, np.int64(4)), "noise": np.float32(0.25), "on": np.bool_(True), "n": torch.tensor(2), "no": None}
+    written = canonical("identity", told)
+    assert written == {"grid": [3, 4], "noise": 0.25, "on": True, "n": 2, "no": None}
+    assert json.loads(json.dumps(written)) == written
+    assert type(written["on"]) is bool
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"a": [math.nan]}, "finite numbers, got nan"),
+        ({"a": np.float32("inf")}, "finite numbers, got inf"),
+        ({"a": {1: 2}}, r"texts as keys, got \[1\]"),
+        ({"a": np.ones(2)}, "finite numbers, got array"),
+        ({"a": Path("x")}, "finite numbers, got .*Path"),
+    ],
+)
+def test_an_identity_that_would_not_be_read_back_is_refused(value, message, tmp_path):
+    with pytest.raises(ValueError, match=f"^identity: expected .*{message}"):
+        canonical("identity", value)
+    with pytest.raises(ValueError, match=f"^told: expected .*{message}"):
+        save_atomically(tmp_path / "file", {}, value)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_kept_run_is_the_run_that_is_not_kept(tmp_path):

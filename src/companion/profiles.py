@@ -1,5 +1,6 @@
 """Sizes of every run, from notebooks/profiles.yml alone."""
 
+from numbers import Integral
 from pathlib import Path
 
 import yaml
@@ -22,7 +23,7 @@ def settings(path: Path, name: str, profile: str, seed: int, overrides: dict) ->
         raise SettingsError(f"name: expected one of {', '.join(chapters)}, got {name!r}")
     if profile not in PROFILES:
         raise SettingsError(f"profile: expected one of {', '.join(PROFILES)}, got {profile!r}")
-    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+    if not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0:
         raise SettingsError(f"seed: expected an integer >= 0, got {seed!r}")
     if not isinstance(overrides, dict):
         raise SettingsError(f"overrides: expected a dict of settings, got {overrides!r}")

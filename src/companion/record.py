@@ -101,7 +101,7 @@ def begin(name: str, profile: str, seed: int, overrides: dict) -> Run:
     settings = profiles.settings(paths.shipped("profiles.yml"), name, profile, seed, overrides)
     listed = claims.load(paths.shipped("claims.yml"))  # once: parsing it takes longer than a claim may
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    _run = Run(name, profile, seed, overrides, settings, device, listed)
+    _run = Run(name, profile, int(seed), overrides, settings, device, listed)
     return _run
 
 

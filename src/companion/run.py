@@ -50,7 +50,7 @@ def run(name: str, profile: str, *, seed: int = 0, overrides: dict | None = None
     """
     root, overrides = paths.require_repository(), {} if overrides is None else overrides
     profiles.settings(root / "notebooks" / "profiles.yml", name, profile, seed, overrides)
-    source = root / "notebooks" / f"{name}.ipynb"
+    seed, source = int(seed), root / "notebooks" / f"{name}.ipynb"
     check_parameters(source)
     key = keys.content_key(root, name, profile)["key"]
     out = out or root / "_build" / "run" / profile / name

@@ -1,7 +1,7 @@
 """Errors that name the argument, what was expected and what came. Imports nothing of ours."""
 
 import math
-from numbers import Real
+from numbers import Integral, Real
 
 import torch
 
@@ -69,8 +69,9 @@ def positive_number(name: str, value) -> float:
 
 
 def expect_whole(name: str, value, least: int) -> None:
+    """An integer, of Python or numpy; not a boolean of either."""
     expect(
-        isinstance(value, int) and not isinstance(value, bool) and value >= least,
+        isinstance(value, Integral) and not isinstance(value, bool) and value >= least,
         name,
         f"an integer >= {least}",
         repr(value),

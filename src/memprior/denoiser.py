@@ -18,6 +18,7 @@ from memprior._check import (
     expect_tensor,
     expect_train_set,
 )
+from memprior._derivatives import followed
 from memprior.mixture import IsotropicMixture, PointCloud, normalized_log_weights
 
 
@@ -30,6 +31,16 @@ class Denoiser(Protocol):
 def score(denoiser: Denoiser, x: torch.Tensor, sigma) -> torch.Tensor:
     """grad log p_sigma(x) = (D(x, sigma) - x) / sigma^2, (B, d)."""
     return (denoiser(x, sigma) - x) / column_of("sigma", sigma, x) ** 2
+
+
+def denoised_traced(denoiser: Denoiser, x: torch.Tensor, sigma) -> torch.Tensor:
+    """D(x, sigma), ready for a gradient: taking one raises ``ValueError`` where D left torch's graph, as under no_grad.
+
+    A denoiser that does not move with x has gradient zero.
+    """
+    name = getattr(denoiser, "__qualname__", type(denoiser).__qualname__)
+    expected, came = "D(x, sigma) that depends on x by torch operations", f"{name}, whose result left torch's graph"
+    return followed(lambda at: denoiser(at, sigma), x, f"denoiser: expected {expected}, got {came}")
 
 
 class EmpiricalDenoiser:

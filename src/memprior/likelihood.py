@@ -4,19 +4,25 @@ Data = F(x) + noise, noise of standard deviation gamma = ``noise_std`` in each R
 """
 
 import math
+import warnings
 
 import torch
 
 from memprior._check import expect, expect_finite, expect_like, expect_tensor, positive_number
-from memprior.operators import ForwardOperator
+from memprior._derivatives import derivatives_wanted
+from memprior.operators import ForwardOperator, expect_traced, predicted
+
+ROUNDINGS = 10  # of the data, below which a noise level is not carried by their dtype
 
 
 class GaussianLikelihood:
     """p(y | x) = N(y; F(x), gamma^2 I_m), normalized.
 
     forward: (B, ...) -> (B, m). observed: y, (m,), finite. noise_std: gamma, a number > 0, in the data's unit.
-    Raises ``ValueError`` naming the argument otherwise, and when F's data do not have m components or another
-    dtype or device.
+    Raises ``ValueError`` naming the argument otherwise, when F's data do not have m components or another dtype or
+    device, and when a gradient is taken through data that move with x and are not made by torch (see
+    :func:`memprior.operators.expect_traced`, asked once, where the first gradient begins). Warns where a few roundings
+    of the data are as large as the noise.
     """
 
     def __init__(self, forward: ForwardOperator, observed: torch.Tensor, noise_std: float):
@@ -24,19 +30,33 @@ class GaussianLikelihood:
         expect(observed.ndim == 1 and len(observed) > 0, "observed", "shape (m,), m >= 1", tuple(observed.shape))
         expect_finite("observed", observed)
         self.forward, self.observed = forward, observed
-        self.noise_std = positive_number("noise_std", noise_std)
+        self.noise_std, self._traced = positive_number("noise_std", noise_std), False
+        least = ROUNDINGS * torch.finfo(observed.dtype).eps * float(observed.abs().max())
+        if self.noise_std < least:
+            warnings.warn(
+                f"noise_std: expected at least {least:.3g}, {ROUNDINGS} roundings of these data in {observed.dtype}, "
+                f"got {self.noise_std:.3g}: likelihoods are rounding; use a wider dtype",
+                stacklevel=2,
+            )
+
+    def predicted(self, x: torch.Tensor) -> torch.Tensor:
+        """F(x), (B, m), ready for a gradient."""
+        if not self._traced and derivatives_wanted(x) and len(x) > 0:
+            expect_traced(self.forward, x)
+            self._traced = True
+        data = predicted(self.forward, x)
+        expect(
+            data.shape == (len(x), len(self.observed)),
+            "forward",
+            f"data of shape ({len(x)}, {len(self.observed)}), as observed has",
+            tuple(data.shape),
+        )
+        expect_like("forward", data, self.observed)
+        return data
 
     def residual(self, x: torch.Tensor) -> torch.Tensor:
         """y - F(x), (B, m)."""
-        predicted = self.forward(x)
-        expect(
-            predicted.shape == (len(x), len(self.observed)),
-            "forward",
-            f"data of shape ({len(x)}, {len(self.observed)}), as observed has",
-            tuple(predicted.shape),
-        )
-        expect_like("forward", predicted, self.observed)
-        return self.observed - predicted
+        return self.observed - self.predicted(x)
 
     def log_prob(self, x: torch.Tensor) -> torch.Tensor:
         """log p(y | x) = -|y - F(x)|^2 / 2 gamma^2 - (m/2) log(2 pi gamma^2), (B,)."""
@@ -52,7 +72,7 @@ class GaussianLikelihood:
         with torch.enable_grad():
             x = x.detach().requires_grad_()
             value = self.log_prob(x)
-            (gradient,) = torch.autograd.grad(value.sum(), x)
+            (gradient,) = torch.autograd.grad(value.sum(), x, materialize_grads=True)
         return value.detach(), gradient
 
 

@@ -26,6 +26,7 @@ from memprior._check import (
 
 # Rows of x are taken so many at a time that one (rows, K) block holds at most this many numbers (128 MB in float64).
 BLOCK = 2**24
+TOLERATED = 0.05  # nats, by which the rounding of products may move an exponent
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,15 +91,7 @@ class GaussianMixture:
 
     def __post_init__(self):
         expect_train_set("means", self.means)
-        num, size = self.means.shape
-        expect_tensor("covariances", self.covariances, f"{(num, size, size)}")
-        expect(
-            self.covariances.shape == (num, size, size),
-            "covariances",
-            f"shape {(num, size, size)}",
-            tuple(self.covariances.shape),
-        )
-        expect_like("covariances", self.covariances, self.means)
+        _expect_matrices("covariances", self.covariances, self.means)
         expect_finite("covariances", self.covariances)
         expect_symmetric("covariances", self.covariances)
         factors, info = torch.linalg.cholesky_ex(self.covariances)
@@ -110,6 +103,24 @@ class GaussianMixture:
         )
         object.__setattr__(self, "log_weights", normalized_log_weights(self.log_weights, self.means))
         object.__setattr__(self, "_factors", factors)
+
+    @classmethod
+    def from_factors(cls, means: torch.Tensor, factors: torch.Tensor, log_weights: torch.Tensor) -> "GaussianMixture":
+        """The mixture of covariances L_n L_n^T, ``factors`` L_n (K, d, d) lower triangular with a diagonal > 0.
+
+        For covariances whose least eigenvalues are lost once their entries are rounded: densities and draws use L_n.
+        """
+        expect_train_set("means", means)
+        _expect_matrices("factors", factors, means)
+        expect_finite("factors", factors)
+        good = bool((factors.diagonal(dim1=1, dim2=2) > 0).all()) and torch.equal(factors, factors.tril())
+        expect(good, "factors", "lower triangular matrices with a diagonal > 0", "others")
+        covariances = factors @ factors.mT
+        mixture = cls.__new__(cls)
+        known = {"means": means, "covariances": (covariances + covariances.mT) / 2, "_factors": factors}
+        for name, value in (known | {"log_weights": normalized_log_weights(log_weights, means)}).items():
+            object.__setattr__(mixture, name, value)
+        return mixture
 
     @property
     def weights(self) -> torch.Tensor:
@@ -144,6 +155,14 @@ class GaussianMixture:
         return self.log_weights + components.log_prob(x[:, None])
 
 
+def _expect_matrices(name: str, x, means: torch.Tensor) -> None:
+    """One (d, d) for each of ``means`` (K, d)."""
+    shape = (*means.shape, means.shape[1])
+    expect_tensor(name, x, f"{shape}")
+    expect(x.shape == shape, name, f"shape {shape}", tuple(x.shape))
+    expect_like(name, x, means)
+
+
 def effective_components(log_weights: torch.Tensor) -> torch.Tensor:
     """exp of the entropy of the weights: 1 for one winner, K for K equal ones.
 
@@ -163,23 +182,32 @@ class PointCloud:
 
     Never a (B, K, d) array: a copy of the points, and at most a few blocks of (rows, K) at a time.
     Coordinates are taken about the points' mean, because |x|^2 - 2 x.x_n + |x_n|^2 loses digits in proportion to
-    the norms: the exponent is good to about eps |x|^2 / sigma^2, with eps 2e-16 in float64 and 1e-7 in float32.
+    the norms: the exponent is good to about eps |x|^2 / sigma^2, with eps 2e-16 in float64 and 1e-7 in float32. Where
+    that is above ``TOLERATED``, as for clusters far apart or little noise, distances are made of differences, which
+    are slower and good to eps of themselves.
     """
 
     def __init__(self, points: torch.Tensor):
-        self.centre = points.mean(0)
+        self.as_given, self.centre = points, points.mean(0)
         self.points = points - self.centre
         self.half_norms = 0.5 * torch.linalg.vector_norm(self.points, dim=1) ** 2  # no second (K, d) array
 
     def log_joint_blocks(self, x, sigma, log_weights) -> Iterator[torch.Tensor]:
         """Blocks of rows of log w_n - |x - x_n|^2 / 2 sigma^2, for x (B, d) and sigma a scalar or (B,)."""
         expect_points("x", x, size=self.points.shape[1], like=self.points)
-        precision = column_of("sigma", sigma, x) ** -2
-        x = x - self.centre
+        precision = (column_of("sigma", sigma, x) ** -2).expand(len(x), 1)
         num = max(1, BLOCK // len(self.points))
-        for rows, tau in zip(x.split(num), precision.expand(len(x), 1).split(num), strict=True):
+        about = x - self.centre
+        norms = about.square().sum(1, keepdim=True)
+        largest = (torch.maximum(norms.detach(), 2 * self.half_norms.max()) * precision).nan_to_num(0, 0, 0)
+        if len(x) > 0 and torch.finfo(x.dtype).eps * float(largest.max()) > TOLERATED:
+            for rows, tau in zip(x.split(num), precision.split(num), strict=True):
+                apart = torch.cdist(rows, self.as_given, compute_mode="donot_use_mm_for_euclid_dist")
+                yield log_weights - 0.5 * tau * apart.square()
+            return
+        for rows, square, tau in zip(*(part.split(num) for part in (about, norms, precision)), strict=True):
             log_joint = torch.addmm(log_weights, tau * rows, self.points.T)
-            yield log_joint - tau * self.half_norms - 0.5 * tau * rows.square().sum(1, keepdim=True)
+            yield log_joint - tau * self.half_norms - 0.5 * tau * square
 
     def posterior_mean(self, x, sigma, log_weights) -> torch.Tensor:
         """E[x_0 | x_sigma = x], x_0 one of the points with these log weights: the softmax-weighted points, (B, d).

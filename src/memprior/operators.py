@@ -2,6 +2,9 @@
 
 A forward operator takes x (B, ...) to predicted data (B, m), each member of the batch on its own, differentiably
 in reverse and forward mode. Complex data are stacked: real parts, then imaginary parts.
+
+Where a derivative is taken of an operator whose data leave torch's graph (numpy, ``torch.no_grad``), its own
+``jacobian`` is used; one that brings none and moves with x is refused: its derivative would be zero without a word.
 """
 
 from collections.abc import Callable
@@ -11,12 +14,16 @@ from typing import Protocol
 import torch
 
 from memprior._check import expect, expect_finite, expect_points
+from memprior._derivatives import direction, followed
+
+TRACED = "data that depend on x by torch operations, or a .jacobian of its own"
 
 
 class ForwardOperator(Protocol):
     """x (B, ...) -> (B, m).
 
-    May bring ``jacobian(x) -> (B, m, x[0].numel())`` when it knows a faster way than m reverse passes.
+    May bring ``jacobian(x) -> (B, m, x[0].numel())`` when it knows a faster way than m reverse passes, and has to where
+    its data do not depend on x by torch operations alone.
     """
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor: ...
@@ -64,9 +71,10 @@ class _Composed:
     inner: Callable[[torch.Tensor], torch.Tensor]
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        return self.outer(self.inner(x))
+        return predicted(self.outer, predicted(self.inner, x))
 
     def jacobian(self, x: torch.Tensor) -> torch.Tensor:
+        expect_traced(self.inner, x)
         x, between = _traced(self.inner, x)
         rows = jacobian(self.outer, between.detach())
         return _pull_back(between, x, [row.reshape(between.shape) for row in rows.unbind(1)])
@@ -80,13 +88,73 @@ def compose(outer: ForwardOperator, inner: Callable[[torch.Tensor], torch.Tensor
     return _Composed(outer, inner)
 
 
+def predicted(forward: ForwardOperator, x: torch.Tensor) -> torch.Tensor:
+    """F(x), (B, m), which autograd differentiates whatever F is made of.
+
+    By the operator's own ``jacobian`` where its data leave torch's graph. Where it brings none, and the data move with
+    x, taking a derivative raises ``ValueError`` naming the operator; data alone are to be had. ``TypeError`` for data
+    that are no tensor.
+    """
+    data = followed(forward, x, f"forward: expected {TRACED}, got {_named(forward)}, whose data left torch's graph")
+    if not isinstance(data, torch.Tensor):
+        raise TypeError(f"forward: expected a torch.Tensor (B, m), got {type(data).__name__} from {_named(forward)}")
+    return data
+
+
+def expect_traced(forward: ForwardOperator, x: torch.Tensor) -> None:
+    """``ValueError`` naming the operator when a part of its data moves with x and has no derivative by torch.
+
+    Differences along one direction from a point near the first of x (B, ...), against a reverse pass there: three
+    solves of one model. A fifth of one component is seen, or a fiftieth of many. An operator that brings a ``jacobian``
+    is taken at its word, and each part of a composition is looked at on its own.
+    """
+    if isinstance(forward, _Composed):
+        expect_traced(forward.inner, x)
+        with torch.no_grad():
+            between = forward.inner(x[:1])
+        expect_traced(forward.outer, between)
+    elif not hasattr(forward, "jacobian"):
+        try:
+            moving, missing = _without_derivative(forward, x[:1].detach())
+        except Exception:  # what an operator says of a point that nobody asked for is not the caller's fault
+            return
+        came = f"{_named(forward)}, {missing:.3g} of whose {moving} components that move with x have no derivative"
+        expect(missing == 0, "forward", TRACED, came)
+
+
+def _without_derivative(forward, x) -> tuple[int, float]:
+    """How many components of F move near x (1, ...), and how many of these torch does not differentiate."""
+    at = (x + 1e-2 * direction(x, turn=1.0)).requires_grad_()  # off the kinks and stationary points where x may be
+    along = direction(x)
+    with torch.enable_grad():
+        data = predicted(forward, at)
+    for step in (1e-3, 1e-5):  # what curvature or rounding does changes with the step
+        with torch.no_grad():
+            change = (forward(at + step * along) - forward(at - step * along)) / 2
+        rounding = torch.finfo(data.dtype).eps * data.detach().abs()
+        seen = (change.abs() > 100 * rounding) & (change.abs() > 0.03 * change.abs().max())
+        # Each component weighted by its change: the slope along the direction counts those that have a derivative.
+        weights = torch.where(seen, step / change, 0)
+        (slope,) = torch.autograd.grad(data, at, weights, retain_graph=True, materialize_grads=True)
+        moving, missing = int(seen.sum()), float(seen.sum() - (slope * along).sum())
+        if not abs(missing) > 0.2 + 0.02 * moving:  # or it is no number, and says nothing
+            return moving, 0.0
+    return moving, missing
+
+
+def _named(forward) -> str:
+    return getattr(forward, "__qualname__", type(forward).__qualname__)
+
+
 def jacobian(forward: ForwardOperator, x: torch.Tensor) -> torch.Tensor:
     """J_b = dF/dx at each x_b: x (B, ...) -> (B, m, d), d = x[0].numel().
 
-    The operator's own ``jacobian`` where it brings one; otherwise m reverse passes, each over the whole batch at once.
+    The operator's own ``jacobian`` where it brings one; otherwise m reverse passes, each over the whole batch at once,
+    and ``ValueError`` where they would not be its derivative (see :func:`expect_traced`).
     """
     if hasattr(forward, "jacobian"):
         return forward.jacobian(x)
+    expect_traced(forward, x)
     x, data = _traced(forward, x)
     expect(data.ndim == 2 and len(data) == len(x), "forward", f"data of shape ({len(x)}, m)", tuple(data.shape))
     return _pull_back(
@@ -97,16 +165,11 @@ def jacobian(forward: ForwardOperator, x: torch.Tensor) -> torch.Tensor:
 def _traced(function, x):
     with torch.enable_grad():
         x = x.detach().requires_grad_()
-        return x, function(x)
+        return x, predicted(function, x)
 
 
 def _pull_back(output, x, cotangents) -> torch.Tensor:
-    """Rows c^T d(output)/dx for each cotangent c (B, ...) : (B, len(cotangents), d).
-
-    Zero where output does not depend on x.
-    """
-    if not output.requires_grad:
-        return x.new_zeros(len(x), len(cotangents), x[0].numel())
+    """Rows c^T d(output)/dx for each cotangent c (B, ...) : (B, len(cotangents), d)."""
     rows = [
         torch.autograd.grad(output, x, cotangent, retain_graph=True, materialize_grads=True)[0]
         for cotangent in cotangents

@@ -11,14 +11,15 @@ stay on the examples and its weights are the likelihoods there (``collapsed_log_
 """
 
 import math
+import warnings
 from dataclasses import dataclass
 
 import torch
 
 from memprior._check import expect, expect_finite, expect_points, expect_tensor, expect_train_set, positive_number
 from memprior.denoiser import EmpiricalDenoiser
-from memprior.likelihood import GaussianLikelihood
-from memprior.mixture import GaussianMixture, IsotropicMixture
+from memprior.likelihood import ROUNDINGS, GaussianLikelihood
+from memprior.mixture import BLOCK, GaussianMixture, IsotropicMixture
 from memprior.operators import jacobian
 
 
@@ -64,21 +65,43 @@ def linearized_posterior(
     w_n prop. (prior weight) N(y; F(x_n), C_n). Exact for affine F. ``determinant=False`` drops -1/2 log det C_n
     from the weights, as the released code does; nothing else in this book does.
 
-    K solves and K Jacobians, all kept: (K, m, d). No (m, m) matrix is made: with delta_n = mu_n - x_n,
-    (y - F_n)^T C_n^-1 (y - F_n) = |y - F_n - J_n delta_n|^2 / gamma^2 + |delta_n|^2 / sigma^2 and
-    det C_n = gamma^2m sigma^2d / det Sigma_n.
+    K solves and K Jacobians, all kept: (K, m, d). No matrix is squared and none is (m, m): with Z_n = sigma J_n / gamma
+    and delta_n = (mu_n - x_n) / sigma, one QR factorization of ((Z_n, (y - F_n) / gamma), (I, 0)), in float64, gives
+    Sigma_n = sigma^2 (I + Z_n^T Z_n)^-1 by its factor, delta_n, and (y - F_n)^T C_n^-1 (y - F_n) as the square that
+    least squares leave; det C_n = gamma^2m det(I + Z_n^T Z_n). Good to about eps |Z_n|, where a squared Z_n would lose
+    eps |Z_n|^2. Warns where the dtype of the data cannot carry the narrowest deviations, gamma / |J_n|.
     """
     x, sigma, gamma = prior.means, prior.sigma, likelihood.noise_std
     residual = likelihood.residual(x).detach()
     jacobians = jacobian(likelihood.forward, x).detach()
-    precisions = torch.eye(x.shape[1]).to(x) / sigma**2 + jacobians.mT @ jacobians / gamma**2
-    factors = torch.linalg.cholesky(precisions)
-    shifts = torch.cholesky_solve(jacobians.mT @ residual[..., None], factors) / gamma**2
-    left = residual - (jacobians @ shifts)[..., 0]
-    evidences = -0.5 * (left.square().sum(1) / gamma**2 + shifts.square().sum((1, 2)) / sigma**2)
+    steepest = float(jacobians.norm(dim=1).max())
+    least = ROUNDINGS * torch.finfo(jacobians.dtype).eps * sigma * steepest
+    if gamma < least:
+        warnings.warn(
+            f"noise_std: expected at least {least:.3g} for a prior of deviation {sigma:.3g} and a Jacobian of columns "
+            f"up to {steepest:.3g} in {jacobians.dtype}, got {gamma:.3g}: the narrowest deviations are rounding",
+            stacklevel=2,
+        )
+    size = max(1, BLOCK // (jacobians[0].numel() + x.shape[1] ** 2))
+    blocks = zip(jacobians.split(size), residual.split(size), strict=True)
+    parts = [_conditioned(*block, sigma, gamma) for block in blocks]
+    factors, shifts, evidences = map(torch.cat, zip(*parts, strict=True))
     if determinant:  # 1/2 log det C_n, but for what all components share
-        evidences = evidences - factors.diagonal(dim1=1, dim2=2).log().sum(1)
-    return GaussianMixture(x + shifts[..., 0], torch.cholesky_inverse(factors), prior.log_weights + evidences)
+        evidences = evidences + factors.diagonal(dim1=1, dim2=2).log().sum(1)
+    return GaussianMixture.from_factors(x + shifts.to(x), factors.to(x), prior.log_weights + evidences.to(x))
+
+
+def _conditioned(jacobians, residual, sigma: float, gamma: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Cholesky factors (K, d, d) of the covariances, shifts (K, d) of the means, -1/2 r^T C^-1 r (K,), in float64."""
+    # The axes are turned round: what solves upper triangles then is a lower triangle, as a factor has to be.
+    size = jacobians.shape[2]
+    eye = torch.eye(size + 1, dtype=torch.float64, device=jacobians.device)
+    known = torch.cat([sigma * jacobians.double().flip(2), residual.double()[..., None]], 2) / gamma
+    prior = eye[:size].expand(len(known), -1, -1)
+    triangle = torch.linalg.qr(torch.cat([known, prior], 1), mode="r").R
+    root, seen, left = triangle[:, :size, :size].flip(1, 2), triangle[:, :size, size:].flip(1), triangle[:, size, size]
+    factors = sigma * torch.linalg.solve_triangular(root, eye[:size, :size], upper=False)
+    return factors * factors.diagonal(dim1=1, dim2=2).sign()[:, None], (factors @ seen)[..., 0], -0.5 * left.square()
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,9 @@ from typing import Protocol
 import torch
 
 from memprior._check import descending_levels, expect, expect_finite, expect_points, expect_whole
-from memprior.denoiser import Denoiser
+from memprior.denoiser import Denoiser, denoised_traced
+
+EXPLODED = 1e6  # times the start: no sample of a sane run is so far out, whatever the unit
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +88,8 @@ def trajectory(
 
     A generator, so that tracing, plotting and stopping belong to the caller. Start x_init as sigmas[0] * N(0, I),
     with sigmas[0] well above the spread of the prior. Raises ``ValueError`` before the first step for levels that
-    do not descend or x_init not finite.
+    do not descend or x_init not finite, and ``FloatingPointError`` at the step in which D is not finite, or
+    after which a sample is not finite or a million times farther out than the start.
     """
     expect_points("x_init", x_init)
     expect_finite("x_init", x_init)
@@ -94,10 +97,34 @@ def trajectory(
 
 
 def _states(denoiser, x, sigmas, step, generator):
-    for sigma, sigma_next in pairwise(sigmas):
+    limit = farthest(x, sigmas)
+    for index, (sigma, sigma_next) in enumerate(pairwise(sigmas), 1):
         state = step(denoiser, x, sigma, sigma_next, generator=generator)
         x = state.x.detach()  # no graph from step to step: it would hold every activation of a network prior
-        yield replace(state, x=x, denoised=state.denoised.detach())
+        denoised = state.denoised.detach()
+        lost = outside(x, limit)
+        void = ~torch.isfinite(denoised).all(-1)  # where a guided step stays, step after step
+        if (lost | void).any():
+            where = f"step {index} of {len(sigmas) - 1}, from sigma = {float(sigma):.3g} to {float(sigma_next):.3g}"
+            if void.any():
+                came = f"NaN or infinite for {int(void.sum())} of {len(x)} in {where}"
+                raise FloatingPointError(f"denoiser: expected finite numbers, got {came}")
+            came = f"{int(lost.sum())} of {len(x)} outside (largest {float(x.abs().max()):.3g}) after {where}"
+            raise FloatingPointError(
+                f"x: expected samples within {limit:.3g}, {EXPLODED:.0e} times the start, got {came}: guide less, or "
+                "take more levels"
+            )
+        yield replace(state, x=x, denoised=denoised)
+
+
+def farthest(x_init: torch.Tensor, sigmas: torch.Tensor) -> float:
+    """How far from zero a coordinate may come in a run from ``x_init`` at ``sigmas[0]``."""
+    return EXPLODED * max(float(x_init.abs().max()) if x_init.numel() else 0.0, float(sigmas[0]))
+
+
+def outside(x: torch.Tensor, limit: float) -> torch.Tensor:
+    """Which of x (..., d) have a coordinate that is NaN or beyond ``limit``, (...)."""
+    return ~(x.abs() <= limit).all(-1)
 
 
 def sample(
@@ -130,7 +157,7 @@ def log_likelihood(
     Heun's rule from sigmas[-1] > 0 up to sigmas[0], where x is taken to be N(D's mean, sigma^2 I): the levels must
     begin well above the spread of the prior. For the exact denoiser of a law p this is log p_sigma at the last level:
     a likelihood with that floor. num_probes: None for the exact div D, which is d reverse passes a step; else its
-    unbiased estimate from so many random signs (Hutchinson).
+    unbiased estimate from so many random signs (Hutchinson). Raises ``FloatingPointError`` where x is no longer finite.
     """
     expect_points("x", x)
     expect_finite("x", x)
@@ -148,6 +175,9 @@ def log_likelihood(
         away_then, growth_then = _flow(denoiser, trial, high, num_probes, generator)
         x = x + 0.5 * (high - low) * (away / low + away_then / high)
         change = change + 0.5 * torch.log(high / low) * (growth + growth_then)
+        if lost := int((~torch.isfinite(x).all(1)).sum()):
+            where = f"of {len(x)} between sigma = {float(low):.3g} and {float(high):.3g}"
+            raise FloatingPointError(f"denoiser: expected finite numbers, got NaN or infinite for {lost} {where}")
     centre = denoiser(x.new_zeros(1, x.shape[1]), levels[-1])
     return (
         change
@@ -160,7 +190,7 @@ def _flow(denoiser, x, sigma, num_probes, generator) -> tuple[torch.Tensor, torc
     """x - D (B, d) and its divergence d - div D (B,) at x, sigma."""
     with torch.enable_grad():
         x = x.detach().requires_grad_()
-        denoised = denoiser(x, sigma)
+        denoised = denoised_traced(denoiser, x, sigma)
     if num_probes is None:
         probes = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)[:, None].expand(-1, len(x), -1)
     else:

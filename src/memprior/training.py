@@ -17,11 +17,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from memprior._check import expect, expect_points, expect_positive, expect_train_set, expect_whole
+from memprior._check import expect, expect_points, expect_train_set, expect_whole, positive_number
 from memprior.denoiser import Denoiser, NetworkDenoiser
 from memprior.noise import perturb
 
@@ -46,11 +47,15 @@ class TrainingPlan:
     def __post_init__(self):
         expect_whole("num_steps", self.num_steps, 1)
         expect_whole("batch_size", self.batch_size, 1)
-        expect_positive("learning_rate", self.learning_rate)
-        expect_positive("final_rate", self.final_rate)
         expect(0 <= self.ema_decay < 1, "ema_decay", "0 <= ema_decay < 1", self.ema_decay)
         levels = self.sigma_min, self.sigma_max
         expect(0 < levels[0] < levels[1] < math.inf, "sigma_min, sigma_max", "0 < sigma_min < sigma_max", levels)
+        # As numbers of Python, whatever kind they come as: they are the identity of a checkpoint.
+        for name in ("num_steps", "batch_size"):
+            object.__setattr__(self, name, int(getattr(self, name)))
+        for name in ("learning_rate", "final_rate", "sigma_min", "sigma_max"):
+            object.__setattr__(self, name, positive_number(name, getattr(self, name)))
+        object.__setattr__(self, "ema_decay", float(self.ema_decay))
 
     def rate(self, step: int) -> float:
         """Learning rate of step 1..num_steps."""
@@ -84,21 +89,24 @@ def train(
     plan: TrainingPlan,
     *,
     generator: torch.Generator,
-    checkpoint: Path | None = None,
+    checkpoint: str | Path | None = None,
     save_every: int = 500,
 ) -> Iterator[TrainingState]:
     """Train ``denoiser`` in place on ``train_set`` (N, d); a state after every step, for the caller to look at or stop.
 
     Errors at a level are weighted by 1 / sigma^2 + 1 / spread^2: an untrained network's loss is then the same at every
-    level. checkpoint: a file written every ``save_every`` steps and at the end; where it exists training goes on from
-    it, and ``ValueError`` says so when it was made by another plan, training set or network, or is no checkpoint.
+    level. checkpoint: a file, in a folder that exists, written every ``save_every`` steps and at the end. Where it
+    exists training goes on from it, and where it is done its last state comes again; ``ValueError`` says so when it was
+    made by another plan, training set or network, or is no checkpoint.
     """
     expect_train_set("train_set", train_set)
     expect_points("train_set", train_set, size=denoiser.network.size)
     expect_whole("save_every", save_every, 1)
     run = _Training(denoiser, train_set, plan, generator)
-    if checkpoint is not None and checkpoint.exists():
-        run.load(checkpoint)
+    if checkpoint is not None:
+        checkpoint = file_to_keep("checkpoint", checkpoint)
+        if checkpoint.exists():
+            run.load(checkpoint)
     return run.states(checkpoint, save_every)
 
 
@@ -109,7 +117,7 @@ def snapshots(
     steps: Iterable[int],
     *,
     generator: torch.Generator,
-    folder: Path | None = None,
+    folder: str | Path | None = None,
 ) -> Iterator[tuple[int, NetworkDenoiser]]:
     """(step, averaged denoiser) at each of ``steps``, ascending and at most num_steps, as training passes them.
 
@@ -121,6 +129,7 @@ def snapshots(
     good = steps and steps == sorted(set(steps)) and steps[-1] <= plan.num_steps
     expect(good, "steps", f"ascending steps from 1 to {plan.num_steps}", steps)
     if folder is not None:
+        folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder and folder / "training.safetensors"
     states = train(denoiser, train_set, plan, generator=generator, checkpoint=checkpoint)
@@ -149,16 +158,18 @@ class _Training:
         self.average = copy.deepcopy(denoiser)
         self.average.network.requires_grad_(False)
         self.optimizer = torch.optim.Adam(denoiser.network.parameters(), lr=plan.learning_rate, fused=True)
-        self.step = 0
+        self.step, self.loss = 0, torch.tensor(math.nan)
         digest = hashlib.sha256(self.train_set.cpu().numpy().tobytes()).hexdigest()[:16]
         self.identity = {"plan": asdict(plan), "train_set": digest, "spread": denoiser.spread}
 
     def states(self, checkpoint, save_every):
+        if self.step == self.plan.num_steps:
+            yield TrainingState(self.step, self.loss, self.average)
         while self.step < self.plan.num_steps:
-            loss = self._advance()
+            self.loss = self._advance()
             if checkpoint and (self.step % save_every == 0 or self.step == self.plan.num_steps):
                 self.save(checkpoint)
-            yield TrainingState(self.step, loss, self.average)
+            yield TrainingState(self.step, self.loss, self.average)
 
     def _advance(self) -> torch.Tensor:
         self.step += 1
@@ -182,7 +193,7 @@ class _Training:
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         """Every tensor of the state by name; those of Adam exist after the first step."""
-        named = {"generator": self.generator.get_state()}
+        named = {"generator": self.generator.get_state(), "loss": self.loss}
         named |= {f"network.{name}": w for name, w in self.denoiser.network.state_dict().items()}
         named |= {f"average.{name}": w for name, w in self.average.network.state_dict().items()}
         moments = self.optimizer.state_dict()["state"]
@@ -204,12 +215,40 @@ class _Training:
             moments.setdefault(int(k), {})[what] = tensor
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})
         self.generator.set_state(tensors["generator"])
+        self.loss = tensors.get("loss", self.loss).to(self.train_set)  # NaN in a file of before it was kept
+
+
+def canonical(name: str, value):
+    """``value`` as JSON gives it back: of dicts with texts as keys, lists, texts, booleans, None and finite numbers.
+
+    Tuples are lists there, and scalars of numpy and torch numbers. ``ValueError`` naming ``name`` for anything else,
+    before it is written: NaN is not equal to itself, and the key 1 comes back as "1".
+    """
+    if isinstance(value, dict):
+        wrong = [key for key in value if not isinstance(key, str)]
+        expect(not wrong, name, "texts as keys", wrong[:1])
+        return {key: canonical(name, inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [canonical(name, inner) for inner in value]
+    if isinstance(value, np.generic | torch.Tensor) and value.ndim == 0:
+        value = value.item()
+    good = value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value))
+    expect(good, name, "dicts, lists, texts, booleans and finite numbers", repr(value))
+    return value
+
+
+def file_to_keep(name: str, file: str | Path) -> Path:
+    """``file`` as a path; ``ValueError`` naming ``name`` unless it can be written: work is not begun to be lost."""
+    file = Path(file)
+    expect(file.parent.is_dir() and not file.is_dir(), name, "a file in a folder that exists", str(file))
+    return file
 
 
 def save_atomically(file: Path, tensors: dict[str, torch.Tensor], told: dict) -> None:
     """Write tensors and a JSON-able dict; ``file`` holds the old or the new whole, whenever the process dies."""
     partial = file.with_name(f".{file.name}.partial")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, {"told": json.dumps(told)})
+    identity = json.dumps(canonical("told", told), allow_nan=False)
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, {"told": identity})
     with partial.open("rb") as written:
         os.fsync(written.fileno())
     os.replace(partial, file)

@@ -24,7 +24,6 @@ from memprior.calibration._parts import (
     position,
     ranks,
     sum_between,
-    sum_within,
 )
 
 
@@ -240,8 +239,7 @@ def energy_distance(samples: torch.Tensor, reference: torch.Tensor, *, reference
     ``ValueError`` / ``TypeError`` for sizes, dtypes or devices that differ and for numbers that are not finite.
     """
     expect_samples(samples, reference, ("samples", "reference"), (2, 1 if reference_is_law else 2))
-    # Products of matrices lose digits in proportion to the distance from the origin.
-    centre = reference.mean(0)
-    x, y = samples - centre, reference - centre
-    within_y = sum_within(y) / (len(y) ** 2 if reference_is_law else len(y) * (len(y) - 1))
-    return 2 * sum_between(x, y) / (len(x) * len(y)) - sum_within(x) / (len(x) * (len(x) - 1)) - within_y
+    num, other = len(samples), len(reference)
+    within = sum_between(samples, samples) / (num * (num - 1))
+    within_reference = sum_between(reference, reference) / (other**2 if reference_is_law else other * (other - 1))
+    return 2 * sum_between(samples, reference) / (num * other) - within - within_reference

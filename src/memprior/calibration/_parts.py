@@ -43,17 +43,8 @@ def jeffreys(value: float, num: float) -> tuple[float, float]:
 
 def sum_between(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """Sum of |x_i - y_j| over all pairs, a few rows at a time."""
-    return sum(torch.cdist(rows, y).sum() for rows in x.split(max(1, 2**24 // len(y))))
-
-
-def sum_within(x: torch.Tensor) -> torch.Tensor:
-    """Sum of |x_i - x_j| over all pairs; a point is at distance 0 from itself, which rounding would miss."""
-    num, total = max(1, 2**24 // len(x)), x.new_zeros(())
-    for start in range(0, len(x), num):
-        block = torch.cdist(x[start : start + num], x)
-        block.diagonal(offset=start)[: len(block)] = 0
-        total = total + block.sum()
-    return total
+    exact = "donot_use_mm_for_euclid_dist"  # products lose small distances, and 0 to itself
+    return sum(torch.cdist(rows, y, compute_mode=exact).sum() for rows in x.split(max(1, 2**24 // len(y))))
 
 
 def expect_draws(samples, truths) -> None:

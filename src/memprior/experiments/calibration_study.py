@@ -173,7 +173,7 @@ class MixturePosterior:
 
 def leave_one_out_width(x: torch.Tensor) -> float:
     """The bandwidth h at which each of x (N, d) is likeliest, on average, under N(., h^2 I) about the others."""
-    squares = torch.cdist(x, x).square().fill_diagonal_(math.inf)
+    squares = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist").square().fill_diagonal_(math.inf)
 
     def loss(log_width):
         return x.shape[1] * log_width - float((-0.5 * squares / math.exp(2 * log_width)).logsumexp(1).mean())

@@ -31,7 +31,7 @@ from memprior.experiments.dps_fwi import (
 from memprior.experiments.kept_runs import Samples, kept_run
 from memprior.guidance import released_step
 from memprior.networks import ResidualMLP
-from memprior.training import TrainingPlan, snapshots
+from memprior.training import TrainingPlan, canonical, snapshots
 
 PRIORS = ("network", "truth", "memory")
 
@@ -91,7 +91,7 @@ class Walk:
 
 def part_name(readable: str, part) -> str:
     """A file or folder of its own for every part, a dataclass, however little two of them differ."""
-    digest = hashlib.sha256(json.dumps(asdict(part)).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(json.dumps(canonical("part", asdict(part))).encode()).hexdigest()[:8]
     return f"{readable.replace(' ', '_')}-{digest}"
 
 
@@ -142,7 +142,7 @@ def walked(walk: Walk, denoiser: Denoiser, folder: Path, device: torch.device) -
         step=step,
         generator=randomness,
         file=home / "run.safetensors",
-        identity=json.loads(json.dumps(asdict(walk))),
+        identity=asdict(walk),
         save_every=5,
     )
     cost.write()

@@ -6,6 +6,7 @@ noised training examples, and what is missing to it is a Kullback-Leibler diverg
 """
 
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from memprior.noise import karras_sigmas, perturb
 from memprior.sampling import log_likelihood, sample
 from memprior.training import TrainingPlan, snapshots
 
+REACH = 5.0  # of zuko's splines, to either side of zero
 LEVELS = 32  # noise levels of a probability-flow ODE
 
 
@@ -69,7 +71,7 @@ def best_bandwidth(train_set: torch.Tensor, floor: float, *, leave_one_out: bool
     expect_train_set("train_set", train_set)
     expect_positive("floor", floor)
     expect(len(train_set) > leave_one_out, "train_set", "two examples to leave one out", len(train_set))
-    squares = torch.cdist(train_set, train_set).square()
+    squares = torch.cdist(train_set, train_set, compute_mode="donot_use_mm_for_euclid_dist").square()
     if leave_one_out:
         squares.fill_diagonal_(math.inf)
 
@@ -126,25 +128,46 @@ class GradientPlan:
 def fit_flow(
     train_set: torch.Tensor, floor: float, plan: GradientPlan, steps: list[int], *, generator: torch.Generator
 ) -> Iterator[tuple[int, Density]]:
-    """A normalizing flow, rational-quadratic splines in coupling layers (zuko), on freshly noised examples."""
+    """A normalizing flow, rational-quadratic splines in coupling layers (zuko), on freshly noised examples.
+
+    The splines bend from -5 to 5 and are the identity beyond. Examples that do not fit, as velocities in m/s, enter
+    about their mean, and over their largest deviation of a coordinate; warns where some are out of reach even so.
+    """
+    centre, scale = _fitting_splines(train_set)
     with _seeded(generator):
         flow = zuko.flows.NSF(train_set.shape[1], bins=6, transforms=3, hidden_features=[plan.width] * 2, passes=2)
     flow = flow.to(train_set.device, torch.float32)
 
     def draw(num, *, generator):
         with torch.no_grad(), _seeded(generator):
-            return flow().sample((num,)).to(train_set)
+            return centre + scale * flow().sample((num,)).to(train_set)
 
     def log_prob(x, *, generator):
         with torch.no_grad():
-            return flow().log_prob(x.float()).to(x)
+            return flow().log_prob(((x - centre) / scale).float()).to(x) - x.shape[1] * math.log(scale)
 
     def gain(x):
-        return flow().log_prob(perturb(x, floor, generator=generator))
+        return flow().log_prob(perturb(x, floor / scale, generator=generator))
 
     density = Density(log_prob, draw, "exact")
-    for step in _climb(flow, gain, train_set.float(), plan, steps, generator):
+    for step in _climb(flow, gain, ((train_set - centre) / scale).float(), plan, steps, generator):
         yield step, density
+
+
+def _fitting_splines(train_set: torch.Tensor) -> tuple[torch.Tensor, float]:
+    """What to subtract (d,) and to divide by, so that examples (N, d) lie where splines bend; 0 and 1 if they do."""
+    if float(train_set.abs().max()) <= REACH:
+        return train_set.new_zeros(train_set.shape[1]), 1.0
+    centre = train_set.mean(0)
+    scale = float(train_set.std(0, correction=0).max()) or 1.0
+    farthest = float((train_set - centre).abs().max()) / scale
+    if farthest > REACH:
+        warnings.warn(
+            f"train_set: expected examples within {REACH:g} deviations of their mean, where the flow's splines bend, "
+            f"got {farthest:.3g}: it is the identity out there",
+            stacklevel=3,
+        )
+    return centre, scale
 
 
 def fit_autoencoder(

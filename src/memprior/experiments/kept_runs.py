@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from memprior._check import expect, expect_whole
 from memprior.denoiser import Denoiser
 from memprior.sampling import Step, trajectory
-from memprior.training import save_atomically
+from memprior.training import canonical, file_to_keep, save_atomically
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,22 +28,25 @@ def kept_run(
     *,
     step: Step,
     generator: torch.Generator,
-    file: Path,
+    file: str | Path,
     identity: dict,
     save_every: int,
 ) -> Samples:
     """:func:`trajectory` of a guided step to its end, kept in ``file`` every ``save_every`` steps and when it is done.
 
-    identity: what makes this run this one (JSON-able). Where ``file`` exists the run goes on from it, the generator
-    too; ``ValueError`` says so when it belongs to another run or is no such file.
+    identity: what makes this run this one, of dicts, lists, texts and finite numbers. Where ``file`` exists the run
+    goes on from it, the generator too; its folder has to exist. ``ValueError`` says so when it belongs to another run
+    or is no such file.
     """
     expect_whole("save_every", save_every, 1)
+    identity, file = canonical("identity", identity), file_to_keep("file", file)
     x, misfits = x_init, []
     if file.exists():
         tensors = _read(file, identity)
         x, misfits = tensors["x"].to(x_init), list(tensors["misfits"].to(x_init))
         generator.set_state(tensors["generator"])
     last = len(sigmas) - 1
+    expect(len(misfits) <= last, f"run {file}", f"at most {last} steps, as sigmas has", len(misfits))
     if len(misfits) < last:
         for state in trajectory(denoiser, x, sigmas[len(misfits) :], step=step, generator=generator):
             x = state.x

@@ -206,7 +206,8 @@ def judge(draw: Draw, stack: Stack, num: int, sigmas: torch.Tensor, *, generator
     found = {"distances": [], "best": [], "ratio": [], "misfit": misfits.median(1).values.tolist(), "strays": []}
     for block, examples, exact_weights in zip(x.chunk(len(weights)), stack.train_sets, weights, strict=True):
         near = nearest_neighbors(block[block.isfinite().all(1)], examples, len(examples))
-        inside = near.distances[:, 0] <= torch.cdist(examples, examples).max()
+        apart = torch.cdist(examples, examples, compute_mode="donot_use_mm_for_euclid_dist")
+        inside = near.distances[:, 0] <= apart.max()
         frequencies = near.indices[inside, 0].bincount(minlength=len(examples)).to(exact_weights) / num
         lost = 1 - int(inside.sum()) / num
         found["distances"].append(float(total_variation(frequencies, exact_weights) + lost / 2))

@@ -52,7 +52,7 @@ def as_complex(data: torch.Tensor, acquisition: Acquisition) -> torch.Tensor:
 
 def greens_function(acquisition: Acquisition, frequency_hz: float, speed_kms: float) -> torch.Tensor:
     """-(i/4) H0^(1)(k r) from every source to every receiver, complex (S, R)."""
-    r = torch.cdist(acquisition.sources_km, acquisition.receivers_km)
+    r = torch.cdist(acquisition.sources_km, acquisition.receivers_km, compute_mode="donot_use_mm_for_euclid_dist")
     return torch.from_numpy(-0.25j * hankel1(0, 2 * math.pi * frequency_hz / speed_kms * r.numpy()))
 
 

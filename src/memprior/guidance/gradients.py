@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 
 from memprior._check import expect, positive_number
-from memprior.denoiser import Denoiser
+from memprior.denoiser import Denoiser, denoised_traced
 from memprior.likelihood import GaussianLikelihood
 from memprior.sampling import SamplerState, Step, ancestral_step, euler_step
 
@@ -93,7 +93,7 @@ def through_denoiser(likelihood: GaussianLikelihood, denoiser: Denoiser, x: torc
     """D(x, sigma) (B, d), |r|^2 (B,) and its gradient with respect to x (B, d), for the other modules here."""
     with torch.enable_grad():
         x = x.detach().requires_grad_()
-        denoised = denoiser(x, sigma)
+        denoised = denoised_traced(denoiser, x, sigma)
         squares = likelihood.residual(denoised).square().sum(1)
         (gradient,) = torch.autograd.grad(squares.sum(), x)
     return denoised.detach(), squares.detach(), gradient

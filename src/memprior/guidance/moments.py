@@ -25,7 +25,7 @@ from memprior._check import (
     expect_whole,
     positive_number,
 )
-from memprior.denoiser import GaussianDenoiser
+from memprior.denoiser import GaussianDenoiser, denoised_traced
 from memprior.guidance.gradients import GuidedState, through_denoiser
 from memprior.likelihood import GaussianLikelihood
 from memprior.sampling import Step, ancestral_step
@@ -159,7 +159,7 @@ class _Linearized:
         self._likelihood = likelihood
         with torch.enable_grad():
             self._x = x.detach().requires_grad_()
-            self._denoised = denoiser(self._x, sigma)
+            self._denoised = denoised_traced(denoiser, self._x, sigma)
             self._guess = self._denoised.detach().requires_grad_()
             self._residual = likelihood.residual(self._guess)
         self.denoised, self.residual = self._denoised.detach(), self._residual.detach()
@@ -176,7 +176,7 @@ class _Linearized:
     def push(self, v):
         """J v, (B, d) -> (B, m)."""
         with torch.enable_grad(), forward_ad.dual_level():  # without grad a wave operator does not keep its solve
-            data = self._likelihood.forward(forward_ad.make_dual(self.denoised, v))
+            data = self._likelihood.predicted(forward_ad.make_dual(self.denoised, v))
             tangent = forward_ad.unpack_dual(data).tangent
         return torch.zeros_like(data) if tangent is None else tangent.detach()
 

@@ -19,6 +19,7 @@ from memprior._check import descending_levels, expect, expect_finite, expect_ten
 from memprior.denoiser import Denoiser
 from memprior.guidance.gradients import through_denoiser
 from memprior.likelihood import GaussianLikelihood
+from memprior.sampling import EXPLODED, farthest, outside
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +27,9 @@ class Particles:
     """R runs of K weighted particles, x (R, K, d), at the last level.
 
     log_weights: (R, K), normalized in each run. effective: (T, R), the effective number of particles 1 / sum w^2 after
-    each step, before resampling. ancestors: (R, K), the particle of the start that each comes from. log_evidence: (R,),
-    the logarithm of an unbiased estimate of p(y), or -inf for a run that lost every particle, whose weights are equal.
+    each step, before resampling, and 0 for a run that then had lost every particle. ancestors: (R, K), the particle of
+    the start that each comes from. log_evidence: (R,), the logarithm of an unbiased estimate of p(y), or -inf for a run
+    that lost every particle, whose weights are equal.
     """
 
     x: torch.Tensor
@@ -71,7 +73,8 @@ def smc(
     the first level. Data of small gamma starve the published psi; the target is the same. One value and gradient of the
     likelihood through the denoiser for each particle and step, and one value at the end (untwisted: only this one). A
     particle whose data are not finite has weight zero. Raises ``ValueError`` / ``TypeError`` for x_init not finite
-    (R, K, d), levels that do not descend, or spread not > 0.
+    (R, K, d), levels that do not descend, or spread not > 0; and ``FloatingPointError`` at the step after which most of
+    the weight of a run is on particles that are not finite, or a million times farther out than the start.
     """
     expect_tensor("x_init", x_init, "(R, K, d)")
     expect(x_init.ndim == 3 and x_init.numel() > 0, "x_init", "shape (R, K, d), none zero", tuple(x_init.shape))
@@ -92,7 +95,7 @@ def smc(
         return denoised.view_as(x), psi.view(x.shape[:2]), torch.nan_to_num(pull, 0, 0, 0).view_as(x)
 
     with torch.no_grad():
-        x, equal = x_init, -math.log(x_init.shape[1])
+        x, equal, limit = x_init, -math.log(x_init.shape[1]), farthest(x_init, sigmas)
         each = torch.arange(x.shape[1], device=x.device).expand(x.shape[:2])
         ancestors, history = each, []
         denoised, psi, pull = look(x, sigmas[0])
@@ -113,7 +116,8 @@ def smc(
             change = torch.where(torch.isneginf(before), before, ratio + psi - before)
             log_weights, gain = _normalized(log_weights + change)
             log_evidence = log_evidence + gain
-            history.append(_effective(log_weights))
+            history.append(torch.where(torch.isneginf(log_evidence), 0, _effective(log_weights)))
+            _expect_near(x, log_weights, limit, sigma_next)
     return Particles(x, log_weights, torch.stack(history), ancestors, log_evidence)
 
 
@@ -126,6 +130,17 @@ def _proposed(x, denoised, pull, sigma, sigma_next, options):
     width = sigma_next * (1 - keep).sqrt()
     eps, shift = torch.randn(x.shape, **options), (1 - keep) / width * pull
     return mean + width * (shift + eps), -(shift * (eps + shift / 2)).sum(2)
+
+
+def _expect_near(x, log_weights, limit, sigma):
+    """Weights of particles that explode are rounding, and say that all is well where all went the same way."""
+    exploded = (outside(x, limit) * log_weights.exp()).sum(1) > 0.5
+    if exploded.any():
+        raise FloatingPointError(
+            f"x: expected particles within {limit:.3g}, {EXPLODED:.0e} times the start, got most of the weight outside "
+            f"in {int(exploded.sum())} of {len(x)} runs (largest {float(x.abs().max()):.3g}) at sigma = "
+            f"{float(sigma):.3g}: give psi a wider spread, or take more levels"
+        )
 
 
 def _or_lost(log_weights):

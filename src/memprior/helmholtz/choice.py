@@ -3,6 +3,7 @@
 import cmath
 import itertools
 import math
+from numbers import Integral
 
 from memprior._check import expect
 from memprior.fields import Grid
@@ -26,7 +27,7 @@ def choose_axes(
     num_layers: int,
 ) -> tuple[Axis, Axis]:
     """The two directions, (across, down), of a mesh over ``grid``; what is None is chosen here."""
-    _expect_pair("elements", elements, "two integers >= 1, across and down", lambda n: isinstance(n, int) and n >= 1)
+    _expect_pair("elements", elements, "two integers >= 1, across and down", _whole)
     decaying = "two complex lengths in km, across and down, of positive real and imaginary part"
     _expect_pair("layer_km", layer_km, decaying, lambda length: _finite(length) and length.real > 0 < length.imag)
     lengths = [cells * grid.spacing_km for cells in grid.shape]
@@ -46,6 +47,10 @@ def _expect_pair(name: str, pair, expected: str, good) -> None:
     """``pair`` is None, or two values that are ``good``."""
     fits = pair is None or (isinstance(pair, tuple) and len(pair) == 2 and all(good(value) for value in pair))
     expect(fits, name, expected, repr(pair))
+
+
+def _whole(count) -> bool:
+    return isinstance(count, Integral) and not isinstance(count, bool) and count >= 1
 
 
 def _finite(length) -> bool:

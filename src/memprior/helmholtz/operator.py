@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Sequence
+from numbers import Real
 
 import torch
 
@@ -69,7 +70,7 @@ class HelmholtzOperator:
         expect(dtype in (torch.complex64, torch.complex128), "dtype", "torch.complex64 or torch.complex128", dtype)
         expect_whole("order", order, 2)
         expect_whole("num_layers", num_layers, 1)
-        trust = isinstance(repair_above, int | float) and repair_above > 0
+        trust = isinstance(repair_above, Real) and repair_above > 0
         expect(trust, "repair_above", "a number > 0, or infinity", repr(repair_above))
         self.grid, self.acquisition, self.dtype = grid, acquisition, dtype
         self.repair_above, self.num_solved, self.num_repaired = repair_above, 0, 0
