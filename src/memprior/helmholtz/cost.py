@@ -1,0 +1,56 @@
+"""What a solve takes, from its mesh alone: told before any of it is done."""
+
+from dataclasses import dataclass
+
+import torch
+
+from memprior.helmholtz.mesh import Axis
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one frequency.
+
+    unknowns: nodes where u is solved for. flops: real multiplications and additions of one model's data and gradient.
+    matrix_bytes: what all models share; the most while it is made. model_bytes: one model's factors and the fields of
+    its sources on the lines, which wait for the gradient. work_bytes: what else a model takes while it is solved.
+    """
+
+    unknowns: int
+    flops: float
+    factor_bytes: int
+    matrix_bytes: int
+    model_bytes: int
+    work_bytes: int
+
+
+def cost(axes: tuple[Axis, Axis], num_sources: int, num_receivers: int, dtype: torch.dtype) -> Cost:
+    """Letters and groups as in `condensation`."""
+    across, down = axes
+    q, n, v = across.order - 1, across.order * across.num_all - 1, (across.num_all - 1) * (across.order - 1)
+    rows, elements, inside = down.num_all, down.num_all * across.num_all, down.num_elements * across.num_elements
+    nodes = down.num_nodes * across.num_nodes
+    interior_c, vertical = elements * q**2 * 4 * q, rows * (v**2 + v * 2 * n)
+    lines = (rows - 1 + max(rows - 2, 0)) * n**2
+    factors, matrix = interior_c + vertical + lines + nodes, elements * q**4 + interior_c + vertical + lines
+    size, double = dtype.itemsize, torch.complex128.itemsize
+    loads = 2 * (num_sources + num_receivers) * nodes
+    return Cost(
+        unknowns=(down.num_nodes - 2) * (across.num_nodes - 2),
+        flops=_flops(q, n, v, rows, elements, inside, num_sources),
+        factor_bytes=factors * size,
+        matrix_bytes=matrix * (size + 2 * double) + loads * size,  # made in double, its parts joined
+        model_bytes=(factors + (rows - 1) * n * num_sources) * size,
+        work_bytes=(elements * 16 * q**2 + factors + 4 * num_sources * nodes) * size,  # Schur complements, two fields
+    )
+
+
+def _flops(q: int, n: int, v: int, rows: int, elements: int, inside: int, num_sources: int) -> float:
+    """Of one factorization and of the fields of two solves with ``num_sources`` columns each."""
+    columns = 2 * num_sources
+    interior = q**6 / 3 + q**4 * 4 * q + q**2 * (4 * q) ** 2
+    vertical = v**3 + v**2 * 2 * n + v * 3 * n**2
+    lines = 3 * n**3 + 4 * n**2 * num_sources
+    back = elements * q**2 * 4 * q * columns + rows * v * 2 * n * columns
+    factored = (inside / 4 + elements - inside) * interior  # real arithmetic inside the square
+    return 8 * (factored + rows * vertical + (rows - 1) * lines + back)  # a complex product and sum: 8
