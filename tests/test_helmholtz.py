@@ -851,3 +851,119 @@ def test_the_factors_take_what_is_said(generator):
     kept = [factors.interior_x, factors.vertical_p, factors.vertical_x, *factors.line_p, *factors.line_g]
     least = sum(part.numel() * part.element_size() for part in kept)
     assert least < operator.bytes_per_model < 1.1 * least
+
+
+# ---- units, and the work before it is done -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("operator", [small, lambda: published(dtype=DOUBLE)], ids=["chosen", "published"])
+@pytest.mark.parametrize("speed_kms", [0.099, 20.2, 2000.0, 0.002], ids="{} km/s".format)
+def test_velocities_of_no_rock_are_refused_wherever_a_model_is_given(operator, speed_kms):
+    """2000: squared slowness in s^2/m^2. One cell of one member is enough."""
+    operator = operator()
+    model = uniform(2.0, operator.grid, 2)
+    model[1, 3, 4] = speed_kms**-2
+    for call in (operator, operator.jacobian, operator.wavefields, operator.growth):
+        with pytest.raises(
+            ValueError, match=r"^squared_slowness: expected s\^2/km\^2 of velocities from 0\.1 to 20 km/s"
+        ):
+            call(model)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_velocities_at_the_limits_are_solved_and_told_of_once(dtype, recwarn):
+    operator = small(frequency_hz=0.2)
+    for speed in (0.1, 20.0, 0.1):
+        assert operator(uniform(speed, COARSE).to(dtype)).isfinite().all()
+    (told,) = [str(one.message) for one in recwarn if "rocks" in str(one.message)]
+    assert told == "squared_slowness: expected velocities of rocks, from 0.3 to 9 km/s, got 0.1 to 0.1"
+
+
+def test_any_velocity_neither_refuses_nor_warns_nor_limits():
+    """What samplers pass through: 2000 km/s is nearly no wave, -(i/4) H0 of a tiny argument, but it is solved."""
+    sampler, model = small(any_velocity=True), uniform(2.0, COARSE)
+    assert torch.equal(sampler(model), small()(model))
+    model[0, 0, 0] = 2000.0**-2
+    assert sampler(model).isfinite().all()
+    assert published_operator(any_velocity=True).axes == published().axes
+
+
+def test_strays_are_what_the_operator_would_refuse(generator):
+    model = models(3, generator)
+    model[1, 3, 4] = 2000.0**-2
+    freezing, sampler = FreezeStrays(small()), FreezeStrays(small(any_velocity=True))
+    data = freezing(model)
+    assert data.isnan().all(1).tolist() == [False, True, False]
+    assert sampler(model).isfinite().all()
+    assert (freezing.num_frozen, sampler.num_frozen) == (1, 0)
+
+
+@pytest.mark.parametrize("side_km", [50.0, 700.0, 2000.0])
+def test_work_beyond_the_budget_is_refused_before_it_is_done(side_km):
+    """A square of 50 km at 8 Hz, and of 700 m and 2 km given in metres."""
+    survey = Acquisition(points([0.1 * side_km, 0.1 * side_km]), points([0.4 * side_km, 0.4 * side_km]))
+    with pytest.raises(ValueError, match=r"^grid: expected work within max_bytes = 17\.2 GB, got .* unknowns.* GB; is"):
+        HelmholtzOperator(Grid((70, 70), side_km / 70), survey, 8.0)
+
+
+def test_the_budget_is_the_callers_for_a_mesh_and_for_a_batch(generator):
+    operator = small()
+    mesh, model = operator._bytes(1, keeping=True), models(3, generator)
+    with pytest.raises(ValueError, match=r"^grid: expected work within max_bytes"):
+        small(max_bytes=0.9 * mesh)
+    tight = small(max_bytes=operator._bytes(1, keeping=True, chunk=16) + operator.costs[0].kept_bytes)
+    with pytest.raises(ValueError, match=r"^squared_slowness: expected work .* a batch of 3 .*take it in parts"):
+        tight(model.requires_grad_())
+    for one in model.detach().split(1):
+        assert torch.equal(tight(one.requires_grad_()), operator(one))
+
+
+@pytest.mark.parametrize("dtype", [SINGLE, DOUBLE])
+def test_the_cost_is_what_the_solve_takes(dtype, generator):
+    operator = small(dtype=dtype)
+    ((solved,),) = (list(passes) for passes in operator._passes(models(1, generator)))
+    (_, solver, state), told = solved[0], operator.costs[0]
+    matrix = sum(part.nbytes for part in vars(solver.matrix.blocks).values())
+    loads = 2 * 5 * solver.matrix.mass.nbytes
+    assert told.matrix_bytes == matrix + loads
+    maps = (state.factors.interior_x, state.factors.vertical_p, state.factors.vertical_x)
+    factors = sum(part.nbytes for part in (*maps, *state.factors.line_p, *state.factors.line_g, solver.matrix.mass))
+    assert told.factor_bytes == factors
+    assert told.kept_bytes == factors + state.solved.lines.nbytes
+    assert told.unknowns == solver.matrix.mass[1:-1, 1:-1].numel()
+
+
+# ---- accuracy where users are --------------------------------------------------------------------------------------
+
+FACES_KM = points([0.0, 0.0], [2.0, 0.0], [2.0, 2.0], [0.0, 1.6], [0.3, 0.0], [1.3, 0.02])
+ROUND_KM = torch.cat([points([x, 0.0], [x, 2.0], [0.0, x], [2.0, x]) for x in (0.2, 0.45, 0.9, 1.3, 1.7, 1.95)])
+
+
+def far_errors(operator, speed_kms):
+    """Relative error of each datum an element or more from its source, in a homogeneous medium."""
+    survey = operator.acquisition
+    expected = exact(survey, operator.frequencies_hz[0], speed_kms)
+    found = complex_data(operator, uniform(speed_kms, operator.grid))[0]
+    element = max(axis.element_km for axis in operator.axes[0])
+    far = torch.cdist(survey.sources_km, survey.receivers_km) >= element
+    return ((found - expected).abs() / expected.abs())[far]
+
+
+@near_on_purpose
+@pytest.mark.parametrize(
+    ("frequency_hz", "speed_kms", "layers", "bound"),
+    [
+        (1.0, 1.5, 4, 0.007),
+        (1.0, 3.5, 4, 0.005),
+        (3.0, 1.5, 2, 0.004),
+        (6.0, 3.5, 2, 0.004),
+        (9.0, 1.5, 2, 0.011),
+        (9.0, 3.5, 2, 0.005),
+        (15.0, 3.5, 2, 0.004),
+    ],
+)
+def test_surveys_on_faces_and_corners_are_within_a_per_cent(frequency_hz, speed_kms, layers, bound):
+    survey = Acquisition(FACES_KM, ROUND_KM)
+    operator = HelmholtzOperator(Grid((64, 64), 2.0 / 64), survey, frequency_hz)
+    assert {axis.num_layers for axis in operator.axes[0]} == {layers}
+    assert far_errors(operator, speed_kms).max() < bound

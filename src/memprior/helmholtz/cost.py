@@ -12,16 +12,18 @@ class Cost:
     """Of one frequency.
 
     unknowns: nodes where u is solved for. flops: real multiplications and additions of one model's data and gradient.
-    matrix_bytes: what all models share; the most while it is made. model_bytes: one model's factors and the fields of
-    its sources on the lines, which wait for the gradient. work_bytes: what else a model takes while it is solved.
+    factor_bytes: one model's factors. kept_bytes: these and u of its sources on the lines, which wait for the gradient.
+    work_bytes: what else a model takes while it is solved. matrix_bytes: what all models share. making_bytes: the most
+    while that is made.
     """
 
     unknowns: int
     flops: float
     factor_bytes: int
-    matrix_bytes: int
-    model_bytes: int
+    kept_bytes: int
     work_bytes: int
+    matrix_bytes: int
+    making_bytes: int
 
 
 def cost(axes: tuple[Axis, Axis], num_sources: int, num_receivers: int, dtype: torch.dtype) -> Cost:
@@ -33,15 +35,15 @@ def cost(axes: tuple[Axis, Axis], num_sources: int, num_receivers: int, dtype: t
     interior_c, vertical = elements * q**2 * 4 * q, rows * (v**2 + v * 2 * n)
     lines = (rows - 1 + max(rows - 2, 0)) * n**2
     factors, matrix = interior_c + vertical + lines + nodes, elements * q**4 + interior_c + vertical + lines
-    size, double = dtype.itemsize, torch.complex128.itemsize
-    loads = 2 * (num_sources + num_receivers) * nodes
+    size = dtype.itemsize
     return Cost(
         unknowns=(down.num_nodes - 2) * (across.num_nodes - 2),
         flops=_flops(q, n, v, rows, elements, inside, num_sources),
         factor_bytes=factors * size,
-        matrix_bytes=matrix * (size + 2 * double) + loads * size,  # made in double, its parts joined
-        model_bytes=(factors + (rows - 1) * n * num_sources) * size,
+        kept_bytes=(factors + (rows - 1) * n * num_sources) * size,
         work_bytes=(elements * 16 * q**2 + factors + 4 * num_sources * nodes) * size,  # Schur complements, two fields
+        matrix_bytes=(matrix + 2 * (num_sources + num_receivers) * nodes) * size,
+        making_bytes=2 * matrix * torch.complex128.itemsize,  # in double, part by part and then joined
     )
 
 

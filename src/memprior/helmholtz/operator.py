@@ -190,7 +190,7 @@ class HelmholtzOperator:
         largest, (across, down) = max(zip(self.costs, self.axes, strict=True), key=lambda pair: pair[0].unknowns)
         expect_fits(
             "grid",
-            sum(one.matrix_bytes + one.model_bytes + one.work_bytes for one in self.costs),
+            max(max(one.making_bytes for one in self.costs), self._bytes(1, keeping=True)),
             self.max_bytes,
             f"{largest.unknowns:.2g} unknowns, {self.flops_per_gradient:.2g} operations a model "
             f"({across.num_elements} x {down.num_elements} elements over {width:g} km x {depth:g} km)",
@@ -199,17 +199,18 @@ class HelmholtzOperator:
 
     def _expect_batch_fits(self, m: torch.Tensor, *, keeping: bool = False, result: int = 0) -> None:
         """``result``: bytes that a model's result takes."""
-        at_once = min(len(m), CHUNK[m.device.type])
-        kept, work = sum(one.model_bytes for one in self.costs), max(one.work_bytes for one in self.costs)
-        if not keeping:
-            kept, work = 0, max(one.model_bytes + one.work_bytes for one in self.costs)
         expect_fits(
             "squared_slowness",
-            sum(one.matrix_bytes for one in self.costs) + at_once * work + len(m) * (kept + result),
+            self._bytes(len(m), keeping=keeping, chunk=CHUNK[m.device.type]) + len(m) * result,
             self.max_bytes,
             f"a batch of {len(m)}" + " with all that its gradient needs" * keeping,
             "take it in parts, or raise max_bytes",
         )
+
+    def _bytes(self, num_models: int, *, keeping: bool, chunk: int = 1) -> int:
+        shared, kept = (sum(getattr(one, name) for one in self.costs) for name in ("matrix_bytes", "kept_bytes"))
+        work = max(one.work_bytes + (0 if keeping else one.kept_bytes) for one in self.costs)
+        return shared + min(num_models, chunk) * work + (num_models * kept if keeping else 0)
 
     def _warn_if_near(self) -> None:
         positions = self.acquisition.sources_km, self.acquisition.receivers_km
