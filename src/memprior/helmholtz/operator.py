@@ -52,7 +52,7 @@ class HelmholtzOperator:
     the square: their loads are the nodal polynomials there, so data do not depend on the cells.
 
     Mesh and layers are chosen for 1.5 to 3.5 km/s, and the layers for the survey too, unless they are given (one layer
-    if only ``layer_km`` is). Errors of what is chosen, order 8, over 2 km, measured in tests/test_helmholtz.py:
+    if only ``layer_km`` is). Errors of what is chosen, order 8, over 2 km (blocks: 6 Hz is held by a test):
 
     - homogeneous, 1 to 15 Hz, sources and receivers on faces and corners too: each datum 1.1 % at the most against the
       Green's function, all together 0.3 %, an element (at most a third of a km) or more from the source;
