@@ -108,6 +108,7 @@ class HelmholtzOperator:
         self.grid, self.acquisition, self.dtype = grid, acquisition, dtype
         self.repair_above, self.num_solved, self.num_repaired = repair_above, 0, 0
         self.allowed = None if any_velocity else (FASTEST_KMS**-2 * (1 - 1e-5), SLOWEST_KMS**-2 * (1 + 1e-5))
+        self._limits = self.allowed  # of squared slowness at the nodes
         self.max_bytes = positive_number("max_bytes", max_bytes)
         self.axes = [
             choose_axes(grid, acquisition, f, order, elements, layer_km, num_layers) for f in self.frequencies_hz
@@ -268,7 +269,7 @@ class HelmholtzOperator:
                 self.axes[index],
                 dtype=dtype,
                 device=device,
-                allowed=self.allowed,
+                allowed=self._limits,
             )
         return self._solvers[key]
 
@@ -358,11 +359,12 @@ def published_operator(
     """The chapters' operator: the paper's survey at 6 Hz over 2 km x 2 km, on cells x cells (64).
 
     6 x 7 elements of order 6, clear of resonances from 1.73 to 2.60 km/s; the layer's two lengths are those with the
-    least largest error for this survey in homogeneous media of 1.7, 2 and 2.6 km/s. Nothing of it is chosen anew.
+    least largest error for this survey in homogeneous media of 1.7, 2 and 2.6 km/s. Nothing of it is chosen anew, nor
+    are its nodes limited.
     """
     cells = 64 if cells is None else cells
     expect_whole("cells", cells, 4)
-    return HelmholtzOperator(
+    operator = HelmholtzOperator(
         Grid((cells, cells), 2.0 / cells),
         published_acquisition(),
         6.0,
@@ -373,3 +375,5 @@ def published_operator(
         num_layers=1,
         any_velocity=any_velocity,
     )
+    operator._limits = None  # its data stay what they were where an inversion makes rough models: nodes are not limited
+    return operator
