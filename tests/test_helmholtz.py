@@ -62,8 +62,8 @@ def on(device, function):
 
 
 def models(num, generator, grid=COARSE):
-    """Rough ones around 2 km/s, (num, nx, nz)."""
-    return 0.25 + 0.05 * (2 * torch.rand(num, *grid.shape, generator=generator) - 1)
+    """Rough ones around 2 km/s, (num, nx, nz); rougher ones overshoot at the corners, where cubics are carried on."""
+    return 0.25 + 0.01 * (2 * torch.rand(num, *grid.shape, generator=generator) - 1)
 
 
 def uniform(speed_kms, grid, num=1):
@@ -202,6 +202,12 @@ def test_data_do_not_depend_on_the_cells_of_a_smooth_model(mesh):
     assert math.log2(errors[48] / errors[100]) / math.log2(100 / 48) > 4
 
 
+near_on_purpose = pytest.mark.filterwarnings("ignore:acquisition. expected receivers an element")
+sharp_on_purpose = pytest.mark.filterwarnings("ignore:squared_slowness. expected contrasts")
+fast_on_purpose = pytest.mark.filterwarnings("ignore:squared_slowness. expected velocities of rocks")
+
+
+@near_on_purpose
 def test_each_source_and_receiver_is_heard_as_if_alone(generator):
     """Four sources and three receivers at all depths, one pair at a time: a single source and receiver work."""
     survey = Acquisition(
@@ -233,6 +239,7 @@ def test_frequencies_follow_one_another_in_the_data(generator):
     assert torch.equal(together.jacobian(model), torch.cat([one.jacobian(model) for one in each], 1))
 
 
+@near_on_purpose
 @pytest.mark.parametrize("dtype", [SINGLE, DOUBLE])
 def test_data_are_the_wavefields_at_the_receivers(dtype, generator):
     cells = [(0, 8), (5, 7), (11, 3)]
@@ -250,6 +257,7 @@ def test_data_are_the_wavefields_at_the_receivers(dtype, generator):
 
 
 @every_device
+@fast_on_purpose
 def test_single_precision_is_double_to_a_thousandth_on_every_random_model(device):
     """200 published models and 197 at twice the scale: three of those 200 have a cell that is no medium.
 
@@ -727,17 +735,20 @@ def test_split_and_join_are_inverses(generator):
 # ---- warnings and bad input ----------------------------------------------------------------------------------------
 
 
+@near_on_purpose
 def test_too_few_nodes_to_a_wavelength_are_told_at_construction():
     with pytest.warns(UserWarning, match=r"at least 4\.0 nodes .* got 2\.5 \(at 1\.50 km/s and 6 Hz\)"):
         small(elements=(1, 1))
 
 
+@near_on_purpose
 def test_the_warning_at_construction_points_at_the_constructor():
     with pytest.warns(UserWarning, match="nodes") as told:
         HelmholtzOperator(COARSE, SURVEY, 6.0, order=6, elements=(1, 1))
     assert told[0].filename == __file__
 
 
+@sharp_on_purpose
 def test_too_few_nodes_to_a_wavelength_are_told_at_the_call_that_meets_them():
     model = uniform(2.0, COARSE, 2)
     model[1, 3, 4] = 0.8**-2
@@ -840,3 +851,208 @@ def test_the_factors_take_what_is_said(generator):
     kept = [factors.interior_x, factors.vertical_p, factors.vertical_x, *factors.line_p, *factors.line_g]
     least = sum(part.numel() * part.element_size() for part in kept)
     assert least < operator.bytes_per_model < 1.1 * least
+
+
+# ---- units, and the work before it is done -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("operator", [small, lambda: published(dtype=DOUBLE)], ids=["chosen", "published"])
+@pytest.mark.parametrize("speed_kms", [0.099, 20.2, 2000.0, 0.002], ids="{} km/s".format)
+def test_velocities_of_no_rock_are_refused_wherever_a_model_is_given(operator, speed_kms):
+    """2000: squared slowness in s^2/m^2. One cell of one member is enough."""
+    operator = operator()
+    model = uniform(2.0, operator.grid, 2)
+    model[1, 3, 4] = speed_kms**-2
+    for call in (operator, operator.jacobian, operator.wavefields, operator.growth):
+        with pytest.raises(
+            ValueError, match=r"^squared_slowness: expected s\^2/km\^2 of velocities from 0\.1 to 20 km/s"
+        ):
+            call(model)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_velocities_at_the_limits_are_solved_and_told_of_once(dtype, recwarn):
+    operator = small(frequency_hz=0.2)
+    for speed in (0.1, 20.0, 0.1):
+        assert operator(uniform(speed, COARSE).to(dtype)).isfinite().all()
+    (told,) = [str(one.message) for one in recwarn if "rocks" in str(one.message)]
+    assert told == "squared_slowness: expected velocities of rocks, from 0.3 to 9 km/s, got 0.1 to 0.1"
+
+
+def test_any_velocity_neither_refuses_nor_warns_nor_limits():
+    """What samplers pass through: 2000 km/s is nearly no wave, -(i/4) H0 of a tiny argument, but it is solved."""
+    sampler, model = small(any_velocity=True), uniform(2.0, COARSE)
+    assert torch.equal(sampler(model), small()(model))
+    model[0, 0, 0] = 2000.0**-2
+    assert sampler(model).isfinite().all()
+    assert published_operator(any_velocity=True).axes == published().axes
+
+
+def test_strays_are_what_the_operator_would_refuse(generator):
+    model = models(3, generator)
+    model[1, 3, 4] = 2000.0**-2
+    freezing, sampler = FreezeStrays(small()), FreezeStrays(small(any_velocity=True))
+    data = freezing(model)
+    assert data.isnan().all(1).tolist() == [False, True, False]
+    assert sampler(model).isfinite().all()
+    assert (freezing.num_frozen, sampler.num_frozen) == (1, 0)
+
+
+@pytest.mark.parametrize("side_km", [50.0, 700.0, 2000.0])
+def test_work_beyond_the_budget_is_refused_before_it_is_done(side_km):
+    """A square of 50 km at 8 Hz, and of 700 m and 2 km given in metres."""
+    survey = Acquisition(points([0.1 * side_km, 0.1 * side_km]), points([0.4 * side_km, 0.4 * side_km]))
+    with pytest.raises(ValueError, match=r"^grid: expected work within max_bytes = 17\.2 GB, got .* unknowns.* GB; is"):
+        HelmholtzOperator(Grid((70, 70), side_km / 70), survey, 8.0)
+
+
+def test_the_budget_is_the_callers_for_a_mesh_and_for_a_batch(generator):
+    operator = small()
+    mesh, model = operator._bytes(1, keeping=True), models(3, generator)
+    with pytest.raises(ValueError, match=r"^grid: expected work within max_bytes"):
+        small(max_bytes=0.9 * mesh)
+    tight = small(max_bytes=operator._bytes(1, keeping=True, chunk=16) + operator.costs[0].kept_bytes)
+    with pytest.raises(ValueError, match=r"^squared_slowness: expected work .* a batch of 3 .*take it in parts"):
+        tight(model.requires_grad_())
+    for one in model.detach().split(1):
+        assert torch.equal(tight(one.requires_grad_()), operator(one))
+
+
+@pytest.mark.parametrize("dtype", [SINGLE, DOUBLE])
+def test_the_cost_is_what_the_solve_takes(dtype, generator):
+    operator = small(dtype=dtype)
+    ((solved,),) = (list(passes) for passes in operator._passes(models(1, generator)))
+    (_, solver, state), told = solved[0], operator.costs[0]
+    matrix = sum(part.nbytes for part in vars(solver.matrix.blocks).values())
+    loads = 2 * 5 * solver.matrix.mass.nbytes
+    assert told.matrix_bytes == matrix + loads
+    maps = (state.factors.interior_x, state.factors.vertical_p, state.factors.vertical_x)
+    factors = sum(part.nbytes for part in (*maps, *state.factors.line_p, *state.factors.line_g, solver.matrix.mass))
+    assert told.factor_bytes == factors
+    assert told.kept_bytes == factors + state.solved.lines.nbytes
+    assert told.unknowns == solver.matrix.mass[1:-1, 1:-1].numel()
+
+
+# ---- accuracy where users are --------------------------------------------------------------------------------------
+
+FACES_KM = points([0.0, 0.0], [2.0, 0.0], [2.0, 2.0], [0.0, 1.6], [0.3, 0.0], [1.3, 0.02])
+ROUND_KM = torch.cat([points([x, 0.0], [x, 2.0], [0.0, x], [2.0, x]) for x in (0.2, 0.45, 0.9, 1.3, 1.7, 1.95)])
+
+
+def far_errors(operator, speed_kms):
+    """Relative error of each datum an element or more from its source, in a homogeneous medium."""
+    survey = operator.acquisition
+    expected = exact(survey, operator.frequencies_hz[0], speed_kms)
+    found = complex_data(operator, uniform(speed_kms, operator.grid))[0]
+    element = max(axis.element_km for axis in operator.axes[0])
+    far = torch.cdist(survey.sources_km, survey.receivers_km) >= element
+    return ((found - expected).abs() / expected.abs())[far]
+
+
+@near_on_purpose
+@pytest.mark.parametrize(
+    ("frequency_hz", "speed_kms", "layers", "bound"),
+    [
+        (1.0, 1.5, 4, 0.007),
+        (1.0, 3.5, 4, 0.005),
+        (3.0, 1.5, 2, 0.004),
+        (6.0, 3.5, 2, 0.004),
+        (9.0, 1.5, 2, 0.011),
+        (9.0, 3.5, 2, 0.005),
+        (15.0, 3.5, 2, 0.004),
+    ],
+)
+def test_surveys_on_faces_and_corners_are_within_a_per_cent(frequency_hz, speed_kms, layers, bound):
+    survey = Acquisition(FACES_KM, ROUND_KM)
+    operator = HelmholtzOperator(Grid((64, 64), 2.0 / 64), survey, frequency_hz)
+    assert {axis.num_layers for axis in operator.axes[0]} == {layers}
+    assert far_errors(operator, speed_kms).max() < bound
+
+
+@near_on_purpose
+def test_receivers_within_an_element_of_a_source_are_told_and_off_by_what_is_told():
+    """Of 60 pairs at half an element and at a tenth, a third of them around the corner of four elements.
+
+    Measured: 42 % and, over more pairs, 21 %; 0.7 % at one element.
+    """
+    draws = torch.Generator().manual_seed(1)
+    sources = 0.75 + 0.5 * torch.rand(60, 2, generator=draws)
+    sources[::3] = points([2 / 3, 0.75])
+    turns = 2 * math.pi * torch.rand(60, generator=draws)
+    turns[::2] = 0
+    errors = {}
+    for share in (0.1, 0.5, 1.0):
+        receivers = sources + share / 3 * torch.stack([turns.cos(), turns.sin()], 1)
+        operator = over_square(64)
+        operator = HelmholtzOperator(operator.grid, Acquisition(sources, receivers), 6.0)
+        assert max(axis.element_km for axis in operator.axes[0]) == pytest.approx(1 / 3)
+        expected = exact(operator.acquisition, 6.0, 1.5)
+        found = complex_data(operator, uniform(1.5, operator.grid))[0]
+        errors[share] = float(((found - expected).abs() / expected.abs()).diagonal().max())
+    assert 0.3 < errors[0.1] < 0.43
+    assert 0.12 < errors[0.5] < 0.22
+    assert errors[1.0] < 0.008
+
+
+def test_receivers_within_an_element_of_a_source_are_told_with_numbers():
+    survey = Acquisition(SURVEY.sources_km, torch.cat([SURVEY.receivers_km, points([0.07, 0.08])]))
+    words = r"an element \(0\.225 km\) or more from sources, got 1 of 8 pairs nearer, the nearest 0\.05 km: .* 42 %"
+    with pytest.warns(UserWarning, match=words) as told:
+        HelmholtzOperator(COARSE, survey, 6.0, order=6, elements=(3, 2))
+    assert told[0].filename == __file__
+
+
+def repeated(cells, times):
+    return cells.repeat_interleave(times, 1).repeat_interleave(times, 2)
+
+
+def test_blocks_are_off_by_what_is_said():
+    """250 m and 500 m, 1.5 to 3.5 km/s, at 6 Hz, against the blocks themselves on cells a quarter as long.
+
+    Measured: 6.2 % and 1.5 %; 1.6 % and 0.7 % on 12 x 12 elements. A finer reference changes that by 0.001 %.
+    """
+    draws = torch.Generator().manual_seed(0)
+    speeds = [1.5 + 2 * torch.rand(2, n, n, generator=draws) for n in (8, 4)]
+    m = torch.cat([repeated(v[:1] ** -2, 64 // v.shape[1]) for v in speeds])
+    survey = Acquisition(published_acquisition().sources_km[::7], published_acquisition().receivers_km[::13])
+    mesh = {"elements": (16, 16), "num_layers": 2, "layer_km": (0.21 + 0.3033333333333333j,) * 2}
+    reference = HelmholtzOperator(Grid((256, 256), 2.0 / 256), survey, 6.0, **mesh)
+    truth = complex_data(reference, repeated(m, 4))
+    for elements, least, most in ((None, (0.03, 0.01), (0.075, 0.02)), ((12, 12), (0.01, 0.005), (0.03, 0.011))):
+        operator = HelmholtzOperator(Grid((64, 64), 2.0 / 64), survey, 6.0, elements=elements)
+        errors = apart(complex_data(operator, m), truth)
+        assert (errors > torch.tensor(least)).all()
+        assert (errors < torch.tensor(most)).all()
+
+
+def sharp(grid):
+    """A cell's breadth of 6 km/s along a face of 1.5 km/s: the cubic carried on to the face would be below zero."""
+    m = uniform(1.5, grid)
+    m[:, :, 0] = 6.0**-2
+    return m
+
+
+def test_no_node_of_a_sharp_model_leaves_the_velocities_of_rocks_and_it_is_told_once(recwarn):
+    operator = small()
+    for _ in range(2):
+        assert operator(sharp(COARSE)).isfinite().all()
+    (told,) = [str(one.message) for one in recwarn]
+    assert "nodes that had to be limited to 0.1 to 20 km/s" in told
+    solver = operator._solver(0, DOUBLE, torch.device("cpu"))
+    assert (solver.z_from_cells @ sharp(COARSE).mT @ solver.x_from_cells.T).min() < -0.3
+    state = solver.forward(sharp(COARSE))
+    assert not state.free.all()
+    mass = solver.matrix.join(state.factors.mass)[..., 0] / solver.matrix.mass
+    assert mass.real[:, 1:-1, 1:-1].min() == pytest.approx(1 / 400, rel=1e-4)
+
+
+@sharp_on_purpose
+def test_derivatives_of_a_limited_model_are_those_of_what_is_solved(generator):
+    operator, base = small(), sharp(COARSE)
+
+    def along(x, v):
+        return torch.func.jvp(operator, (x,), (v,))[1]
+
+    assert_derivative(operator, along, base, generator)
+    assert_adjoint(operator, base, generator)
+    assert_same(operator.jacobian(base), jacobian(lambda m: operator(m), base), rounding=SOLVED)

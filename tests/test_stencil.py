@@ -201,3 +201,41 @@ def test_a_bad_setting_is_refused(changed, message):
     with pytest.raises(ValueError, match="expected") as raised:
         small_operator(**changed)
     assert str(raised.value) == message
+
+
+@pytest.mark.parametrize("call", ["__call__", "wavefields"])
+@pytest.mark.parametrize("speed", [2000.0, 0.05])
+def test_velocities_of_no_rock_are_refused(call, speed):
+    """2000: squared slowness in s^2/m^2."""
+    with pytest.raises(ValueError, match=r"^squared_slowness: expected s\^2/km\^2 of velocities from 0\.1 to 20 km/s"):
+        getattr(small_operator(), call)(torch.full((1, *SMALL.shape), speed**-2))
+
+
+def test_unusual_velocities_are_told_once(recwarn):
+    operator = small_operator()
+    for _ in range(2):
+        operator(torch.full((1, *SMALL.shape), 12.0**-2))
+    (told,) = [str(one.message) for one in recwarn]
+    assert told == "squared_slowness: expected velocities of rocks, from 0.3 to 9 km/s, got 12 to 12"
+
+
+def test_a_grid_in_metres_is_refused():
+    grid = Grid((12, 9), 50.0)
+    operator = FivePointOperator(grid, Acquisition(at_cells(grid, (1, 0)), at_cells(grid, (5, 7))), FREQUENCY)
+    with pytest.raises(
+        ValueError, match=r"^grid: expected at least 2 cells of spacing_km, in km, .*, got 0\.0133 at 2"
+    ):
+        operator(torch.full((1, 12, 9), 0.25))
+
+
+def test_work_beyond_the_budget_is_refused_before_it_is_done():
+    grid = Grid((20_000, 20_000), 0.001)
+    survey = Acquisition(at_cells(grid, (1, 0)), at_cells(grid, (5, 7)))
+    with pytest.raises(ValueError, match=r"^grid: expected work within max_bytes = 17\.2 GB, got 4e\+08 unknowns"):
+        FivePointOperator(grid, survey, FREQUENCY)
+    tight = small_operator(max_bytes=400_000)
+    assert tight(GOOD[:1]).isfinite().all()
+    with pytest.raises(
+        ValueError, match=r"^squared_slowness: expected work within .* 2 models.*take the batch in parts"
+    ):
+        tight(GOOD)

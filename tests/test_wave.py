@@ -353,3 +353,36 @@ def test_a_model_in_metres_per_second_is_told_both_numbers():
     message = r"^velocity: expected km/s above 0 and at most max_velocity_kms = 4, got 2000 to 2000$"
     with pytest.raises(ValueError, match=message):
         tiny_acoustic()(full(2000.0))
+
+
+@pytest.mark.parametrize("speed", [0.09, 21.0, 2000.0])
+def test_velocities_of_no_rock_are_refused(speed):
+    with pytest.raises(ValueError, match=r"^(velocity|max_velocity_kms): expected km/s"):
+        tiny_acoustic(max_velocity_kms=max(speed, 4.0))(full(speed))
+
+
+def test_unusual_velocities_are_told_once(recwarn):
+    operator = tiny_acoustic(max_velocity_kms=12.0)
+    for _ in range(2):
+        operator(full(10.0))
+    (told,) = [str(one.message) for one in recwarn if one.category is UserWarning]
+    assert told == "velocity: expected velocities of rocks, from 0.3 to 9 km/s, got 10 to 10"
+
+
+def test_a_grid_in_metres_is_refused():
+    grid = Grid((9, 7), 10.0)
+    operator = AcousticOperator(grid, survey([[15.0, 15.0]], [[25.0, 45.0]]), TINY_WAVELET, 0.002)
+    with pytest.raises(
+        ValueError, match=r"^grid: expected at least 2 cells of spacing_km, in km, .*, got 0\.0\d* at 2"
+    ):
+        operator(full(2.0))
+
+
+def test_work_beyond_the_budget_is_refused_before_it_is_done():
+    """A gradient keeps the field at every step: 2 sources, 140 steps, (9 + 64) x (7 + 64) cells of 8 bytes."""
+    operator = tiny_acoustic(max_bytes=10e6)
+    assert operator(full(2.0)).isfinite().all()
+    with pytest.raises(
+        ValueError, match=r"^velocity: expected work within max_bytes = 0\.01 GB, got 1 x 2 sources, 140"
+    ):
+        operator(full(2.0).requires_grad_())

@@ -103,3 +103,24 @@ def descending_levels(name: str, sigmas, x: torch.Tensor) -> torch.Tensor:
     )
     expect(good, name, "at least two strictly descending finite levels >= 0", sigmas.reshape(-1)[:8].tolist())
     return sigmas
+
+
+# What no rock has is taken for a wrong unit; what few rocks have is told.
+SLOWEST_KMS, FASTEST_KMS = 0.1, 20.0
+USUAL_KMS = 0.3, 9.0
+MAX_BYTES = 16 * 2**30  # memory that the work of a wave operator may take unless it is told otherwise
+
+
+def expect_velocities(name: str, slow_kms: float, fast_kms: float, meant: str) -> bool:
+    """Raises unless all are some rock's; whether they are usual. ``meant``, the unit asked for, is for the message."""
+    rounding = 1e-6  # squared slowness in float32 and back
+    good = SLOWEST_KMS * (1 - rounding) <= slow_kms and fast_kms <= FASTEST_KMS * (1 + rounding)
+    expected = f"{meant} of velocities from {SLOWEST_KMS:g} to {FASTEST_KMS:g} km/s"
+    expect(good, name, expected, f"{slow_kms:.4g} to {fast_kms:.4g} km/s")
+    return USUAL_KMS[0] <= slow_kms and fast_kms <= USUAL_KMS[1]
+
+
+def expect_fits(name: str, num_bytes: float, max_bytes: float, what: str, remedy: str) -> None:
+    """Raises unless ``what``, said with its size in the message, takes at most ``max_bytes``."""
+    limit = f"work within max_bytes = {max_bytes / 1e9:.3g} GB"
+    expect(num_bytes <= max_bytes, name, limit, f"{what}: {num_bytes / 1e9:.3g} GB; {remedy}")

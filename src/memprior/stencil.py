@@ -17,7 +17,18 @@ import torch
 from scipy import sparse
 from scipy.sparse.linalg import SuperLU, splu
 
-from memprior._check import expect, expect_finite, expect_positive, expect_tensor, expect_whole, positive_number
+from memprior._check import (
+    MAX_BYTES,
+    USUAL_KMS,
+    expect,
+    expect_finite,
+    expect_fits,
+    expect_positive,
+    expect_tensor,
+    expect_velocities,
+    expect_whole,
+    positive_number,
+)
 from memprior._derivatives import differentiable
 from memprior.acquisition import Acquisition
 from memprior.fields import Grid
@@ -28,6 +39,8 @@ from memprior.fields import Grid
 # change them by 2e-4, 7e-5 and 2e-5, far below the 5e-2 of the stencil.
 _REFLECTION, _SPEED_KM_S = 1e-8, 2.0
 _LEAST_CELLS_PER_WAVELENGTH = 10
+# Factors of n unknowns, in bytes over n log2(n): 55 at 6400 unknowns, 66 at 67 600, 73 at 250 000.
+_FACTOR_BYTES = 73
 
 
 class FivePointOperator:
@@ -39,16 +52,26 @@ class FivePointOperator:
     some 0.09 GB each at the published 200 x 200 cells) are in memory during a call, then as long as the data's graph.
 
     grid: cells of the square. acquisition: sources and receivers, each at the centre of a cell of ``grid``: a point
-    source is 1/h^2 in one cell. frequency_hz: > 0. num_pml_cells: on each of the four sides, >= 1.
+    source is 1/h^2 in one cell. frequency_hz: > 0. num_pml_cells: on each of the four sides, >= 1. max_bytes: work
+    that needs more memory, by the estimate of 73 n log2(n) bytes for n unknowns, is refused before it is begun.
     Raises ``ValueError`` naming the argument otherwise; for a position off the centres, with the nearest one.
     """
 
-    def __init__(self, grid: Grid, acquisition: Acquisition, frequency_hz: float, *, num_pml_cells: int = 30):
+    def __init__(
+        self,
+        grid: Grid,
+        acquisition: Acquisition,
+        frequency_hz: float,
+        *,
+        num_pml_cells: int = 30,
+        max_bytes: float = MAX_BYTES,
+    ):
         expect_whole("num_pml_cells", num_pml_cells, 1)
         acquisition.expect_inside(grid)
         self.grid, self.acquisition = grid, acquisition
         self.frequency_hz = positive_number("frequency_hz", frequency_hz)
-        self.num_pml_cells = num_pml_cells
+        self.num_pml_cells, self.max_bytes, self._told = num_pml_cells, positive_number("max_bytes", max_bytes), False
+        self._expect_fits("grid", 1, "a coarser or smaller grid")
         omega, spacing = 2 * math.pi * self.frequency_hz, grid.spacing_km
 
         centres, edges = zip(*(_stretch(cells, num_pml_cells, spacing, omega) for cells in grid.shape), strict=True)
@@ -72,7 +95,8 @@ class FivePointOperator:
     def wavefields(self, squared_slowness: torch.Tensor) -> torch.Tensor:
         """u in the square, complex (B, S, nx, nz). No gradient.
 
-        Raises ``ValueError`` unless squared_slowness is float64, (B, nx, nz), finite and > 0. Warns at G < 10 cells per
+        Raises ``ValueError`` unless squared_slowness is float64, (B, nx, nz), finite and > 0, with velocities of .1 to
+        20 km/s and 2 cells per shortest wavelength; warns outside .3 to 9 km/s, once. Warns at G < 10 cells per
         shortest wavelength: along an axis the phase is off by (2 pi)^3 / (24 G^2), more than 0.1 rad per wavelength.
         """
         self._check(squared_slowness)
@@ -91,13 +115,27 @@ class FivePointOperator:
         expect(good, name, f"shape {words}, B >= 1", tuple(squared_slowness.shape))
         expect_finite(name, squared_slowness)
         expect_positive(name, squared_slowness)
-        cells = 1 / (self.frequency_hz * float(squared_slowness.detach().max()) ** 0.5 * self.grid.spacing_km)
+        fast, slow = (float(value) ** -0.5 for value in squared_slowness.detach().aminmax())
+        if not expect_velocities(name, slow, fast, "s^2/km^2") and not self._told:
+            self._told = True
+            usual = f"from {USUAL_KMS[0]:g} to {USUAL_KMS[1]:g} km/s"
+            warnings.warn(f"{name}: expected velocities of rocks, {usual}, got {slow:.3g} to {fast:.3g}", stacklevel=3)
+        cells = slow / (self.frequency_hz * self.grid.spacing_km)
+        allowed = "at least 2 cells of spacing_km, in km, per shortest wavelength"
+        expect(cells >= 2, "grid", allowed, f"{cells:.3g} at {slow:.3g} km/s and {self.frequency_hz:g} Hz")
+        self._expect_fits(name, len(squared_slowness), "take the batch in parts")
         if cells < _LEAST_CELLS_PER_WAVELENGTH:
             warnings.warn(
                 f"{cells:.1f} cells per shortest wavelength, fewer than {_LEAST_CELLS_PER_WAVELENGTH}: phase off by up "
                 f"to {(2 * math.pi) ** 3 / (24 * cells**2):.2g} rad per wavelength",
                 stacklevel=3,
             )
+
+    def _expect_fits(self, name: str, num_models: int, remedy: str) -> None:
+        unknowns = math.prod(cells + 2 * self.num_pml_cells for cells in self.grid.shape)
+        model = _FACTOR_BYTES * unknowns * math.log2(unknowns) + 16 * unknowns * len(self.acquisition.sources_km)
+        what = f"{unknowns:.2g} unknowns, {num_models} model{'s' * (num_models > 1)}"
+        expect_fits(name, num_models * model, self.max_bytes, what, f"{remedy}, or raise max_bytes")
 
     def _cells(self, name: str, positions_km: torch.Tensor) -> np.ndarray:
         """Indices of the padded cells at whose centres the positions lie, (n,)."""

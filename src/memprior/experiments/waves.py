@@ -95,9 +95,10 @@ def spectral_accuracy(orders, elements, device) -> dict[int, list[tuple[float, f
 
 @contextmanager
 def coarse_on_purpose():
-    """Without the operators' warnings of too few unknowns to a wavelength."""
+    """Without the operators' warnings of too few unknowns to a wavelength, and of what no rock is like."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*shortest wavelength", category=UserWarning)
+        for message in (".*shortest wavelength", ".*velocities of rocks", ".*cubic between cells"):
+            warnings.filterwarnings("ignore", message=message, category=UserWarning)
         yield
 
 

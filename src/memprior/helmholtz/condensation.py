@@ -150,25 +150,6 @@ class Condensation:
             line_p.insert(0, _inverse(d[:, j] + u[:, j] @ line_g[0]))
         return Factors(mass, interior_x, vertical_p, vertical_x, line_p, line_g)
 
-    def flops(self, num_sources: int) -> float:
-        """Real operations of one factorisation and of the fields of two solves with ``num_sources`` columns each."""
-        p, q, n, v = 8, self.q, self.line_size, (self.columns - 1) * self.q  # a complex product and sum: 8
-        inside = self.blocks.interior_a[self.inside].shape[:2].numel()
-        elements, columns = self.rows * self.columns, 2 * num_sources
-        interior = q**6 / 3 + q**4 * 4 * q + q**2 * (4 * q) ** 2
-        vertical = v**3 + v**2 * 2 * n + v * 3 * n**2
-        lines = 3 * n**3 + 4 * n**2 * num_sources
-        back = elements * q**2 * 4 * q * columns + self.rows * v * 2 * n * columns
-        factored = (inside / 4 + elements - inside) * interior  # real arithmetic inside the square
-        return p * (factored + self.rows * vertical + (self.rows - 1) * lines + back)
-
-    @property
-    def factor_bytes(self) -> int:
-        """What :class:`Factors` of one model take."""
-        kept = self.blocks.interior_c, self.blocks.vertical_a, self.blocks.vertical_c, self.blocks.line_d
-        entries = sum(part.numel() for part in kept) + self.blocks.line_u.numel() + self.mass.numel()
-        return entries * self.mass.element_size()
-
     # ---- solves ----------------------------------------------------------------------------------------------------
 
     def solve(self, factors: Factors, loads: Nodal) -> Nodal:

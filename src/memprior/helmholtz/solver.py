@@ -22,8 +22,12 @@ from memprior.helmholtz.mesh import Axis
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """A forward solve: data (B, S, R); for the derivatives the factors, and u of all sources as ``solve`` gave it."""
+    """A forward solve: data (B, S, R); for the derivatives the factors, and u of all sources as ``solve`` gave it.
 
+    free: (B, N_z, N_x), nodes of which the model was not limited; None where none is.
+    """
+
+    free: torch.Tensor | None
     data: torch.Tensor
     factors: Factors
     solved: Nodal
@@ -32,7 +36,8 @@ class State:
 class FrequencySolver:
     """A(m) of one frequency with its sources and receivers, in one precision on one device.
 
-    Models: squared slowness (B, nx, nz), any real dtype; data: complex (B, S, R).
+    Models: squared slowness (B, nx, nz), any real dtype; data: complex (B, S, R). allowed: least and most squared
+    slowness at a node, where the cubic through cells of sharp contrast overshoots them it is limited.
     """
 
     def __init__(
@@ -44,8 +49,10 @@ class FrequencySolver:
         *,
         dtype: torch.dtype,
         device: torch.device,
+        allowed: tuple[float, float] | None = None,
     ):
         self.across, self.down = axes
+        self.allowed = allowed
         self.matrix = Condensation(*axes, frequency_hz, dtype=dtype, device=device)
         self.real = self.matrix.mass.real.dtype
         x, z = (
@@ -86,9 +93,17 @@ class FrequencySolver:
         return Nodal(like.rows, interior, vertical, lines)
 
     def forward(self, model: torch.Tensor) -> State:
-        factors = self.matrix.factor(self.z_from_cells @ model.to(self.real).mT @ self.x_from_cells.T)
+        nodes, free = self.z_from_cells @ model.to(self.real).mT @ self.x_from_cells.T, None
+        if self.allowed is not None:
+            limited = nodes.clamp(*self.allowed)
+            nodes, free = limited, limited == nodes
+        factors = self.matrix.factor(nodes)
         solved = self.matrix.solve(factors, self.sources)
-        return State(self._heard(factors, solved), factors, solved)
+        return State(free, self._heard(factors, solved), factors, solved)
+
+    def _mass(self, state: State) -> torch.Tensor:
+        """dA / dm at the nodes, (N_z, N_x), or (B, N_z, N_x) where nodes are limited."""
+        return self.matrix.mass if state.free is None else self.matrix.mass * state.free
 
     def _heard(self, factors: Factors, solved: Nodal) -> torch.Tensor:
         field = self._stacked(self.matrix.field(factors, solved, self.receiver_rows))
@@ -103,7 +118,7 @@ class FrequencySolver:
         field = matrix.field(state.factors, state.solved)
         parts = ("interior", "vertical", "lines")
         products = [(getattr(field, part) * getattr(adjoint, part)).sum(-1, keepdim=True) for part in parts]
-        return self._to_cells(-(matrix.join(Nodal(field.rows, *products))[..., 0] * matrix.mass).real)
+        return self._to_cells(-(matrix.join(Nodal(field.rows, *products))[..., 0] * self._mass(state)).real)
 
     def _to_cells(self, nodal: torch.Tensor) -> torch.Tensor:
         return (self.z_from_cells.T @ nodal @ self.x_from_cells).mT
@@ -111,14 +126,14 @@ class FrequencySolver:
     def tangent(self, state: State, direction: torch.Tensor) -> torch.Tensor:
         """The data's derivative along a change of the model (B, nx, nz): (B, S, R)."""
         change = self.z_from_cells @ direction.to(self.real).mT @ self.x_from_cells.T
-        load = -(change * self.matrix.mass)[..., None] * self._everywhere(state.factors, state.solved)
+        load = -(change * self._mass(state))[..., None] * self._everywhere(state.factors, state.solved)
         return self._heard(state.factors, self.matrix.solve(state.factors, self.matrix.split(load)))
 
     def jacobian(self, state: State) -> torch.Tensor:
         """dd/dm, complex (B, S, R, nx, nz)."""
         factors = state.factors
         field = self._everywhere(factors, state.solved)
-        green = self._everywhere(factors, self.matrix.solve(factors, self.receivers)) * -self.matrix.mass[..., None]
+        green = self._everywhere(factors, self.matrix.solve(factors, self.receivers)) * -self._mass(state)[..., None]
         x, z = self.x_from_cells.to(self.matrix.dtype), self.z_from_cells.to(self.matrix.dtype)
         rows = [  # source by source: all at once would hold every node of every pair
             z.T @ (one[..., None, :, :] * green.movedim(-1, 1)) @ x for one in field.movedim(-1, 0)

@@ -1,5 +1,7 @@
 """Samplers stray: what to do with an iterate that is no medium."""
 
+import math
+
 import torch
 
 from memprior._check import expect, expect_tensor
@@ -9,12 +11,14 @@ from memprior.operators import ForwardOperator, jacobian
 class FreezeStrays:
     """An operator for samplers: a model with a cell that is not finite and > 0 has data NaN and gradient zero.
 
-    The other members of the batch are as without it. ``num_frozen`` counts the models met that way. A sampler that
-    steps along the gradient so leaves a stray sample where it is, and the run goes on.
+    So has one that the operator would refuse, for a velocity that no rock has; built with ``any_velocity`` it refuses
+    none. The other members of the batch are as without it. ``num_frozen`` counts the models met that way. A sampler
+    that steps along the gradient so leaves a stray sample where it is, and the run goes on.
     """
 
     def __init__(self, forward: ForwardOperator):
         self.forward, self.num_frozen = forward, 0
+        self._least, self._most = getattr(forward, "allowed", None) or (0.0, math.inf)
 
     def __call__(self, squared_slowness: torch.Tensor) -> torch.Tensor:
         good, tamed = self._tamed(squared_slowness)
@@ -30,5 +34,5 @@ class FreezeStrays:
         """Which members are media (B,), and the models with some medium in place of the others."""
         expect_tensor("squared_slowness", m, "(B, nx, nz)")
         expect(m.ndim == 3, "squared_slowness", "shape (B, nx, nz)", tuple(m.shape))
-        good = ((m > 0) & torch.isfinite(m)).flatten(1).all(1)
+        good = ((m > 0) & torch.isfinite(m) & (m >= self._least) & (m <= self._most)).flatten(1).all(1)
         return good, torch.where(good[:, None, None], m, 0.25)

@@ -17,11 +17,15 @@ import torch
 from deepwave.discretisation import cfl_condition_n, critical_courant_number, upsample
 
 from memprior._check import (
+    MAX_BYTES,
+    USUAL_KMS,
     expect,
     expect_finite,
+    expect_fits,
     expect_like,
     expect_points,
     expect_tensor,
+    expect_velocities,
     expect_whole,
     positive_number,
 )
@@ -35,6 +39,7 @@ __all__ = ["AcousticOperator", "BornOperator", "Survey", "fourier", "openfwi_acq
 # Cells per wavelength at which a wave along an axis is 1 % slow, by the symbol of the stencil of each order.
 _CELLS_NEEDED = {2: 13.0, 4: 5.33, 6: 3.98, 8: 3.44}
 _SIGNIFICANT = 0.01  # of the peak of the wavelet's amplitude spectrum; a Ricker falls below it at 2.8 peak frequencies
+_FIELDS = 12  # of the cells, that a run without gradient holds: models, fields of two times, absorbing layers
 _ON_CENTRE = 1e-5  # cells: closer to a cell's centre deepwave takes the cell
 # Cells, of the window that spreads a point between cell centres: 8 make it as exact as a point on one (0.02 %); with
 # deepwave's own choice of 4 it is up to 1 % off.
@@ -54,6 +59,7 @@ class _WaveOperator:
         max_velocity_kms: float = 5.0,
         accuracy: int = 8,
         pml_cells: int = 20,
+        max_bytes: float = MAX_BYTES,
     ):
         acquisition.expect_inside(grid)
         expect_tensor("wavelet", wavelet, "(nt,)")
@@ -66,6 +72,8 @@ class _WaveOperator:
         self.wavelet = wavelet.detach().to("cpu", torch.float64)
         self.dt_s = positive_number("dt_s", dt_s)
         self.max_velocity_kms = positive_number("max_velocity_kms", max_velocity_kms)
+        expect_velocities("max_velocity_kms", self.max_velocity_kms, self.max_velocity_kms, "km/s")
+        self.max_bytes = positive_number("max_bytes", max_bytes)
         # The step is chosen here and not from the model at hand, so that a batch equals its members; and not by
         # deepwave, which sums the gradient over steps of dt_s only, and is then not the adjoint of what it solves.
         self._courant = critical_courant_number(accuracy, propagator="scalar")
@@ -76,7 +84,7 @@ class _WaveOperator:
         spectrum, frequencies = amplitudes(self.wavelet), torch.fft.rfftfreq(8 * len(wavelet), self.dt_s)
         self._peak_hz = float(frequencies[spectrum.argmax()])
         self.highest_hz = float(frequencies[spectrum >= _SIGNIFICANT * spectrum.max()].max())
-        self._warned = False
+        self._warned, self._unusual = False, False
 
         # In cells, 0 at the centre of the first.
         positions = (acquisition.sources_km, acquisition.receivers_km)
@@ -109,6 +117,13 @@ class _WaveOperator:
         slow, fast = (float(value) for value in velocity.detach().aminmax())
         allowed = f"km/s above 0 and at most max_velocity_kms = {self.max_velocity_kms:g}"
         expect(slow > 0 and fast <= self.max_velocity_kms, name, allowed, f"{slow:g} to {fast:g}")
+        if not expect_velocities(name, slow, fast, "km/s") and not self._unusual:
+            self._unusual = True
+            usual = f"from {USUAL_KMS[0]:g} to {USUAL_KMS[1]:g} km/s"
+            warnings.warn(f"{name}: expected velocities of rocks, {usual}, got {slow:.3g} to {fast:.3g}", stacklevel=3)
+        at_peak = slow / self._peak_hz / self.grid.spacing_km
+        enough = "at least 2 cells of spacing_km, in km, per wavelength at the wavelet's peak"
+        expect(at_peak >= 2, "grid", enough, f"{at_peak:.3g} at {slow:.3g} km/s and {self._peak_hz:.3g} Hz")
         cells, needed = slow / self.highest_hz / self.grid.spacing_km, _CELLS_NEEDED[self.accuracy]
         if cells < needed and not self._warned:
             self._warned = True
@@ -117,6 +132,20 @@ class _WaveOperator:
                 f"than {needed:.3g}, a wave in the stencil of order {self.accuracy} is more than 1 % slow",
                 stacklevel=3,
             )
+
+    def _expect_fits(self, name: str, models: torch.Tensor) -> None:
+        """Raises where the field of every source, at every step if a gradient may be asked for, needs too much."""
+        around = 2 * (self._margin + self.pml_cells) + self.accuracy
+        cells, steps = math.prod(n + around for n in self.grid.shape), len(self.wavelet) * self._substeps
+        recording = models.requires_grad and torch.is_grad_enabled()
+        numbers = cells * (steps if recording else _FIELDS) + steps * len(self._receiver_cells)
+        expect_fits(
+            name,
+            len(models) * len(self._source_cells) * numbers * models.element_size(),
+            self.max_bytes,
+            f"{len(models)} x {len(self._source_cells)} sources, {steps} steps of {self.step_s:.3g} s, {cells} cells",
+            "are spacing_km in km and dt_s in s? Take fewer models at once, or raise max_bytes",
+        )
 
     def _run(self, velocity: torch.Tensor, perturbation: torch.Tensor | None = None) -> torch.Tensor:
         """A simulation per model and source, linearized if there is a perturbation: (B, nx, nz) -> (B, S * nt * R)."""
@@ -158,14 +187,17 @@ class AcousticOperator(_WaveOperator):
 
     Reverse mode is the exact gradient of the discrete scheme, forward mode (jvp) its derivative; a second derivative
     raises ``NotImplementedError``, torch.func.vmap ``RuntimeError``. Reverse mode keeps every step of the field of
-    every source and model in memory, 0.3 GB a model for OpenFWI's survey in single precision.
+    every source and model in memory, 0.3 GB a model for OpenFWI's survey in single precision; what the estimate puts
+    above ``max_bytes`` is refused before it is begun.
     Dtype and device follow the input. Raises ``ValueError`` or ``TypeError`` naming the argument; warns when the
-    slowest velocity makes too few cells per wavelength.
+    slowest velocity makes too few cells per wavelength. Velocities outside .1 to 20 km/s, and less than 2 cells per
+    wavelength at the wavelet's peak, are refused: a unit is wrong; outside .3 to 9 km/s they are warned of, once.
     """
 
     def __call__(self, velocity: torch.Tensor) -> torch.Tensor:
         self._expect_models("velocity", velocity)
         self._expect_velocity("velocity", velocity)
+        self._expect_fits("velocity", velocity)
         return simulate(velocity, self._run, self._run)
 
 
@@ -187,6 +219,7 @@ class BornOperator(_WaveOperator):
         max_velocity_kms: float = 5.0,
         accuracy: int = 8,
         pml_cells: int = 20,
+        max_bytes: float = MAX_BYTES,
     ):
         super().__init__(
             grid,
@@ -196,6 +229,7 @@ class BornOperator(_WaveOperator):
             max_velocity_kms=max_velocity_kms,
             accuracy=accuracy,
             pml_cells=pml_cells,
+            max_bytes=max_bytes,
         )
         expect_tensor("background", background, str(grid.shape))
         expect(background.shape == grid.shape, "background", f"shape {grid.shape}", tuple(background.shape))
@@ -206,6 +240,7 @@ class BornOperator(_WaveOperator):
         self._expect_models("perturbation", perturbation)
         expect_like("perturbation", perturbation, self.background)
         expect_finite("perturbation", perturbation)
+        self._expect_fits("perturbation", perturbation)
 
         def scattered(models):
             return self._run(self.background.expand_as(models), models)
