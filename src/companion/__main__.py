@@ -10,7 +10,8 @@ from companion.book import BuildError
 from companion.claims import ClaimError
 from companion.pages import PageError
 from companion.profiles import SettingsError
-from companion.run import RunError, run
+from companion.results import RunError
+from companion.run import run
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -52,9 +53,16 @@ def main(argv: list[str] | None = None) -> int:
 
 def _json(text: str):
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_once)
     except ValueError as error:
         raise SettingsError(f"overrides: expected JSON, got {text!r}: {error}") from None
+
+
+def _once(pairs: list[tuple]) -> dict:
+    """JSON takes the last of two equal keys without a word."""
+    if len(told := dict(pairs)) < len(pairs):
+        raise ValueError(f"expected each setting once, got {', '.join(key for key, _ in pairs)}")
+    return told
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ import re
 from pathlib import Path
 
 import nbformat
-import yaml
+
+from companion import claims, profiles
 
 PACKAGES = ("memprior", "companion")
 IMPORTED_AS = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}  # where a package has another name
@@ -27,30 +28,44 @@ def modules(root: Path, source: str) -> set[Path]:
         file = todo.pop()
         if file not in found:
             found.add(file)
-            todo |= _imports(root, file.read_text()) - found
+            try:
+                todo |= _imports(root, file.read_text()) - found
+            except SyntaxError as error:
+                raise ValueError(f"{file}: expected Python, got {error}") from None
     return found
+
+
+def read_notebook(file: Path) -> nbformat.NotebookNode:
+    """A notebook of ours; ``ValueError`` naming the file when it is none."""
+    try:
+        return nbformat.read(file, as_version=4)
+    except (nbformat.reader.NotJSONError, nbformat.ValidationError, AttributeError, KeyError, UnicodeError) as error:
+        raise ValueError(f"{file}: expected a notebook, got {type(error).__name__}: {str(error)[:80]}") from None
 
 
 def content_key(root: Path, name: str, profile: str) -> dict:
     """{"key": sha256, "parts": {what: sha256}} of notebook ``name`` at ``profile``.
 
-    Raises ``FileNotFoundError`` when there is none.
+    Raises ``FileNotFoundError`` when there is none, ``ValueError`` naming a file that cannot be read as what it is.
     """
-    notebook = nbformat.read(root / "notebooks" / f"{name}.ipynb", as_version=4)
+    notebook = read_notebook(root / "notebooks" / f"{name}.ipynb")
     code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     # The page is made from the quick run's copy, prose and all; of a full run only the results are kept.
     cells = (
         [[cell.cell_type, cell.source, dict(cell.metadata)] for cell in notebook.cells] if profile == "quick" else code
     )
-    listed = yaml.safe_load((root / "data" / "claims.yml").read_text())
-    claims = [{key: claim.get(key) for key in CHECKED} for claim in listed if claim["chapter"] == name]
-    sizes = yaml.safe_load((root / "notebooks" / "profiles.yml").read_text())[name][profile]
-    files = modules(root, code)
+    listed = claims.load(root / "data" / "claims.yml").values()
+    checked = [{key: getattr(claim, key) for key in CHECKED} for claim in listed if claim.chapter == name]
+    sizes = profiles.of_chapter(root / "notebooks" / "profiles.yml", name)[profile]
+    try:
+        files = modules(root, code)
+    except SyntaxError as error:
+        raise ValueError(f"{name}.ipynb: expected cells of Python, got {error}") from None
     sources = [code, *(file.read_text() for file in files)]
     parts = {
         "notebook": json.dumps(cells, sort_keys=True),
         "sizes": json.dumps(sizes, sort_keys=True),
-        "claims": json.dumps(claims, sort_keys=True),
+        "claims": json.dumps(checked, sort_keys=True),
         "constraints": pins((root / "constraints.txt").read_text(), sources),
         **{str(file.relative_to(root)): file.read_text() for file in files},
     }
