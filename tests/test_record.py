@@ -119,6 +119,33 @@ def test_a_half_written_value_is_computed_again(working):
     assert working.kept("fit", lambda: [3]) == [3]
 
 
+def test_a_value_with_any_bit_flipped_is_computed_again(working):
+    working.kept("fit", lambda: [1.5])
+    file = working.scratch("fit") / "kept.json"
+    whole = file.read_bytes()
+    for at in range(len(whole)):
+        file.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        assert working.kept("fit", lambda: [3.0]) == [3.0], at
+
+
+def test_values_of_two_purposes_that_were_swapped_are_computed_again(working):
+    for purpose in ("a", "b"):
+        working.kept(purpose, lambda purpose=purpose: purpose)
+    files = [working.scratch(purpose) / "kept.json" for purpose in ("a", "b")]
+    texts = [file.read_text() for file in files]
+    for file, text in zip(files, reversed(texts), strict=True):
+        file.write_text(text)
+    assert working.kept("a", lambda: "new") == "new"
+
+
+def test_a_finished_value_is_of_one_kind_of_device(working):
+    working.kept("fit", lambda: 1)
+    working.device = torch.device("cuda:0")
+    assert working.kept("fit", lambda: 2) == 2
+    working.device = torch.device("cuda:1")
+    assert working.kept("fit", lambda: 3) == 2
+
+
 def test_by_hand_nothing_is_kept_but_it_comes_through_json_too(book):
     run = record.begin(NAME, "quick", 0, {})
     assert run.scratch("fit") is None

@@ -35,6 +35,10 @@ def read_run(
     Raises :class:`RunError` naming the file that is not.
     """
     results, provenance = read_results(folder), read_sealed(folder / PROVENANCE)
+    asked = {"name": name, "profile": profile, "seed": seed, "overrides": overrides or {}}
+    for field, expected in asked.items():
+        if results[field] != expected:
+            raise RunError(f"{folder / RESULTS}: expected a run of {field} {expected!r}, got {results[field]!r}")
     if not isinstance(provenance.get("files"), dict) or RESULTS not in provenance["files"]:
         raise RunError(f"{folder / PROVENANCE}: expected digests of the run's files, got none")
     for file, expected in provenance["files"].items():
@@ -44,10 +48,6 @@ def read_run(
             raise RunError(f"{folder / file}: expected this file of the run, found none that can be read") from None
         if found != expected:
             raise RunError(f"{folder / file}: expected it as the run left it, got an edited, damaged or other file")
-    asked = {"name": name, "profile": profile, "seed": seed, "overrides": overrides or {}}
-    for field, expected in asked.items():
-        if results[field] != expected:
-            raise RunError(f"{folder / RESULTS}: expected a run of {field} {expected!r}, got {results[field]!r}")
     return results, provenance
 
 

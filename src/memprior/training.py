@@ -211,12 +211,9 @@ class _Training:
 def save_atomically(file: Path, tensors: dict[str, torch.Tensor], told: dict) -> None:
     """Write tensors and a JSON-able dict; ``file`` holds the old or the new whole, whenever the process dies."""
     partial = file.with_name(f".{file.name}.partial")
-    metadata = {"told": json.dumps(told)}
-    save_file(
-        {name: tensor.contiguous() for name, tensor in tensors.items()},
-        partial,
-        metadata | {"digest": _digest(tensors, metadata["told"])},
-    )
+    # One text: safetensors writes several in an order of its own, and equal states would be unequal files.
+    told = json.dumps(told | {"digest": _digest(tensors, told)})
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, {"told": told})
     with partial.open("rb") as written:
         os.fsync(written.fileno())
     os.replace(partial, file)
@@ -230,12 +227,10 @@ def read_saved(file: Path, expected: dict | None = None) -> tuple[dict[str, torc
     """
     try:
         with safe_open(file, framework="pt") as opened:
-            metadata = opened.metadata()
+            told = json.loads(opened.metadata()["told"])
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-        told, written = metadata["told"], metadata["digest"]
-        same = written == _digest(tensors, told)
-        told = json.loads(told)
-    except (SafetensorError, KeyError, TypeError, OSError, ValueError) as error:
+        same = told.pop("digest") == _digest(tensors, told)
+    except (SafetensorError, KeyError, TypeError, AttributeError, OSError, ValueError) as error:
         raise ValueError(f"checkpoint {file}: expected a file written by save_atomically, got {error!r}") from None
     expect(same, f"checkpoint {file}", "it as it was written", "a damaged or edited file")
     expect(expected is None or told == json.loads(json.dumps(expected)), f"checkpoint {file}", f"{expected}", told)
@@ -244,12 +239,12 @@ def read_saved(file: Path, expected: dict | None = None) -> tuple[dict[str, torc
 
 def _start(denoiser: NetworkDenoiser, generator: torch.Generator) -> str:
     """Of the weights and of the randomness that training starts from."""
-    return _digest(dict(denoiser.network.state_dict()) | {"generator": generator.get_state()}, "")[:16]
+    return _digest(dict(denoiser.network.state_dict()) | {"generator": generator.get_state()}, {})[:16]
 
 
-def _digest(tensors: dict[str, torch.Tensor], told: str) -> str:
+def _digest(tensors: dict[str, torch.Tensor], told: dict) -> str:
     """Of names, types, shapes, numbers and of what is told beside them."""
-    found = hashlib.sha256(told.encode())
+    found = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
