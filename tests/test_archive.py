@@ -77,13 +77,11 @@ def test_the_same_folder_when_it_would_be_the_same_work(book, change):
 
 
 @pytest.mark.usefixtures("book")
-def test_notebooks_and_modules_do_not_share_a_folder():
-    assert len({folder(), folder(name="other"), folder(module=ModuleType("memprior.used"))}) == 3
-
-
-@pytest.mark.usefixtures("book")
-def test_work_that_a_device_did_not_finish_goes_on_on_another():
-    assert folder() == folder(device="cuda") == folder(device="cuda:1")
+def test_devices_notebooks_and_modules_do_not_share_a_folder():
+    # A graphics card's bits are not a processor's; that of the second card are those of the first.
+    folders = [folder(), folder(device="cuda"), folder(name="other"), folder(module=ModuleType("memprior.used"))]
+    assert len(set(folders)) == 4
+    assert folder(device="cuda:1") == folders[1]
 
 
 def test_a_folder_of_other_work_under_this_name_is_refused(book):

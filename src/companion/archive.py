@@ -18,11 +18,10 @@ MADE_FOR = "made_for.json"
 
 
 def folder(run: record.Run, module: ModuleType) -> Path:
-    """Where work of ``module`` for this notebook is kept from run to run: _build/archive/NAME-DIGEST.
+    """Where work of ``module`` for this notebook and device is kept from run to run: _build/archive/NAME-DIGEST.
 
-    The digest is that of the module's source, of all that it imports of ours and of their pins. Unfinished work goes on
-    on any device; what depends on the kind of device when it is done says so itself. Run by hand nothing is kept for
-    long: a temporary folder. Raises :class:`RunError` for a folder that was made for other work.
+    The digest is that of the module's source, of all that it imports of ours and of their pins. Run by hand nothing is
+    kept for long: a temporary folder. Raises :class:`RunError` for a folder that was made for other work.
     """
     if not record.unattended():
         return Path(tempfile.mkdtemp(prefix=f"{run.name}-"))
@@ -30,10 +29,10 @@ def folder(run: record.Run, module: ModuleType) -> Path:
     files = keys.modules(root, f"import {module.__name__}")
     sources = {str(file.relative_to(root)): file.read_text() for file in files}
     pins = keys.pins((root / "constraints.txt").read_text(), list(sources.values()))
-    code = hashlib.sha256(repr((sorted(sources.items()), pins)).encode()).hexdigest()
-    kept = root / "_build" / "archive" / f"{run.name}-{code[:12]}"
+    told = hashlib.sha256(repr((sorted(sources.items()), pins, run.device.type)).encode()).hexdigest()
+    kept = root / "_build" / "archive" / f"{run.name}-{told[:12]}"
     kept.mkdir(parents=True, exist_ok=True)
-    _expect_own(kept, {"name": run.name, "code": code})
+    _expect_own(kept, {"name": run.name, "work": told})
     return kept
 
 
