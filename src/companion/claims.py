@@ -4,9 +4,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from companion.profiles import PROFILES
+from companion.sources import read_yaml
 
 REQUIRED = {"id", "chapter", "statement", "source", "why", "profiles"}
 BOUNDS = {"expected", "tolerance", "at_most", "at_least"}
@@ -74,7 +73,7 @@ def load(path: Path) -> dict[str, Claim]:
     Raises :class:`ClaimError` for a missing or unknown field, a doubled id, or a claim that cannot fail.
     """
     claims = {}
-    for entry in yaml.safe_load(path.read_text()):
+    for entry in read_yaml(path):
         named = f"claim {entry.get('id', entry)}"
         if missing := REQUIRED - entry.keys():
             raise ClaimError(

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import yaml
+from companion.sources import read_yaml
 
 PROFILES = ("quick", "full")
 
@@ -17,7 +17,7 @@ def settings(path: Path, name: str, profile: str, seed: int, overrides: dict) ->
     Raises :class:`SettingsError` for an unknown chapter, profile or override, an override of another type, or a
     seed that is not an integer >= 0.
     """
-    chapters = yaml.safe_load(path.read_text())
+    chapters = read_yaml(path)
     if name not in chapters:
         raise SettingsError(f"name: expected one of {', '.join(chapters)}, got {name!r}")
     if profile not in PROFILES:

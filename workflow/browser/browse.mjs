@@ -28,7 +28,7 @@ const MODES = {
 const PART = 3000; // pixels of a page in one picture; taller pages come in parts that can still be looked at
 
 function skip(why) {
-  console.log(`browser check skipped: ${why}`);
+  console.log(`browser checks skipped: ${why}; with chromium, nodejs and npm installed, \`make browser\` readies them`);
   process.exit(3);
 }
 
@@ -53,7 +53,7 @@ async function loadModules() {
     return { axe, chromium: (await import('playwright-core')).chromium };
   } catch (error) {
     if (!['MODULE_NOT_FOUND', 'ERR_MODULE_NOT_FOUND'].includes(error.code)) throw error;
-    return skip('no node modules (npm ci --prefix workflow/browser)');
+    return skip('no node modules');
   }
 }
 
