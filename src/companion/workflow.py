@@ -100,7 +100,7 @@ def run_chapters(root: Path, profile: str, cores: int) -> int:
     """
     with alone(root):
         plan(root, {"profile": profile})
-        command = [Path(sys.executable).with_name("snakemake"), "--snakefile", root / "workflow" / "Snakefile"]
+        command = [sys.executable, "-m", "snakemake", "--snakefile", root / "workflow" / "Snakefile"]
         command += ["--cores", str(cores), "--quiet", "host", "progress", "reason", "rules", "--keep-going"]
         command += ["--rerun-incomplete", "--nolock", "--config", f"profile={profile}", "brief=yes"]
         with environment.of_run(root, {RUNS_THIS: "1"}):
