@@ -1,6 +1,7 @@
 """What a notebook says about itself, run by hand or by machine, inside the repository or out of it."""
 
 import json
+import subprocess
 
 import matplotlib.pyplot as plt
 import pytest
@@ -71,6 +72,43 @@ def test_finish_writes_results_that_do_not_depend_on_the_last_digit(book, monkey
     assert json.loads((book / "provenance.json").read_text()) == strip.provenance
     assert f"torch {torch.__version__}" in strip._repr_html_()
     assert "peak memory" in repr(strip)
+
+
+def test_provenance_says_the_build_of_torch_that_the_metadata_leave_out(book, monkeypatch):
+    monkeypatch.setattr(torch, "__version__", "2.13.0+cu130")
+    monkeypatch.setattr(record.metadata, "version", lambda package: "2.13.0")
+    assert record.provenance(record.begin(NAME, "quick", 0, {}))["torch"] == "2.13.0+cu130"
+
+
+def test_the_commit_is_that_of_the_checkout_and_of_no_repository_around_it(tmp_path, monkeypatch):
+    def git(*arguments):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
+        done = subprocess.run(["git", *identity, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    git("init", "--quiet")
+    git("commit", "--quiet", "--allow-empty", "-m", "of others")
+    (tmp_path / "unpacked").mkdir()
+    monkeypatch.setenv("COMPANION_ROOT", str(tmp_path / "unpacked"))
+    assert record._commit() == "none: no git repository"
+    monkeypatch.setenv("COMPANION_ROOT", str(tmp_path))
+    monkeypatch.setenv("GIT_DIR", "/nowhere")
+    assert git("--git-dir", ".git", "rev-parse", "HEAD").startswith(record._commit())
+    monkeypatch.setenv("PATH", "")
+    assert record._commit() == "none: no git"
+
+
+def test_the_code_of_another_checkout_is_refused(tmp_path, monkeypatch):
+    monkeypatch.delenv("COMPANION_ROOT", raising=False)
+    for part in ("notebooks/profiles.yml", "src/companion/paths.py"):
+        (tmp_path / part).parent.mkdir(parents=True)
+        (tmp_path / part).touch()
+    (tmp_path / "notebooks" / "deep").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks" / "deep")
+    with pytest.raises(FileNotFoundError, match=rf"expected to be installed from this checkout, {tmp_path}, got the"):
+        record.paths.require_repository()
+    monkeypatch.chdir(tmp_path.parent)
+    assert record.paths.require_repository() == record.paths.repository()
 
 
 def test_by_hand_nothing_is_written(book):

@@ -194,7 +194,9 @@ FAULTS = {
     ),
     "a bound in words": Fault("claim tiny.x: expected a number as at_most, got 'small'", claim("at_most: small")),
     "a bound that is yes": Fault("claim tiny.x: expected a number as at_most, got True", claim("at_most: yes")),
-    "a bound twice": Fault("claims.yml: expected YAML, got the key at_most twice", claim("at_most: 1, at_most: 2")),
+    "a bound twice": Fault(
+        "data/claims.yml, line .*: expected YAML, got: the key at_most twice", claim("at_most: 1, at_most: 2")
+    ),
     "a claim made nowhere": Fault(
         "claim tiny.x: expected profiles among quick, full, got none", claim("at_most: 1", profiles="[]")
     ),
@@ -204,11 +206,11 @@ FAULTS = {
         listed("id: tiny.x, chapter: tiny, statement: s, source: o, why: , profiles: [full], at_most: 1"),
     ),
     "claims that are no YAML": Fault(
-        r"claims.yml: expected YAML, got .*line",
+        r"data/claims.yml, line \d: expected YAML, got: ",
         lambda root: (root / "data/claims.yml").write_text("- {id: a\n<<<<<<< HEAD\n"),
     ),
     "no claims": Fault(
-        "claims.yml: expected a list of claims, got NoneType", lambda root: (root / "data/claims.yml").write_text("")
+        "data/claims.yml: expected entries, got an empty file", lambda root: (root / "data/claims.yml").write_text("")
     ),
     "sizes of one profile only": Fault(
         "profiles.yml, tiny: expected the profiles quick, full, got quick",
@@ -221,12 +223,12 @@ FAULTS = {
         ("run", NAME),
     ),
     "a size twice": Fault(
-        "profiles.yml: expected YAML, got the key size twice",
+        "notebooks/profiles.yml, line .*: expected YAML, got: the key size twice",
         swapped("notebooks/profiles.yml", "size: 3,", "size: 3, size: 4,"),
         ("run", NAME),
     ),
     "a notebook cut short": Fault(
-        "tiny.ipynb: expected a notebook, got", cut(f"notebooks/{NAME}.ipynb"), ("run", NAME)
+        "notebooks/tiny.ipynb: expected a notebook in JSON, got: ", cut(f"notebooks/{NAME}.ipynb"), ("run", NAME)
     ),
     # destinations
     "into the sources": out(" apart from the book's sources", "{root}/notebooks"),

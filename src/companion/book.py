@@ -14,14 +14,13 @@ from pathlib import Path
 import nbformat
 
 from companion import claims, pages, pictures, site
-from companion.keys import read_notebook
 from companion.results import PROVENANCE, RESULTS, RunError, read_run, seal
 from companion.run import chapters
+from companion.sources import read_notebook
 
-NAMED = re.compile(
-    r"WARNING|ERROR|CRITICAL|SEVERE|[Ee]rror:|Exception"
-)  # in lines of Sphinx's log that tell what is wrong
+NAMED = re.compile(r"WARNING|ERROR|CRITICAL|SEVERE|[Ee]rror:|Exception")  # lines of Sphinx's log that name a culprit
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # what colours a terminal, and moves its cursor
+BROWSER_NEEDS = "with chromium, nodejs and npm installed, `make browser` readies them"
 BROWSER_ABSENT = 3  # exit status of browse.mjs where there is no browser to look with
 
 
@@ -35,12 +34,24 @@ def build(root: Path) -> Path:
     Raises :class:`BuildError` naming every culprit: a chapter not run, results that cannot be read, claims that do
     not hold, source notebooks with outputs, a warning of Sphinx, a problem on a page.
     """
-    _stop_at(check_runs(root) + [str(problem) for problem in site.check_sources(root / "notebooks")])
+    _stop_at(check_runs(root) + check_sources(root))
+    print("building the pages with Sphinx", flush=True)
     stage(root, root / "_build" / "stage")
     html = sphinx(root)
-    _stop_at([str(problem) for problem in site.check(html, root / "_toc.yml", root / "notebooks")])
+    print("checking the pages, in Chromium too where there is one", flush=True)
+    _stop_at([str(problem) for problem in site.check_pages(html, root / "_toc.yml")])
     print(browse(root, html))
     return html / "index.html"
+
+
+def check_sources(root: Path) -> list[str]:
+    """Problems of the chapters' notebooks. Results that JupyterLab saved in one are told only: no page shows them."""
+    listed = {f"notebooks/{name}.ipynb" for name in chapters(root)}
+    problems = [problem for problem in site.check_sources(root / "notebooks") if problem.page in listed]
+    saved = [problem for problem in problems if site.SAVED.search(problem.what)]
+    for page in sorted({problem.page for problem in saved}):
+        print(f"{page}: saved with results; before you commit it: .venv/bin/nbstripout --keep-id {page}", flush=True)
+    return [str(problem) for problem in problems if problem not in saved]
 
 
 def check_runs(root: Path) -> list[str]:
@@ -54,8 +65,11 @@ def check_runs(root: Path) -> list[str]:
         problems.append(f"data/recorded: expected the chapters' recorded runs, got {unknown!r}{cut}")
     for name in names:
         try:
-            made = pages.quick_run(root, name)[0]["claims"]
-            problems += claims.check_made(listed, name, "quick", made)
+            results, provenance = pages.quick_run(root, name)
+            if pages.is_stale(root, name, provenance):
+                folder = pages.run_folder(root, name)
+                raise RunError(f"{folder}: expected a run of this code, sizes, claims and pins, got one of others")
+            problems += claims.check_made(listed, name, "quick", results["claims"])
         except RunError as error:
             again = f"`make book` runs it again once {pages.run_folder(root, name)} is removed"
             problems.append(f"{name}: {error}; {again}")
@@ -88,7 +102,8 @@ def stage(root: Path, folder: Path) -> None:
     for name in chapters(root):
         run, (_, provenance) = pages.run_folder(root, name), pages.quick_run(root, name)
         notebook = read_notebook(run / f"{name}.ipynb")
-        notebook.metadata.pop("papermill", None)
+        for of_editors in ("papermill", "widgets"):  # a saved slider would ask the network for its script
+            notebook.metadata.pop(of_editors, None)
         for cell in notebook.cells:
             cell.metadata.pop("papermill", None)
             if "injected-parameters" in cell.metadata.get("tags", []):
@@ -135,12 +150,12 @@ def browse(root: Path, html: Path) -> str:
     """Open every page in a headless Chromium with the network blocked; returns one line on what was or was not done."""
     folder = root / "workflow" / "browser"
     if not shutil.which("node"):
-        return "browser checks skipped: node not found (install nodejs, npm and chromium for them)"
+        return f"browser checks skipped: no node; {BROWSER_NEEDS}"
     if not (folder / "node_modules").is_dir():  # no build asks the network for anything
-        return "browser checks skipped: no node modules (`make browser` fetches them, once)"
+        return f"browser checks skipped: no node modules; {BROWSER_NEEDS}"
     done = subprocess.run(["node", folder / "browse.mjs", html], capture_output=True, text=True, check=False)
     if done.returncode == BROWSER_ABSENT:
-        return f"browser checks skipped: {(done.stderr or done.stdout).strip().splitlines()[-1]}"
+        return done.stdout.strip().splitlines()[-1]
     if done.returncode:
         raise BuildError(done.stdout + done.stderr)
     return done.stdout.strip().splitlines()[-1]

@@ -5,8 +5,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from companion.paths import read_yaml
 from companion.profiles import PROFILES
+from companion.sources import read_yaml
 
 REQUIRED = {"id", "chapter", "statement", "source", "why", "profiles"}
 BOUNDS = {"expected", "tolerance", "at_most", "at_least"}

@@ -1,22 +1,31 @@
 """Where things are: the repository when there is one, the copies shipped with the package when there is not."""
 
 import os
-from functools import cache
 from importlib import resources
 from pathlib import Path
-
-import yaml
 
 
 def repository() -> Path | None:
     """The checkout this code belongs to, or None (Colab, an installed wheel).
 
-    ``COMPANION_ROOT`` overrides it, for tests.
+    ``COMPANION_ROOT`` overrides it, for tests. Raises ``FileNotFoundError`` in another checkout: a copy whose
+    environment still leads to the original would build the original.
     """
     if root := os.environ.get("COMPANION_ROOT"):
         return Path(root)
-    root = Path(__file__).resolve().parents[2]
-    return root if (root / "notebooks" / "profiles.yml").is_file() else None
+    root, here = Path(__file__).resolve().parents[2], Path.cwd()
+    if not _is_checkout(root):
+        return None
+    if other := next((folder for folder in (here, *here.parents) if _is_checkout(folder) and folder != root), None):
+        raise FileNotFoundError(
+            f"companion: expected to be installed from this checkout, {other}, got the one in {root}: "
+            f"`make` here installs anew, as does `pip install --editable '{other}[book,test]'`"
+        )
+    return root
+
+
+def _is_checkout(folder: Path) -> bool:
+    return all((folder / part).is_file() for part in ("notebooks/profiles.yml", "src/companion/paths.py"))
 
 
 def require_repository() -> Path:
@@ -34,30 +43,3 @@ def shipped(name: str) -> Path:
     folder = {"profiles.yml": "notebooks", "claims.yml": "data"}[name]
     root = repository()
     return root / folder / name if root else Path(str(resources.files("companion") / "_data" / name))
-
-
-def read_yaml(file: Path):
-    """What a YAML file of ours holds; ``ValueError`` naming file and line where it is none, or has a key twice.
-
-    A file is parsed once: whoever reads it changes nothing in what comes back.
-    """
-    try:
-        return _parsed(file.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeError) as error:
-        raise ValueError(f"{file}: expected YAML, got {' '.join(str(error).split())}") from None
-
-
-@cache
-def _parsed(text: str):
-    return yaml.load(text, _Loader)
-
-
-class _Loader(yaml.SafeLoader):
-    """PyYAML takes the last of two equal keys without a word."""
-
-    def compose_mapping_node(self, anchor):
-        node = super().compose_mapping_node(anchor)
-        keys = [key.value for key, _ in node.value]
-        if twice := {key for key in keys if keys.count(key) > 1}:
-            raise yaml.MarkedYAMLError(problem=f"the key {min(twice)} twice", problem_mark=node.start_mark)
-        return node

@@ -2,14 +2,12 @@
 
 from pathlib import Path
 
-from companion.paths import read_yaml
+from companion.sources import read_yaml
 
 PROFILES = ("quick", "full")
 DEFAULT_SEED = 0  # the seed whose results the claims are about
 LARGEST_SEED = 2**32 - 1
-MOST = (
-    100  # times the largest number that the profiles have: beyond it a size is a slip of the hand, and eats the memory
-)
+MOST = 100  # times the largest number of the profiles: beyond it a size is a slip of the hand that eats the memory
 
 
 class SettingsError(ValueError):

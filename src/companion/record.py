@@ -176,7 +176,8 @@ def provenance(run: Run) -> dict:
         "seed": run.seed,
         "device": device,
         "python": platform.python_version(),
-        **{package: metadata.version(package) for package in LISTED},
+        # What torch says of itself: its build too, which the metadata of PyPI's CUDA build leave out.
+        **{package: torch.__version__ if package == "torch" else metadata.version(package) for package in LISTED},
         "commit": _commit(),
         "content_key": os.environ.get("COMPANION_KEY", "none: run by hand"),
         "wall_s": round(time.perf_counter() - run.started, 1),
@@ -235,10 +236,18 @@ def _commit() -> str:
     root = paths.repository()
     if root is None:
         return "none: not in a checkout"
-    asked = subprocess.run(
-        ["git", "-C", root, "describe", "--always", "--dirty", "--exclude=*"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    if not (root / ".git").exists():  # an archive, unpacked: a repository around it is another one
+        return "none: no git repository"
+    # A hook, or `git rebase --exec`, names its own repository to every git that it starts.
+    surroundings = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    try:
+        asked = subprocess.run(
+            ["git", "-C", root, "describe", "--always", "--dirty", "--exclude=*"],
+            env=surroundings,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError:
+        return "none: no git"
     return asked.stdout.strip() or "none"

@@ -9,20 +9,22 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import resource
 import shutil
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import nbformat
 import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from companion import claims, keys, paths, profiles
+from companion import claims, environment, keys, paths, profiles
 from companion.results import PROVENANCE, RESULTS, RunError, read_results, read_run, read_sealed, seal
+from companion.sources import read_notebook, read_yaml
 
 PARAMETERS = {"profile", "seed", "overrides"}
 PATIENCE_S = 3.0  # a run that was killed just now may hold its lock for a moment longer
@@ -31,11 +33,29 @@ BUILT = ("archive", "html", "keys", "run", "scratch", "stage", "sweep")  # below
 
 
 def chapters(root: Path) -> list[str]:
-    """Names of the notebooks, in order. Raises ``FileNotFoundError`` when there are none."""
-    names = sorted(file.stem for file in (root / "notebooks").glob("*.ipynb"))
+    """Names of the notebooks of the book, in order: where there is a table of contents, those that it lists.
+
+    Raises ``FileNotFoundError`` when there are none.
+    """
+    names = sorted({file.stem for file in (root / "notebooks").glob("*.ipynb")} - set(unlisted(root)))
     if not names:
         raise FileNotFoundError(f"{root / 'notebooks'}: expected notebooks, found none")
     return names
+
+
+def unlisted(root: Path) -> list[str]:
+    """Notebooks that the table of contents does not list: somebody's own, ``Untitled`` say. They are passed over."""
+    toc = root / "_toc.yml"
+    if not toc.is_file():
+        return []
+    listed = re.findall(r"^notebooks/(.+?)(?:\.ipynb)?$", "\n".join(_files(read_yaml(toc))), re.M)
+    return sorted({file.stem for file in (root / "notebooks").glob("*.ipynb")} - set(listed))
+
+
+def _files(toc) -> Iterator[str]:
+    """Every file of a table of contents, at any depth."""
+    for key, value in toc.items() if isinstance(toc, dict) else enumerate(toc) if isinstance(toc, list) else ():
+        yield from [str(value)] if key in ("root", "file") else _files(value)
 
 
 def run(name: str, profile: str, *, seed: int = 0, overrides: dict | None = None, out: Path | None = None) -> Path:
@@ -125,21 +145,25 @@ def _execute(root: Path, source: Path, profile: str, key: str, seed: int, overri
     except OSError as error:
         raise RunError(f"{name}: expected a folder that can be written at {out}, got {error}") from error
     began = time.perf_counter()
+    print(f"{name} {profile}: started", flush=True)
     # One thread at profile quick: results then do not depend on how many cores there are, and small arrays are faster.
-    os.environ.setdefault("OMP_NUM_THREADS", "1" if profile == "quick" else str(os.cpu_count()))
+    threads = "1" if profile == "quick" else os.environ.get("OMP_NUM_THREADS", str(os.cpu_count()))
     scratch = root / "_build" / "scratch" / f"{name}-{key[:16]}-{sweep_label(seed, overrides)}"
     told = {"COMPANION_RUN": partial.resolve(), "COMPANION_KEY": key, "COMPANION_SCRATCH": scratch.resolve()}
-    os.environ.update({variable: str(value) for variable, value in told.items()})
+    told |= {"OMP_NUM_THREADS": threads}
     try:
-        papermill.execute_notebook(
-            source,
-            partial / source.name,
-            {"profile": profile, "seed": seed, "overrides": overrides},
-            kernel_name="python3",
-            cwd=source.parent,
-            progress_bar=(sys.stderr.isatty() or profile == "full") and {"desc": name, "mininterval": 5},
-            extra_arguments=["--log-level=ERROR"],  # else every kernel start warns about its own transport
-        )
+        with environment.of_run(root, {variable: str(value) for variable, value in told.items()}):
+            papermill.execute_notebook(
+                source,
+                partial / source.name,
+                {"profile": profile, "seed": seed, "overrides": overrides},
+                kernel_name="python3",
+                cwd=source.parent,
+                progress_bar=(sys.stderr.isatty() or profile == "full") and {"desc": name, "mininterval": 5},
+                # Else every kernel start warns about its own transport, and every Ctrl-C of having been caught.
+                extra_arguments=["--log-level=CRITICAL"],
+            )
+        check_figures(partial / source.name)
         read_results(partial)  # first: a notebook that never ended its record has nothing to seal
         seal(partial, [file for file in partial.iterdir() if file.is_file() and file.name != PROVENANCE])
         results, _ = read_run(partial, name=name, profile=profile, seed=seed, overrides=overrides)
@@ -154,9 +178,6 @@ def _execute(root: Path, source: Path, profile: str, key: str, seed: int, overri
         else:
             what = f"the kernel did not start, {error}"
         raise RunError(f"{name}: {what}\nexecuted so far: {failed / source.name}") from None
-    finally:
-        for variable in told:
-            del os.environ[variable]
     # Where results.json is, the run is whole: it goes first and comes last; provenance, by which a destination is known
     # as a run's own, comes first. Files of others in that folder stay.
     (out / RESULTS).unlink(missing_ok=True)
@@ -167,13 +188,14 @@ def _execute(root: Path, source: Path, profile: str, key: str, seed: int, overri
     listed = claims.load(root / "data" / "claims.yml")
     failures = claims.check_made(listed, name, profile, results["claims"])
     made = f"{len(results['claims'])} claims made, {len(failures)} out of bounds"
-    print(f"{name} {profile}: {made}, {time.perf_counter() - began:.0f} s", flush=True)
+    took = f"{time.perf_counter() - began:.0f} s"
+    print(f"{name} {profile}: {made}, {took}{progress(root, profile)}", flush=True)
     return out
 
 
 def _how_it_died(executed: Path) -> str:
     """Which cell was at work, and how much memory its process had held by then."""
-    cells = nbformat.read(executed, as_version=4).cells
+    cells = read_notebook(executed).cells
     begun = [k for k, cell in enumerate(cells) if cell.metadata.get("papermill", {}).get("start_time")]
     unit = 1024 if sys.platform == "linux" else 1024**2
     held_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / unit
@@ -195,12 +217,39 @@ def sweep_label(seed: int, overrides: dict) -> str:
     return f"seed-{seed}_{hashlib.sha256(json.dumps(overrides, sort_keys=True).encode()).hexdigest()[:8]}"
 
 
+def progress(root: Path, profile: str) -> str:
+    """How many of the chapters that a workflow asks for are done, in words; nothing where none does."""
+    files = [root / "_build" / "keys" / profile / f"{name}.json" for name in chapters(root)]
+    if not all(file.is_file() for file in files):
+        return ""
+    done = sum(
+        is_current(root / "_build" / "run" / profile / file.stem, _key(file), file.stem, profile) for file in files
+    )
+    return f"; {done} of {len(files)} chapters done"
+
+
+def _key(file: Path) -> str:
+    return json.loads(file.read_text())["key"]
+
+
+def check_figures(executed: Path) -> None:
+    """Every cell that promises the page a figure shows one; :class:`RunError` names the first that does not."""
+    for number, cell in enumerate(read_notebook(executed).cells, 1):
+        if figure := cell.metadata.get("mystnb", {}).get("figure"):
+            kinds = {kind for output in cell.get("outputs", []) for kind in output.get("data", {})}
+            if not any(kind.startswith("image/") for kind in kinds):
+                raise RunError(
+                    f"{executed.stem}: cell {number}: expected it to show the figure {figure.get('name', '')!r}, "
+                    f"got {', '.join(sorted(kinds)) or 'no output'}"
+                )
+
+
 def check_parameters(source: Path) -> None:
     """One cell tagged ``parameters`` that sets profile, seed, overrides and nothing else; else :class:`RunError`.
 
     papermill injects a name it does not find without a word, so a misspelt one would run the defaults.
     """
-    cells = keys.read_notebook(source).cells
+    cells = read_notebook(source).cells
     tagged = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
     if len(tagged) != 1:
         raise RunError(f"{source.name}: expected one cell tagged 'parameters', got {len(tagged)}")
@@ -211,7 +260,9 @@ def check_parameters(source: Path) -> None:
         )
 
 
-def is_current(folder: Path, key: str, name: str, profile: str, seed: int, overrides: dict) -> bool:
+def is_current(
+    folder: Path, key: str, name: str, profile: str, seed: int = profiles.DEFAULT_SEED, overrides: dict | None = None
+) -> bool:
     """Does the folder hold a whole run of this key and these settings?"""
     try:
         _, provenance = read_run(folder, name=name, profile=profile, seed=seed, overrides=overrides)
