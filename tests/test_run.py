@@ -189,6 +189,17 @@ def test_a_run_may_replace_a_run_of_its_chapter_and_files_of_others_there_stay(b
     assert (book / "mine" / "thesis.tex").read_text() == "years of work"
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_point_of_a_sweep_may_be_the_published_one(book, seed):
+    overrides = {} if seed == 0 else {"size": 4}
+    point = book / "_build" / "sweep" / "quick" / NAME / runs.sweep_label(seed, overrides)
+    own = [runs.place(book, NAME, "quick", seed, overrides), point]
+    runs.check_destination(book, point, NAME, own)
+    other = point.with_name(runs.sweep_label(seed + 1, overrides))
+    with pytest.raises(RunError, match=f"apart from what the book is built from, got {other}; this run's is {own[0]}"):
+        runs.check_destination(book, other, NAME, own)
+
+
 def test_a_kernel_that_dies_is_named_with_its_cell_and_its_memory(tmp_path):
     dies = "import os, signal\nheld = b'x' * 400_000_000\nos.kill(os.getpid(), signal.SIGKILL)"
     root = write_book(tmp_path, work=dies)

@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     runs.add_argument(
         "--overrides", default="{}", help="settings instead of the profile's, as JSON: '{\"num_draws\": 1000}'"
     )
-    runs.add_argument("--out", type=Path, help="destination folder")
+    runs.add_argument("--out", type=Path, help="destination folder; without it, below _build/run or _build/sweep")
     whole = commands.add_parser(
         "chapters", help="execute every chapter by Snakemake; those that are up to date are kept"
     )

@@ -10,6 +10,7 @@ import ast
 import hashlib
 import json
 import re
+from functools import cache
 from pathlib import Path
 
 from companion import claims, profiles
@@ -80,14 +81,15 @@ def write_key(root: Path, name: str, profile: str) -> Path:
     return file
 
 
-def _imported_names(source: str, where: str = "source") -> set[str]:
+@cache
+def _imported_names(source: str, where: str = "source") -> frozenset[str]:
     names = set()
     for node in ast.walk(parse(source, where)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return names
+    return frozenset(names)
 
 
 def _imports(root: Path, source: str, where: str) -> set[Path]:

@@ -1,5 +1,6 @@
 """Sizes of every run, from notebooks/profiles.yml alone."""
 
+from numbers import Integral
 from pathlib import Path
 
 from companion.sources import read_yaml
@@ -44,7 +45,7 @@ def settings(path: Path, name: str, profile: str, seed: int, overrides: dict) ->
     sizes = of_chapter(path, name)
     if profile not in PROFILES:
         raise SettingsError(f"profile: expected one of {', '.join(PROFILES)}, got {profile!r}")
-    if type(seed) is not int or not 0 <= seed <= LARGEST_SEED:
+    if not isinstance(seed, Integral) or isinstance(seed, bool) or not 0 <= seed <= LARGEST_SEED:
         raise SettingsError(f"seed: expected an integer >= 0 and <= {LARGEST_SEED}, got {seed!r}")
     if not isinstance(overrides, dict):
         raise SettingsError(f"overrides: expected a dict of settings, got {overrides!r}")

@@ -73,7 +73,7 @@ def run(name: str, profile: str, *, seed: int = 0, overrides: dict | None = None
     check_parameters(source)
     own = place(root, name, profile, seed, overrides)
     out = own if out is None else out
-    check_destination(root, out, name, own)
+    check_destination(root, out, name, [own, _swept(root, name, profile, seed, overrides)])
     key = keys.content_key(root, name, profile)["key"]
     if is_current(out, key, name, profile, seed, overrides):
         print(f"{name} {profile}: unchanged since its last run", flush=True)
@@ -86,19 +86,25 @@ def place(root: Path, name: str, profile: str, seed: int, overrides: dict) -> Pa
     """Where a run lies unless told otherwise: where the book looks for it, or apart for other seeds and settings."""
     if seed == profiles.DEFAULT_SEED and not overrides:
         return root / "_build" / "run" / profile / name
+    return _swept(root, name, profile, seed, overrides)
+
+
+def _swept(root: Path, name: str, profile: str, seed: int, overrides: dict) -> Path:
     return root / "_build" / "sweep" / profile / name / sweep_label(seed, overrides)
 
 
-def check_destination(root: Path, out: Path, name: str, own: Path) -> None:
-    """:class:`RunError` unless ``out`` is ``own``, new, empty, or a run of this chapter that lies in nobody's way."""
+def check_destination(root: Path, out: Path, name: str, own: list[Path]) -> None:
+    """:class:`RunError` unless ``out`` is one of ``own``, or new, empty, or of this chapter and in nobody's way."""
     out, root = out.resolve(), root.resolve()
-    if out == own.resolve():
+    if out in [folder.resolve() for folder in own]:
         return
     where = out.relative_to(root).parts if out.is_relative_to(root) else None
     if root.is_relative_to(out) or (where and (where[0] in SOURCES or where[0].startswith("."))):
         raise RunError(f"out: expected a folder apart from the book's sources, got {out}")
     if where and where[0] == "_build" and (where[1:2] == () or where[1] in BUILT):
-        raise RunError(f"out: expected a folder apart from what the book is built from, got {out}; this run's is {own}")
+        raise RunError(
+            f"out: expected a folder apart from what the book is built from, got {out}; this run's is {own[0]}"
+        )
     if out.is_dir() and any(out.iterdir()) and not _holds_run(out, name):
         raise RunError(f"out: expected a folder that is new, empty or of an earlier run of {name}, got {out}")
     if out.exists() and not out.is_dir():

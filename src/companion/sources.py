@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -20,12 +21,10 @@ def read_yaml(file: Path):
     """What a YAML file holds.
 
     Raises :class:`SourceError` for a file that is missing, empty, no YAML, or has one key twice: PyYAML would take the
-    last of two without a word.
+    last of two without a word. A text is parsed once: nobody changes what comes back.
     """
     try:
-        loader = LOADER(file.read_text("utf-8"))
-        _expect_keys_once(tree := loader.get_single_node())
-        held = None if tree is None else loader.construct_document(tree)
+        held = _parsed(file.read_text("utf-8"))
     except FileNotFoundError:
         raise SourceError(f"{_short(file)}: expected a YAML file, found none") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -36,6 +35,13 @@ def read_yaml(file: Path):
     if held is None:
         raise SourceError(f"{_short(file)}: expected entries, got an empty file")
     return held
+
+
+@cache
+def _parsed(text: str):
+    loader = LOADER(text)
+    _expect_keys_once(tree := loader.get_single_node())
+    return None if tree is None else loader.construct_document(tree)
 
 
 def _expect_keys_once(node: yaml.Node | None) -> None:
