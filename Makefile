@@ -2,7 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 CORES ?= 2
-SNAKEMAKE = $(BIN)/snakemake --snakefile workflow/Snakefile --cores $(CORES) --quiet all --keep-going --rerun-incomplete --nolock
+# Where a machine has no GPU: make book TORCH=cpu, for an environment of less than half the size.
+TORCH ?=
+
+# A shell's own Python modules, backend or home must not change what is run here; text is UTF-8 whatever the terminal.
+unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONOPTIMIZE PYTHONWARNINGS PYTHONIOENCODING MPLBACKEND MATPLOTLIBRC
+export PYTHONUTF8 := 1
 
 .PHONY: help book test lab full clean release browser
 .DELETE_ON_ERROR:
@@ -13,10 +18,11 @@ help:
 	@echo "make lab      the notebooks in JupyterLab"
 	@echo "make full     run the chapters at profile full (hours on a laptop's CPU, minutes on a GPU; resumes where it stopped)"
 	@echo "make release  everything that must hold before publishing"
+	@echo "make browser  ready the checks of the pages in chromium (needs npm)"
 	@echo "make clean    remove what was built and the environment"
 
 book: .venv/ready
-	@$(SNAKEMAKE) --config profile=quick
+	@$(BIN)/python -m companion chapters --profile quick --cores $(CORES)
 	@$(BIN)/python -m companion book
 
 test: .venv/ready
@@ -26,11 +32,12 @@ lab: .venv/ready
 	@$(BIN)/jupyter lab notebooks
 
 full: .venv/ready
-	@$(SNAKEMAKE) --config profile=full
+	@$(BIN)/python -m companion chapters --profile full --cores $(CORES)
 
 release: .venv/ready
 	@test -z "$$(git status --porcelain)" || { echo "release: expected a clean checkout, got changes"; git status --short; exit 1; }
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/nbstripout --keep-id --verify notebooks/*.ipynb
 	@$(BIN)/codespell
 	@$(MAKE) --no-print-directory browser test book
 	@$(BIN)/python -m companion recorded
@@ -40,12 +47,11 @@ browser:
 	@cd workflow/browser && npm ci --silent
 
 clean:
-	rm -rf .venv _build .snakemake .pytest_cache .ruff_cache workflow/browser/node_modules
+	rm -rf .venv .venv.lock _build .snakemake .pytest_cache .ruff_cache workflow/browser/node_modules
 
+# The environment knows the folder it was made in: a checkout that was copied or moved gets a new one.
+ifneq "$(shell cat .venv/ready 2>/dev/null)" "$(CURDIR)"
+.PHONY: .venv/ready
+endif
 .venv/ready: constraints.txt pyproject.toml
-	@$(PYTHON) -c "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))" \
-	  || { echo "make: expected Python 3.11 to 3.13, got $$($(PYTHON) --version); name another: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
-	@echo "Installing into .venv (about two minutes, 1.6 GB, once)"
-	@$(PYTHON) -m venv .venv
-	@PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet --editable '.[book,test]'
-	@touch $@
+	@$(PYTHON) workflow/install.py $(TORCH)

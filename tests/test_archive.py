@@ -1,5 +1,6 @@
 """Archived work is found again until the module that does it changes, or anything that the module rests on."""
 
+import shutil
 import tempfile
 from types import ModuleType
 
@@ -8,6 +9,7 @@ import torch
 from tiny_book import NAME, write_book, write_notebook
 
 from companion import archive, record
+from companion.results import RunError
 
 BETWEEN = ModuleType("memprior.between")
 
@@ -80,6 +82,20 @@ def test_devices_notebooks_and_modules_do_not_share_a_folder():
     folders = [folder(), folder(device="cuda"), folder(name="other"), folder(module=ModuleType("memprior.used"))]
     assert len(set(folders)) == 4
     assert folder(device="cuda:1") == folders[1]
+
+
+def test_a_folder_of_other_work_under_this_name_is_refused(book):
+    old = folder()
+    (book / "src/memprior/used.py").write_text("import torch, math\n")
+    new = folder()
+    shutil.rmtree(new)
+    old.rename(new)
+    with pytest.raises(RunError, match=f"{new}: expected work of this chapter's code, got that of other code"):
+        folder()
+    (new / archive.MADE_FOR).unlink()
+    (new / "run.safetensors").touch()
+    with pytest.raises(RunError, match=rf"{archive.MADE_FOR}: expected this file"):
+        folder()
 
 
 @pytest.mark.usefixtures("book")

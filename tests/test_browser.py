@@ -124,12 +124,25 @@ def test_no_page_is_a_failure(tmp_path):
 def test_a_missing_tool_is_said_and_has_its_own_status(tmp_path):
     no_browser = browse(tmp_path, CHROMIUM=str(tmp_path / "none"))
     assert no_browser.returncode == 3
-    assert no_browser.stdout == f"browser check skipped: no chromium at {tmp_path / 'none'}\n"
+    needs = "with chromium, nodejs and npm installed, `make browser` readies them"
+    assert no_browser.stdout == f"browser checks skipped: no chromium at {tmp_path / 'none'}; {needs}\n"
 
     alone = shutil.copy(BROWSE, tmp_path)
     no_modules = browse(tmp_path, script=alone, CHROMIUM=shutil.which("node"))
     assert no_modules.returncode == 3
-    assert no_modules.stdout == "browser check skipped: no node modules (npm ci --prefix workflow/browser)\n"
+    assert no_modules.stdout == f"browser checks skipped: no node modules; {needs}\n"
+
+
+@needs_browser
+def test_a_chromium_that_does_not_start_is_said_and_skipped(tmp_path):
+    broken = tmp_path / "chromium"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    (tmp_path / "page.html").write_text(PAGE.format(body=GOOD))
+    done = browse(tmp_path, CHROMIUM=str(broken))
+    assert done.returncode == 3
+    assert done.stdout.startswith(f"browser checks skipped: {broken} does not start (")
+    assert done.stdout.endswith("`make browser` readies them\n")
 
 
 def test_wrong_arguments_are_refused(tmp_path):

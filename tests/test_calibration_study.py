@@ -263,6 +263,19 @@ def test_two_workers_give_the_bits_of_one_and_what_is_done_is_read(tmp_path):
     assert choice.width == min(choice.by_width, key=choice.by_width.get)
 
 
+@pytest.mark.usefixtures("no_waves")
+def test_draws_of_two_columns_that_were_swapped_are_named(tmp_path):
+    columns = study_in(tmp_path).columns[:2]
+    for column in columns:
+        assert study_in(tmp_path).done[column].draws.shape == (2, 3, 100)
+    one, other = (tmp_path / f"{column.name}-cpu.safetensors" for column in columns)
+    (bytes_of_one, bytes_of_other) = one.read_bytes(), other.read_bytes()
+    one.write_bytes(bytes_of_other)
+    other.write_bytes(bytes_of_one)
+    with pytest.raises(ValueError, match=r"-cpu.safetensors: expected .*, got "):
+        study_in(tmp_path).done  # noqa: B018
+
+
 def test_waves_are_drawn_at_the_first_size_alone(tmp_path):
     asked = study_in(tmp_path, waves=[5, 2, 4])
     waves = [column for column in asked.columns if column.how != "linear"]

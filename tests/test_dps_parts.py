@@ -362,17 +362,21 @@ def test_who_waits_for_a_part_that_fails_fails_too():
 # Costs
 
 
+def write_cost(file, cost):
+    file.write_text(json.dumps(cost | {"digest": dps_parts._digest(file, cost)}))
+
+
 def test_seconds_add_up_over_attempts(tmp_path, monkeypatch):
     now = [1000.0]
     monkeypatch.setattr(dps_parts, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     file = tmp_path / "part" / "cost.json"
     file.parent.mkdir()
-    file.write_text(json.dumps({"seconds": 100.0, "peak_mb": 1e9}))
+    write_cost(file, {"seconds": 100.0, "peak_mb": 1e9})
     cost = Cost(file)
     for moment, seconds in ((1000.5, 100.0), (1005.0, 105.0), (1020.0, 120.0)):  # less than a second is no attempt
         now[0] = moment
         cost.write()
-        assert json.loads(file.read_text()) == {"seconds": seconds, "peak_mb": 1e9}
+        assert costs(tmp_path) == {"part": {"seconds": seconds, "peak_mb": 1e9}}
     now[0] = 5000.0
     again = Cost(file)
     now[0] = 5002.0
@@ -386,6 +390,25 @@ def test_the_peak_is_this_processs_in_megabytes(tmp_path):
     (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     found = json.loads((tmp_path / "cost.json").read_text())["peak_mb"]
     assert found == pytest.approx(int(peak) / 1024, rel=0.02)  # it is counted in pages, and may be behind by a few
+
+
+@pytest.mark.parametrize(
+    "change", [lambda text: text[:-3], lambda text: text.replace("2.0", "3.0", 1)], ids=["cut short", "edited"]
+)
+def test_a_cost_that_was_not_written_so_is_named(tmp_path, change):
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        cost = {"seconds": 2.0, "peak_mb": 2.0}
+        file = tmp_path / name / "cost.json"
+        write_cost(file, cost)
+    assert costs(tmp_path)["one"] == cost
+    file = tmp_path / "one" / "cost.json"
+    (tmp_path / "other" / "cost.json").write_text(file.read_text())
+    with pytest.raises(ValueError, match=r"^cost .*other/cost.json: .*, got a damaged file or another part's"):
+        costs(tmp_path)
+    file.write_text(change(file.read_text()))
+    with pytest.raises(ValueError, match=r"^cost .*one/cost.json: expected "):
+        Cost(file)
 
 
 @pytest.mark.usefixtures("ten_steps")

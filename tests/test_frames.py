@@ -2,14 +2,19 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import matplotlib
 
 matplotlib.use("agg")
 
 import matplotlib.pyplot as plt
+import nbformat
 import pytest
 from bs4 import BeautifulSoup
+from nbformat.v4 import new_code_cell, new_notebook
+from tiny_book import environment
 
 from companion import record
 from companion.frames import Frames
@@ -72,9 +77,46 @@ def test_with_a_live_kernel_the_same_call_is_a_widget(monkeypatch):
 
     frames = Frames(watched, [1, 2, 3], name="x", alt=alt)
     assert drawn == []  # nothing is drawn before it is shown
-    slider, _ = frames.widget().children
+    slider, picture = frames.widget().children
+    first = picture.value
     slider.value = 3
     assert drawn == [2, 3]
+    assert picture.value.startswith(b"\x89PNG")
+    assert picture.value != first
+
+
+SLIDER = """
+import matplotlib.pyplot as plt
+from companion.frames import Frames
+
+def draw(value):
+    figure, ax = plt.subplots(figsize=(3, 2))
+    ax.plot([0, value], [0, 1])
+    return figure
+
+Frames(draw, [1, 2, 3], name="x", alt=lambda value: f"A straight line from the origin to x = {value}")
+"""
+
+
+@pytest.mark.parametrize("runner", [["nbconvert", "--to", "notebook", "--execute"], ["papermill"]], ids=lambda r: r[0])
+def test_a_notebook_with_a_slider_ends_when_it_is_executed_by_hand(tmp_path, runner):
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    cells = [new_code_cell(SLIDER), new_code_cell("'the end'")]
+    nbformat.write(new_notebook(cells=cells, metadata=kernel), tmp_path / "a.ipynb")
+    output = ["--output", "b.ipynb"] if runner[0] == "nbconvert" else ["b.ipynb"]
+    options = [] if runner[0] == "nbconvert" else ["--no-progress-bar"]
+    done = subprocess.run(
+        [sys.executable, "-m", *runner, "a.ipynb", *output, *options],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=300,  # it takes seconds; the old slider never ended
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    executed = nbformat.read(tmp_path / "b.ipynb", as_version=4)
+    assert executed.cells[-1].outputs[0].data["text/plain"] == "'the end'"
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,14 @@ import torch
 from helpers import pentagon
 
 from memprior.denoiser import EmpiricalDenoiser
-from memprior.experiments.kept_runs import kept_run
+from memprior.experiments.kept_runs import kept_result, kept_run
 from memprior.guidance import dps_step
 from memprior.likelihood import GaussianLikelihood
 from memprior.noise import karras_sigmas
 from memprior.operators import CoupledQuadraticOperator
+from memprior.training import save_atomically
 
+CPU = torch.device("cpu")
 IDENTITY = {"prior": "pentagon", "seed": 3}
 SIGMAS = karras_sigmas(30, 0.05, 5.0)
 
@@ -77,7 +79,7 @@ def test_another_runs_file_is_refused(tmp_path):
 def test_a_file_of_something_else_is_refused(tmp_path):
     file = tmp_path / "run.safetensors"
     file.write_bytes(b"no tensors")
-    with pytest.raises(ValueError, match="expected a file written by kept_run"):
+    with pytest.raises(ValueError, match=r"run\.safetensors: expected a file written by save_atomically"):
         run(file)
 
 
@@ -101,3 +103,29 @@ def test_an_identity_that_would_not_be_read_back_is_refused_before_the_first_ste
 def test_a_folder_that_is_missing_is_refused_before_the_first_step(tmp_path):
     with pytest.raises(ValueError, match=r"^file: expected a file in a folder that exists, got .*nowhere"):
         run(tmp_path / "nowhere" / "run.safetensors", dies_after=0)
+
+
+def test_a_run_with_one_bit_flipped_is_refused(tmp_path):
+    file = tmp_path / "run.safetensors"
+    run(file)
+    data = bytearray(file.read_bytes())
+    data[-3] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(ValueError, match=r"run\.safetensors: expected it as it was written, got a damaged"):
+        run(file)
+
+
+def test_a_kept_result_is_computed_once_for_each_kind_of_device_and_is_no_others(tmp_path):
+    def kept(name, value, device=CPU, **told):
+        return kept_result(tmp_path, name, told, device, lambda: {"x": torch.tensor([value])})["x"].item()
+
+    assert kept("a", 1.0) == kept("a", 2.0) == 1.0
+    assert kept("b", 3.0) == 3.0
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a-cpu.safetensors", "b-cpu.safetensors"]
+    save_atomically(tmp_path / "a-meta.safetensors", {"x": torch.ones(1)}, {"name": "a", "device": "meta"})
+    assert kept("a", 4.0) == 1.0  # another device's file is not looked at
+    with pytest.raises(ValueError, match=r"a-cpu.safetensors: expected .*'size': 3}, got {'name': 'a'"):
+        kept("a", 5.0, size=3)
+    (tmp_path / "b-cpu.safetensors").rename(tmp_path / "a-cpu.safetensors")
+    with pytest.raises(ValueError, match=r"a-cpu.safetensors: expected {'name': 'a', .*}, got {'name': 'b'"):
+        kept("a", 6.0)

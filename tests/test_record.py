@@ -1,6 +1,7 @@
 """What a notebook says about itself, run by hand or by machine, inside the repository or out of it."""
 
 import json
+import subprocess
 
 import matplotlib.pyplot as plt
 import pytest
@@ -73,6 +74,43 @@ def test_finish_writes_results_that_do_not_depend_on_the_last_digit(book, monkey
     assert "peak memory" in repr(strip)
 
 
+def test_provenance_says_the_build_of_torch_that_the_metadata_leave_out(book, monkeypatch):
+    monkeypatch.setattr(torch, "__version__", "2.13.0+cu130")
+    monkeypatch.setattr(record.metadata, "version", lambda package: "2.13.0")
+    assert record.provenance(record.begin(NAME, "quick", 0, {}))["torch"] == "2.13.0+cu130"
+
+
+def test_the_commit_is_that_of_the_checkout_and_of_no_repository_around_it(tmp_path, monkeypatch):
+    def git(*arguments):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
+        done = subprocess.run(["git", *identity, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    git("init", "--quiet")
+    git("commit", "--quiet", "--allow-empty", "-m", "of others")
+    (tmp_path / "unpacked").mkdir()
+    monkeypatch.setenv("COMPANION_ROOT", str(tmp_path / "unpacked"))
+    assert record._commit() == "none: no git repository"
+    monkeypatch.setenv("COMPANION_ROOT", str(tmp_path))
+    monkeypatch.setenv("GIT_DIR", "/nowhere")
+    assert git("--git-dir", ".git", "rev-parse", "HEAD").startswith(record._commit())
+    monkeypatch.setenv("PATH", "")
+    assert record._commit() == "none: no git"
+
+
+def test_the_code_of_another_checkout_is_refused(tmp_path, monkeypatch):
+    monkeypatch.delenv("COMPANION_ROOT", raising=False)
+    for part in ("notebooks/profiles.yml", "src/companion/paths.py"):
+        (tmp_path / part).parent.mkdir(parents=True)
+        (tmp_path / part).touch()
+    (tmp_path / "notebooks" / "deep").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks" / "deep")
+    with pytest.raises(FileNotFoundError, match=rf"expected to be installed from this checkout, {tmp_path}, got the"):
+        record.paths.require_repository()
+    monkeypatch.chdir(tmp_path.parent)
+    assert record.paths.require_repository() == record.paths.repository()
+
+
 def test_by_hand_nothing_is_written(book):
     before = sorted(book.rglob("*"))
     record.begin(NAME, "quick", 0, {})
@@ -117,6 +155,33 @@ def test_what_was_kept_is_not_computed_again(working, book):
 def test_a_half_written_value_is_computed_again(working):
     (working.scratch("fit") / "kept.partial").write_text("[1, 2")
     assert working.kept("fit", lambda: [3]) == [3]
+
+
+def test_a_value_with_any_bit_flipped_is_computed_again(working):
+    working.kept("fit", lambda: [1.5])
+    file = working.scratch("fit") / "kept.json"
+    whole = file.read_bytes()
+    for at in range(len(whole)):
+        file.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        assert working.kept("fit", lambda: [3.0]) == [3.0], at
+
+
+def test_values_of_two_purposes_that_were_swapped_are_computed_again(working):
+    for purpose in ("a", "b"):
+        working.kept(purpose, lambda purpose=purpose: purpose)
+    files = [working.scratch(purpose) / "kept.json" for purpose in ("a", "b")]
+    texts = [file.read_text() for file in files]
+    for file, text in zip(files, reversed(texts), strict=True):
+        file.write_text(text)
+    assert working.kept("a", lambda: "new") == "new"
+
+
+def test_a_finished_value_is_of_one_kind_of_device(working):
+    working.kept("fit", lambda: 1)
+    working.device = torch.device("cuda:0")
+    assert working.kept("fit", lambda: 2) == 2
+    working.device = torch.device("cuda:1")
+    assert working.kept("fit", lambda: 3) == 2
 
 
 def test_by_hand_nothing_is_kept_but_it_comes_through_json_too(book):

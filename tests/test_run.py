@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -27,7 +28,7 @@ def results_of(root, folder=f"_build/run/quick/{NAME}"):
 
 
 def test_same_seed_same_results_and_another_seed_others(book):
-    for out, seed in (("a", "0"), ("b", "0"), ("c", "1")):
+    for out, seed in (("a", "0"), ("b", "0"), ("c", "1")):  # not in the sources: new folders beside them
         done = companion(book, "run", NAME, "--seed", seed, "--out", str(book / out))
         assert done.returncode == 0, done.stderr
     assert results_of(book, "a") == results_of(book, "b")
@@ -87,7 +88,9 @@ def test_other_settings_only_warn(tmp_path):
     done = companion(root, "run", NAME, "--overrides", '{"size": 5}')
     assert done.returncode == 0, done.stderr
     assert "2 claims made, 1 out of bounds" in done.stdout
-    assert json.loads(results_of(root))["overrides"] == {"size": 5}
+    label = runs.sweep_label(0, {"size": 5})
+    assert json.loads(results_of(root, f"_build/sweep/quick/{NAME}/{label}"))["overrides"] == {"size": 5}
+    assert not (root / "_build" / "run").exists()  # where the book looks
 
 
 def test_killed_half_way_nothing_is_left_half_written_and_the_next_run_succeeds(tmp_path):
@@ -134,7 +137,7 @@ assert pathlib.Path("go").exists(), "stopped after the long work"
     [
         (["nowhere"], "name: expected one of tiny, got 'nowhere'"),
         ([NAME, "--profile", "fast"], "profile: expected one of quick, full, got 'fast'"),
-        ([NAME, "--seed", "-1"], "seed: expected an integer >= 0, got -1"),
+        ([NAME, "--seed", "-1"], "seed: expected an integer >= 0 and <= 4294967295, got -1"),
         ([NAME, "--overrides", '{"siez": 3}'], "overrides: expected keys among size, spread, got 'siez'"),
         ([NAME, "--overrides", '{"size": "3"}'], "overrides: expected size to be of the kind of 3, got '3'"),
         ([NAME, "--overrides", "[1]"], "overrides: expected a dict of settings, got [1]"),
@@ -177,32 +180,58 @@ def test_an_output_folder_that_cannot_be_written_is_named(book):
         runs.run(NAME, "quick")
 
 
-def test_files_of_others_in_the_destination_stay(book):
-    (book / "mine").mkdir()
+def test_a_run_may_replace_a_run_of_its_chapter_and_files_of_others_there_stay(book):
+    run = ["run", NAME, "--out", str(book / "mine")]
+    assert companion(book, *run).returncode == 0
     (book / "mine" / "thesis.tex").write_text("years of work")
-    assert companion(book, "run", NAME, "--out", str(book / "mine")).returncode == 0
+    assert companion(book, *run, "--seed", "1").returncode == 0
+    assert json.loads(results_of(book, "mine"))["seed"] == 1
     assert (book / "mine" / "thesis.tex").read_text() == "years of work"
-    assert sorted(file.name for file in (book / "mine").iterdir()) == [
-        "provenance.json",
-        "results.json",
-        "thesis.tex",
-        f"{NAME}.ipynb",
-    ]
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "expected JSON"),
-        ('{"name": "tiny"', "expected JSON"),
-        ("[]", "expected the fields"),
-        ('{"name": "tiny", "profile": "quick", "seed": 0, "overrides": {}, "claims": {"a": "1"}}', "expected a number"),
-    ],
-)
-def test_corrupt_results_are_named(tmp_path, text, message):
-    (tmp_path / "results.json").write_text(text)
-    with pytest.raises(RunError, match=rf"results.json: {message}"):
-        runs.read_results(tmp_path)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_point_of_a_sweep_may_be_the_published_one(book, seed):
+    overrides = {} if seed == 0 else {"size": 4}
+    point = book / "_build" / "sweep" / "quick" / NAME / runs.sweep_label(seed, overrides)
+    own = [runs.place(book, NAME, "quick", seed, overrides), point]
+    runs.check_destination(book, point, NAME, own)
+    other = point.with_name(runs.sweep_label(seed + 1, overrides))
+    with pytest.raises(RunError, match=f"apart from what the book is built from, got {other}; this run's is {own[0]}"):
+        runs.check_destination(book, other, NAME, own)
+
+
+def test_a_kernel_that_dies_is_named_with_its_cell_and_its_memory(tmp_path):
+    dies = "import os, signal\nheld = b'x' * 400_000_000\nos.kill(os.getpid(), signal.SIGKILL)"
+    root = write_book(tmp_path, work=dies)
+    done = companion(root, "run", NAME)
+    assert done.returncode == 1
+    named = r"tiny: the kernel died in cell 4, crashed or killed, .*: it had held up to (\d+) MB of (\d+) MB"
+    held, has = map(int, re.search(named, done.stderr).groups())
+    assert 400 < held < 2000
+    assert held < has
+    failed = root / "_build" / "run" / "quick" / f".{NAME}.failed" / f"{NAME}.ipynb"
+    assert f"executed so far: {failed}" in done.stderr
+    assert failed.is_file()
+
+
+def test_a_kernel_that_does_not_start_is_named(book, monkeypatch):
+    def dead(*_, **__):
+        raise RuntimeError("Kernel died before replying to kernel_info")
+
+    monkeypatch.setattr(runs.papermill, "execute_notebook", dead)
+    with pytest.raises(RunError, match="tiny: the kernel did not start, Kernel died before replying"):
+        runs.run(NAME, "quick")
+
+
+def test_a_notebook_that_records_another_chapter_fails(tmp_path):
+    root = write_book(tmp_path)
+    file = root / "notebooks" / f"{NAME}.ipynb"
+    (root / "notebooks" / "copied.ipynb").write_text(file.read_text())
+    sizes = root / "notebooks" / "profiles.yml"
+    sizes.write_text(sizes.read_text() + sizes.read_text().replace("tiny", "copied"))
+    done = companion(root, "run", "copied")
+    assert done.returncode == 1
+    assert "results.json: expected a run of name 'copied', got 'tiny'" in done.stderr
 
 
 def test_no_notebooks_is_an_error(tmp_path):

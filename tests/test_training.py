@@ -24,7 +24,7 @@ from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser, MixtureDenois
 from memprior.mixture import IsotropicMixture
 from memprior.networks import ResidualMLP
 from memprior.noise import perturb
-from memprior.training import TrainingPlan, canonical, denoising_loss, save_atomically, snapshots, train
+from memprior.training import TrainingPlan, canonical, denoising_loss, read_saved, save_atomically, snapshots, train
 
 PLAN = {
     "num_steps": 12,
@@ -329,11 +329,18 @@ def test_saving_dies_with_the_old_file_whole(tmp_path, monkeypatch):
     assert file.read_bytes() == before
 
 
+def flip_a_bit(file):
+    data = bytearray(file.read_bytes())
+    data[-7] ^= 1  # of a weight, or of whatever number comes last
+    file.write_bytes(data)
+
+
 BROKEN = {
     "empty": lambda file: file.write_bytes(b""),
     "garbage": lambda file: file.write_bytes(b"garbage" * 100),
     "truncated": lambda file: file.write_bytes(file.read_bytes()[:-100]),
     "cut in its header": lambda file: file.write_bytes(file.read_bytes()[:40]),
+    "one bit of a number": flip_a_bit,
     "someone else's": lambda file: save_file({"x": torch.ones(2)}, file),
     "told in words": lambda file: save_file({"x": torch.ones(2)}, file, {"told": "words"}),
 }
@@ -349,7 +356,46 @@ def test_a_broken_file_is_named(breaking, name, tmp_path):
         run(tmp_path)
 
 
+def test_any_bit_flipped_in_a_saved_file_is_seen(tmp_path):
+    file = tmp_path / "a.safetensors"
+    tensors = {"x": torch.arange(3.0), "scalar": torch.tensor(2), "none": torch.zeros(0, 5)}
+    save_atomically(file, tensors | {"complex": torch.ones(2, 2, dtype=torch.complex64)}, {"step": 3})
+    assert read_saved(file)[1] == {"step": 3}
+    whole = file.read_bytes()
+    for at in range(len(whole)):
+        file.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(ValueError, match=rf"^checkpoint {re.escape(str(file))}: expected "):
+            read_saved(file)
+
+
+def swap(one, other):
+    bytes_of_one = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(bytes_of_one)
+
+
+def test_snapshots_of_two_steps_that_were_swapped_are_named(tmp_path):
+    run(tmp_path)
+    swap(tmp_path / "average_3.safetensors", tmp_path / "average_10.safetensors")
+    with pytest.raises(ValueError, match=r"average_3.safetensors: expected .*'step': 3}, got .*'step': 10}"):
+        run(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["training", "average_3"])
+def test_files_of_two_seeds_that_were_swapped_are_named(tmp_path, name):
+    """Same plan, same examples, same sizes: only the first weights and the batches differ."""
+    for seed in (0, 1):
+        denoiser, generator = begin(seed=seed)
+        plan, folder = TrainingPlan(**PLAN), tmp_path / str(seed)
+        for _ in snapshots(denoiser, pentagon(), plan, (3, 12), generator=generator, folder=folder):
+            pass
+    swap(*(tmp_path / seed / f"{name}.safetensors" for seed in "01"))
+    with pytest.raises(ValueError, match=rf"^checkpoint .*0/{name}.safetensors: expected "):
+        run(tmp_path / "0", (3, 12))
+
+
 OTHERS = {
+    "seed": ({}, {"seed": 1}, "first weights and seed of this run, got others"),
     "plan": ({"batch_size": 17}, {}, r"plan .*'batch_size': 17.*, got .*'batch_size': 16"),
     "train_set": ({}, {"train_set": pentagon(1.0)}, r"train_set \w+, got \w+"),
     "spread": ({}, {"spread": 2.0}, rf"spread 2\.0, got {SPREAD}"),
@@ -361,7 +407,7 @@ OTHERS = {
 @pytest.mark.parametrize(("changes", "other", "message"), OTHERS.values(), ids=OTHERS)
 def test_a_checkpoint_of_another_run_is_refused(changes, other, message, tmp_path):
     run(tmp_path)
-    size = {key: value for key, value in other.items() if key in ("width", "depth")}
+    size = {key: value for key, value in other.items() if key in ("seed", "width", "depth")}
     denoiser, generator = begin(**size)
     denoiser.spread = other.get("spread", SPREAD)
     file = tmp_path / "training.safetensors"

@@ -1,7 +1,9 @@
 """A book of one tiny notebook, in a folder of its own: what the tests of the making of the book run."""
 
 import io
+import json
 import os
+import shutil
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,8 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from companion.__main__ import main
+from companion.keys import content_key
+from companion.results import seal
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 NAME = "tiny"
@@ -50,6 +54,22 @@ def write_book(root: Path, **swapped) -> Path:
     (root / "constraints.txt").write_text("torch==0\n")
     (root / "src").symlink_to(REPOSITORY / "src")
     return root
+
+
+def write_run(root: Path, profile: str = "quick", *, claims: dict | None = None) -> Path:
+    """A whole run of the tiny chapter as ``companion run`` leaves it, without a kernel; returns its folder."""
+    folder = root / "_build" / "run" / profile / NAME
+    folder.mkdir(parents=True)
+    shutil.copy(root / "notebooks" / f"{NAME}.ipynb", folder)
+    settings = {"name": NAME, "profile": profile, "seed": 0}
+    claims = {"tiny.answer": 2.0, "tiny.drawn": 0.0} if claims is None else claims
+    (folder / "results.json").write_text(json.dumps(settings | {"overrides": {}, "claims": claims}))
+    versions = {"python": "3", "torch": "2", "numpy": "2", "scipy": "1", "matplotlib": "3"}
+    made = {"device": "CPU", "commit": "c", "content_key": content_key(root, NAME, profile)["key"]}
+    told = settings | versions | made | {"wall_s": 1.0, "peak_memory_mb": 1}
+    (folder / "provenance.json").write_text(json.dumps(told))
+    seal(folder, [folder / "results.json", folder / f"{NAME}.ipynb"])
+    return folder
 
 
 @dataclass

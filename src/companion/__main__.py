@@ -1,16 +1,18 @@
-"""python -m companion run NAME --profile quick | book | recorded | keep NAME | address URL."""
+"""python -m companion run NAME --profile quick | chapters | book | recorded | keep NAME | address URL."""
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
-from companion import address, book, paths
+from companion import address, book, paths, workflow
 from companion.book import BuildError
 from companion.claims import ClaimError
 from companion.pages import PageError
 from companion.profiles import SettingsError
-from companion.run import RunError, run
+from companion.results import RunError
+from companion.run import run
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -24,7 +26,12 @@ def main(argv: list[str] | None = None) -> int:
     runs.add_argument(
         "--overrides", default="{}", help="settings instead of the profile's, as JSON: '{\"num_draws\": 1000}'"
     )
-    runs.add_argument("--out", type=Path, help="destination folder")
+    runs.add_argument("--out", type=Path, help="destination folder; without it, below _build/run or _build/sweep")
+    whole = commands.add_parser(
+        "chapters", help="execute every chapter by Snakemake; those that are up to date are kept"
+    )
+    whole.add_argument("--profile", default="quick", help="quick or full")
+    whole.add_argument("--cores", type=int, default=2, help="processor cores to use")
     commands.add_parser("book", help="build the site from the quick runs and check it")
     commands.add_parser("recorded", help="check that every chapter's recorded full run is of this code")
     keep = commands.add_parser("keep", help="record a finished full run under data/recorded")
@@ -36,8 +43,11 @@ def main(argv: list[str] | None = None) -> int:
         root = paths.require_repository()
         if asked.command == "run":
             run(asked.name, asked.profile, seed=asked.seed, overrides=_json(asked.overrides), out=asked.out)
+        elif asked.command == "chapters":
+            return workflow.run_chapters(root, asked.profile, asked.cores)
         elif asked.command == "book":
-            print(f"The book is ready: open {book.build(root)}")
+            with workflow.alone(root):
+                print(f"The book is ready: open {book.build(root)}")
         elif asked.command == "recorded":
             book.check_recorded(root)
         elif asked.command == "keep":
@@ -47,14 +57,25 @@ def main(argv: list[str] | None = None) -> int:
     except (BuildError, ClaimError, PageError, RunError, SettingsError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        if workflow.RUNS_THIS not in os.environ:  # which says it once for all of its chapters
+            print(f"stopped; {workflow.KEPT}", file=sys.stderr)
+        return workflow.STOPPED
     return 0
 
 
 def _json(text: str):
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_once)
     except ValueError as error:
         raise SettingsError(f"overrides: expected JSON, got {text!r}: {error}") from None
+
+
+def _once(pairs: list[tuple]) -> dict:
+    """JSON takes the last of two equal keys without a word."""
+    if len(told := dict(pairs)) < len(pairs):
+        raise ValueError(f"expected each setting once, got {', '.join(key for key, _ in pairs)}")
+    return told
 
 
 if __name__ == "__main__":

@@ -5,18 +5,23 @@ that does it, or of anything that module imports.
 """
 
 import hashlib
+import json
+import os
 import tempfile
 from pathlib import Path
 from types import ModuleType
 
 from companion import keys, paths, record
+from companion.results import RunError, digest, read_sealed
+
+MADE_FOR = "made_for.json"
 
 
 def folder(run: record.Run, module: ModuleType) -> Path:
     """Where work of ``module`` for this notebook and device is kept from run to run: _build/archive/NAME-DIGEST.
 
     The digest is that of the module's source, of all that it imports of ours and of their pins. Run by hand nothing is
-    kept for long: a temporary folder.
+    kept for long: a temporary folder. Raises :class:`RunError` for a folder that was made for other work.
     """
     if not record.unattended():
         return Path(tempfile.mkdtemp(prefix=f"{run.name}-"))
@@ -24,7 +29,18 @@ def folder(run: record.Run, module: ModuleType) -> Path:
     files = keys.modules(root, f"import {module.__name__}")
     sources = {str(file.relative_to(root)): file.read_text() for file in files}
     pins = keys.pins((root / "constraints.txt").read_text(), list(sources.values()))
-    told = repr((sorted(sources.items()), pins, run.device.type))
-    kept = root / "_build" / "archive" / f"{run.name}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+    told = hashlib.sha256(repr((sorted(sources.items()), pins, run.device.type)).encode()).hexdigest()
+    kept = root / "_build" / "archive" / f"{run.name}-{told[:12]}"
     kept.mkdir(parents=True, exist_ok=True)
+    _expect_own(kept, {"name": run.name, "work": told})
     return kept
+
+
+def _expect_own(kept: Path, told: dict) -> None:
+    """What ``kept`` was made for stands in it: a folder that was renamed, or copied, is not taken for another one."""
+    file, partial = kept / MADE_FOR, kept / "made_for.partial"
+    if {found.name for found in kept.iterdir()} <= {partial.name}:
+        partial.write_text(json.dumps(told | {"digest": digest(told)}))
+        os.replace(partial, file)
+    elif not told.items() <= read_sealed(file).items():
+        raise RunError(f"{kept}: expected work of this chapter's code, got that of other code; remove the folder")

@@ -5,6 +5,7 @@ nothing else.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,9 +14,13 @@ from pathlib import Path
 import nbformat
 
 from companion import claims, pages, pictures, site
-from companion.run import RunError, chapters, read_results
+from companion.results import PROVENANCE, RESULTS, RunError, read_run, seal
+from companion.run import chapters
+from companion.sources import read_notebook
 
-QUICK = "quick"
+NAMED = re.compile(r"WARNING|ERROR|CRITICAL|SEVERE|[Ee]rror:|Exception")  # lines of Sphinx's log that name a culprit
+ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # what colours a terminal, and moves its cursor
+BROWSER_NEEDS = "with chromium, nodejs and npm installed, `make browser` readies them"
 BROWSER_ABSENT = 3  # exit status of browse.mjs where there is no browser to look with
 
 
@@ -29,31 +34,64 @@ def build(root: Path) -> Path:
     Raises :class:`BuildError` naming every culprit: a chapter not run, results that cannot be read, claims that do
     not hold, source notebooks with outputs, a warning of Sphinx, a problem on a page.
     """
-    _stop_at(check_runs(root) + [str(problem) for problem in site.check_sources(root / "notebooks")])
+    _stop_at(check_runs(root) + check_sources(root))
+    print("building the pages with Sphinx", flush=True)
     stage(root, root / "_build" / "stage")
     html = sphinx(root)
-    _stop_at([str(problem) for problem in site.check(html, root / "_toc.yml", root / "notebooks")])
+    print("checking the pages, in Chromium too where there is one", flush=True)
+    _stop_at([str(problem) for problem in site.check_pages(html, root / "_toc.yml")])
     print(browse(root, html))
     return html / "index.html"
 
 
+def check_sources(root: Path) -> list[str]:
+    """Problems of the chapters' notebooks. Results that JupyterLab saved in one are told only: no page shows them."""
+    listed = {f"notebooks/{name}.ipynb" for name in chapters(root)}
+    problems = [problem for problem in site.check_sources(root / "notebooks") if problem.page in listed]
+    saved = [problem for problem in problems if site.SAVED.search(problem.what)]
+    for page in sorted({problem.page for problem in saved}):
+        print(f"{page}: saved with results; before you commit it: .venv/bin/nbstripout --keep-id {page}", flush=True)
+    return [str(problem) for problem in problems if problem not in saved]
+
+
 def check_runs(root: Path) -> list[str]:
     """Problems of the quick runs, and of the recorded full ones, against the claims as they are listed now."""
-    listed, problems = claims.load(root / "data" / "claims.yml"), []
-    for unknown in sorted({claim.chapter for claim in listed.values()} - set(chapters(root))):
+    listed, problems, names = claims.load(root / "data" / "claims.yml"), [], chapters(root)
+    for unknown in sorted({claim.chapter for claim in listed.values()} - set(names)):
         problems.append(f"claims.yml: expected chapters that exist, got {unknown!r}")
-    for name in chapters(root):
+    kept = (folder.name for folder in (root / "data" / "recorded").glob("*/"))
+    for unknown in sorted(set(kept) - {*names, "benchmarks"}):
+        cut = " (`keep` was cut short: run it again)" if unknown.startswith(".") else ""
+        problems.append(f"data/recorded: expected the chapters' recorded runs, got {unknown!r}{cut}")
+    for name in names:
         try:
-            values = read_results(pages.run_folder(root, name))["claims"]
-            problems += claims.check_made(listed, name, QUICK, values)
-            if full := pages.full_run(root, name):
-                problems += [
-                    f"recorded full run: {failure}"
-                    for failure in claims.check_made(listed, name, "full", full[0]["claims"])
-                ]
-        except (RunError, OSError, ValueError) as error:
+            results, provenance = pages.quick_run(root, name)
+            if pages.is_stale(root, name, provenance):
+                folder = pages.run_folder(root, name)
+                raise RunError(f"{folder}: expected a run of this code, sizes, claims and pins, got one of others")
+            problems += claims.check_made(listed, name, "quick", results["claims"])
+        except RunError as error:
+            again = f"`make book` runs it again once {pages.run_folder(root, name)} is removed"
+            problems.append(f"{name}: {error}; {again}")
+        except (OSError, ValueError) as error:
             problems.append(f"{name}: {error}")
+        try:
+            problems += [f"recorded full run: {failure}" for failure in _recorded_failures(root, name, listed)]
+        except (RunError, OSError, ValueError) as error:
+            problems.append(f"{name}, recorded full run: {error}")
     return problems
+
+
+def _recorded_failures(root: Path, name: str, listed: dict[str, claims.Claim]) -> list[str]:
+    """A claim that is new, or gone, since an older recording fails no book: the page says how old the recording is."""
+    if (full := pages.full_run(root, name)) is None:
+        return []
+    values = full[0]["claims"]
+    if pages.is_stale(root, name, full[1]):
+        due = {claim.id for claim in listed.values() if claim.chapter == name and "full" in claim.profiles}
+        listed = {id: claim for id, claim in listed.items() if id in values}
+        values = {id: value for id, value in values.items() if id in due}
+    return claims.check_made(listed, name, "full", values)
 
 
 def stage(root: Path, folder: Path) -> None:
@@ -62,19 +100,20 @@ def stage(root: Path, folder: Path) -> None:
     shutil.copytree(root / "book", folder / "book")
     (folder / "notebooks").mkdir()
     for name in chapters(root):
-        run = pages.run_folder(root, name)
-        notebook = nbformat.read(run / f"{name}.ipynb", as_version=4)
-        notebook.metadata.pop("papermill", None)
+        run, (_, provenance) = pages.run_folder(root, name), pages.quick_run(root, name)
+        notebook = read_notebook(run / f"{name}.ipynb")
+        for of_editors in ("papermill", "widgets"):  # a saved slider would ask the network for its script
+            notebook.metadata.pop(of_editors, None)
         for cell in notebook.cells:
             cell.metadata.pop("papermill", None)
             if "injected-parameters" in cell.metadata.get("tags", []):
                 cell.metadata.tags.append("hide-cell")
         nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")
-        for picture in run.glob("*.png"):
+        for picture in (run / file for file in provenance["files"] if file.endswith(".png")):
             target = folder / "book" / "_run" / name / picture.name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(picture, target)
-        for picture in pictures.shown(root / "data" / "recorded" / name):
+        for picture in pictures.shown(pages.recorded_folder(root, name)):
             target = folder / "book" / "_run" / name / "recorded" / picture.name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(picture, target)
@@ -101,24 +140,22 @@ def sphinx(root: Path) -> Path:
             command, cwd=root, stdout=output, stderr=subprocess.STDOUT, env=os.environ | {"NO_COLOR": "1"}, check=False
         )
     if done.returncode:
-        said = log.read_text().splitlines()
-        culprits = [line for line in said if "WARNING" in line or "ERROR" in line or "rror:" in line] or said[-20:]
-        raise BuildError("\n".join([*culprits, f"whole log: {log}"]))
+        said = ANSI.sub("", log.read_text("utf-8", "replace")).splitlines()
+        culprits = list(dict.fromkeys(filter(NAMED.search, said))) or said[-20:]
+        raise BuildError("\n".join([*culprits, f"Sphinx ended with status {done.returncode}; whole log: {log}"]))
     return html
 
 
 def browse(root: Path, html: Path) -> str:
     """Open every page in a headless Chromium with the network blocked; returns one line on what was or was not done."""
     folder = root / "workflow" / "browser"
-    if not shutil.which("npm"):
-        return "browser checks skipped: npm not found (install nodejs, npm and chromium for them)"
-    if not (folder / "node_modules").is_dir():
-        subprocess.run(
-            ["npm", "ci", "--silent"], cwd=folder, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+    if not shutil.which("node"):
+        return f"browser checks skipped: no node; {BROWSER_NEEDS}"
+    if not (folder / "node_modules").is_dir():  # no build asks the network for anything
+        return f"browser checks skipped: no node modules; {BROWSER_NEEDS}"
     done = subprocess.run(["node", folder / "browse.mjs", html], capture_output=True, text=True, check=False)
     if done.returncode == BROWSER_ABSENT:
-        return f"browser checks skipped: {(done.stderr or done.stdout).strip().splitlines()[-1]}"
+        return done.stdout.strip().splitlines()[-1]
     if done.returncode:
         raise BuildError(done.stdout + done.stderr)
     return done.stdout.strip().splitlines()[-1]
@@ -142,14 +179,27 @@ def check_recorded(root: Path) -> None:
 
 
 def keep(root: Path, name: str) -> Path:
-    """Copy results, provenance and pictures of a finished full run to data/recorded; returns that folder."""
-    source, target = root / "_build" / "run" / "full" / name, root / "data" / "recorded" / name
-    read_results(source)
-    target.mkdir(parents=True, exist_ok=True)
-    for old in target.glob("*.png"):
-        old.unlink()
-    for file in (source / "results.json", source / "provenance.json", *pictures.shown(source)):
-        shutil.copy2(file, target / file.name)
+    """Copy results, provenance and pictures of a finished full run to data/recorded; returns that folder.
+
+    What was recorded before is replaced whole. Raises :class:`RunError` unless the run is whole and at the published
+    seed and settings.
+    """
+    if name not in chapters(root):
+        raise RunError(f"name: expected one of {', '.join(chapters(root))}, got {name!r}")
+    source, target = root / "_build" / "run" / "full" / name, pages.recorded_folder(root, name)
+    _, provenance = read_run(source, name=name, profile="full")
+    partial, old = (target.parent / f".{name}.{state}" for state in ("partial", "old"))
+    for left in (partial, old):
+        shutil.rmtree(left, ignore_errors=True)
+    partial.mkdir(parents=True)
+    kept = [RESULTS, *(file.name for file in pictures.shown(source) if file.name in provenance["files"])]
+    for file in (PROVENANCE, *kept):
+        shutil.copy2(source / file, partial / file)
+    seal(partial, [partial / file for file in kept])
+    if target.exists():
+        target.rename(old)
+    partial.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
     return target
 
 

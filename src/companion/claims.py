@@ -1,12 +1,12 @@
 """data/claims.yml: every number the book quotes, what it should be, and why it may differ by so much and no more."""
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from companion.profiles import PROFILES
+from companion.sources import read_yaml
 
 REQUIRED = {"id", "chapter", "statement", "source", "why", "profiles"}
 BOUNDS = {"expected", "tolerance", "at_most", "at_least"}
@@ -35,6 +35,14 @@ class Claim:
     at_least: float | None = None
 
     def __post_init__(self):
+        for text in ("id", "chapter", "statement", "source", "why"):
+            if not isinstance(getattr(self, text), str) or not getattr(self, text).strip():
+                raise ClaimError(f"claim {self.id}: expected words as {text}, got {getattr(self, text)!r}")
+        if not re.fullmatch(r"[\w.-]+", self.id):
+            raise ClaimError(f"claim {self.id}: expected an id of letters, digits, '.', '_' and '-'")
+        for bound in sorted(BOUNDS):
+            if getattr(self, bound) is not None and not math.isfinite(getattr(self, bound)):
+                raise ClaimError(f"claim {self.id}: expected a finite {bound}, else every value passes or none")
         two_sided = self.expected is not None and self.tolerance is not None
         one_sided = (self.at_most is None) != (self.at_least is None)
         half = (self.expected is None) != (self.tolerance is None)
@@ -45,6 +53,8 @@ class Claim:
                 f"claim {self.id}: expected a tolerance below |{self.expected}|, else twice the value passes, "
                 f"got {self.tolerance}"
             )
+        if not self.profiles:
+            raise ClaimError(f"claim {self.id}: expected profiles among {', '.join(PROFILES)}, got none")
         for profile in self.profiles:
             if profile not in PROFILES:
                 raise ClaimError(f"claim {self.id}: expected profiles among {', '.join(PROFILES)}, got {profile!r}")
@@ -73,22 +83,38 @@ def load(path: Path) -> dict[str, Claim]:
 
     Raises :class:`ClaimError` for a missing or unknown field, a doubled id, or a claim that cannot fail.
     """
-    claims = {}
-    for entry in yaml.safe_load(path.read_text()):
+    entries, claims = read_yaml(path), {}
+    if not isinstance(entries, list):
+        raise ClaimError(f"{path.name}: expected a list of claims, got {type(entries).__name__}")
+    for entry in entries:
+        if not isinstance(entry, dict):
+            raise ClaimError(f"{path.name}: expected the fields {', '.join(sorted(REQUIRED))}, got {entry!r}")
         named = f"claim {entry.get('id', entry)}"
         if missing := REQUIRED - entry.keys():
             raise ClaimError(
                 f"{named}: expected the fields {', '.join(sorted(REQUIRED))}, got none for {', '.join(sorted(missing))}"
             )
         if unknown := entry.keys() - REQUIRED - BOUNDS:
-            raise ClaimError(f"{named}: expected no field {', '.join(sorted(unknown))}")
-        if entry["id"] in claims:
+            raise ClaimError(f"{named}: expected no field {', '.join(sorted(map(str, unknown)))}")
+        if not isinstance(entry["profiles"], list):
+            raise ClaimError(f"{named}: expected a list of profiles, got {entry['profiles']!r}")
+        texts = {key: entry[key] for key in REQUIRED - {"profiles"}}
+        bounds = {key: _number(named, key, entry[key]) for key in BOUNDS & entry.keys()}
+        claim = Claim(**texts, profiles=tuple(entry["profiles"]), **bounds)
+        if claim.id in claims:
             raise ClaimError(f"{named}: expected one entry of this id, got two")
-        numbers = {key: float(entry[key]) for key in BOUNDS & entry.keys()}
-        claims[entry["id"]] = Claim(
-            **{key: entry[key] for key in REQUIRED - {"profiles"}}, profiles=tuple(entry["profiles"]), **numbers
-        )
+        claims[claim.id] = claim
     return claims
+
+
+def _number(named: str, key: str, value) -> float:
+    """YAML reads 1e-9, without a point, as a text."""
+    try:
+        if isinstance(value, bool):
+            raise ValueError
+        return float(value)
+    except (TypeError, ValueError):
+        raise ClaimError(f"{named}: expected a number as {key}, got {value!r}") from None
 
 
 def check_made(claims: dict[str, Claim], chapter: str, profile: str, values: dict[str, float]) -> list[str]:

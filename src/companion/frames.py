@@ -70,22 +70,20 @@ class Frames:
             display(self.widget())
 
     def widget(self):
-        """The live form: an ipywidgets slider that draws the frame it stands on."""
+        """The live form: an ipywidgets slider that draws the frame it stands on.
+
+        The picture is an ``Image``: an ``Output`` waits for messages that nbconvert and papermill never send.
+        """
         import ipywidgets
-        from IPython.display import display
 
         options = list(zip(self.labels, self.values, strict=True))
         slider = ipywidgets.SelectionSlider(
             options=options, value=self.values[self.start], description=self.name, continuous_update=False
         )
-        shown = ipywidgets.Output()
+        shown = ipywidgets.Image(layout=ipywidgets.Layout(max_width="min(100%, 720px)"))
 
         def redraw(change):
-            with shown:
-                shown.clear_output(wait=True)
-                figure = self.draw(change["new"])
-                display(figure)
-                plt.close(figure)
+            shown.value = _png(self.draw(change["new"]))
 
         slider.observe(redraw, names="value")
         redraw({"new": slider.value})

@@ -10,47 +10,53 @@ import ast
 import hashlib
 import json
 import re
+from functools import cache
 from pathlib import Path
 
-import nbformat
-import yaml
+from companion import claims, profiles
+from companion.sources import parse, read_notebook
 
 PACKAGES = ("memprior", "companion")
 IMPORTED_AS = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}  # where a package has another name
+SHOWN = ("tags", "mystnb")  # of a cell's metadata: what the page looks at; the rest is an editor's own
 CHECKED = ("id", "profiles", "expected", "tolerance", "at_most", "at_least")  # of a claim; the rest is prose
 
 
-def modules(root: Path, source: str) -> set[Path]:
-    """Files under src/ that ``source`` imports, transitively, package ``__init__`` files included."""
-    found, todo = set(), _imports(root, source)
+def modules(root: Path, source: str, where: str = "source") -> set[Path]:
+    """Files under src/ that ``source`` imports, transitively, package ``__init__`` files included.
+
+    Raises :class:`~companion.sources.SourceError` for a file that is no Python; ``where`` names ``source``.
+    """
+    found, todo = set(), _imports(root, source, where)
     while todo:
         file = todo.pop()
         if file not in found:
             found.add(file)
-            todo |= _imports(root, file.read_text()) - found
+            todo |= _imports(root, file.read_text(), str(file.relative_to(root))) - found
     return found
 
 
 def content_key(root: Path, name: str, profile: str) -> dict:
     """{"key": sha256, "parts": {what: sha256}} of notebook ``name`` at ``profile``.
 
-    Raises ``FileNotFoundError`` when there is none.
+    Raises :class:`~companion.sources.SourceError` naming the notebook, module or YAML file that cannot be read.
     """
-    notebook = nbformat.read(root / "notebooks" / f"{name}.ipynb", as_version=4)
+    notebook = read_notebook(root / "notebooks" / f"{name}.ipynb")
     code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     # The page is made from the quick run's copy, prose and all; of a full run only the results are kept.
-    cells = (
-        [[cell.cell_type, cell.source, dict(cell.metadata)] for cell in notebook.cells] if profile == "quick" else code
-    )
-    listed = yaml.safe_load((root / "data" / "claims.yml").read_text())
-    claims = [{key: claim.get(key) for key in CHECKED} for claim in listed if claim["chapter"] == name]
-    sizes = yaml.safe_load((root / "notebooks" / "profiles.yml").read_text())[name][profile]
-    files = modules(root, code)
+    cells = [
+        [cell.cell_type, cell.source, {key: cell.metadata[key] for key in SHOWN if key in cell.metadata}]
+        for cell in notebook.cells
+    ]
+    listed = claims.load(root / "data" / "claims.yml").values()
+    checked = [{key: getattr(claim, key) for key in CHECKED} for claim in listed if claim.chapter == name]
+    sizes = profiles.of_chapter(root / "notebooks" / "profiles.yml", name)[profile]
+    files = modules(root, code, f"{name}.ipynb")
     sources = [code, *(file.read_text() for file in files)]
     parts = {
-        "notebook": json.dumps(cells, sort_keys=True),
+        "notebook": json.dumps(cells if profile == "quick" else code, sort_keys=True),
         "sizes": json.dumps(sizes, sort_keys=True),
-        "claims": json.dumps(claims, sort_keys=True),
+        "claims": json.dumps(checked, sort_keys=True),
         "constraints": pins((root / "constraints.txt").read_text(), sources),
         **{str(file.relative_to(root)): file.read_text() for file in files},
     }
@@ -75,19 +81,20 @@ def write_key(root: Path, name: str, profile: str) -> Path:
     return file
 
 
-def _imported_names(source: str) -> set[str]:
+@cache
+def _imported_names(source: str, where: str = "source") -> frozenset[str]:
     names = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parse(source, where)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return names
+    return frozenset(names)
 
 
-def _imports(root: Path, source: str) -> set[Path]:
+def _imports(root: Path, source: str, where: str) -> set[Path]:
     files = set()
-    for name in _imported_names(source):
+    for name in _imported_names(source, where):
         parts = name.split(".")
         if parts[0] in PACKAGES:
             for depth in range(1, len(parts) + 1):

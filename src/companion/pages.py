@@ -3,6 +3,7 @@
 Every function returns MyST Markdown; only :func:`write_all` touches the disk.
 """
 
+import html
 import importlib
 import importlib.util
 import inspect
@@ -12,11 +13,12 @@ import shutil
 import sys
 from pathlib import Path
 
-import yaml
-
 from companion import claims, keys, pictures
+from companion.profiles import DEFAULT_SEED
 from companion.record import Strip
-from companion.run import RunError, chapters, read_results
+from companion.results import PROVENANCE, RunError, read_run, read_sealed
+from companion.run import chapters, place
+from companion.sources import read_yaml
 from companion.tables import Table
 
 DOCUMENTED = (
@@ -61,26 +63,48 @@ def write_all(root: Path, stage: Path) -> None:
         (folder / "recorded.md").write_text(recorded(root, name))
 
 
+def quick_run(root: Path, name: str) -> tuple[dict, dict]:
+    """(results, provenance) of the run that the chapter's page is made from.
+
+    Raises :class:`RunError` naming the file unless it is whole and at the published settings.
+    """
+    folder = run_folder(root, name)
+    results, provenance = read_run(folder, name=name, profile="quick")
+    if f"{name}.ipynb" not in provenance["files"]:
+        raise RunError(f"{folder / PROVENANCE}: expected the digest of {name}.ipynb, got none")
+    return results, provenance
+
+
 def run_folder(root: Path, name: str) -> Path:
-    return root / "_build" / "run" / "quick" / name
+    return place(root, name, "quick", DEFAULT_SEED, {})
 
 
 def full_run(root: Path, name: str) -> tuple[dict, dict] | None:
-    """(results, provenance) of the recorded full run of a chapter, or None where there is none yet."""
-    folder = root / "data" / "recorded" / name
+    """(results, provenance) of the recorded full run of a chapter, or None where there is none yet.
+
+    Raises :class:`RunError` naming the file unless the folder holds that run whole and nothing else.
+    """
+    folder = recorded_folder(root, name)
     if not folder.is_dir():
         return None
-    return read_results(folder), json.loads((folder / "provenance.json").read_text())
+    results, provenance = read_run(folder, name=name, profile="full")
+    if others := {file.name for file in folder.iterdir()} - {*provenance["files"], PROVENANCE}:
+        raise RunError(f"{folder / min(others)}: expected no file that the run did not make")
+    return results, provenance
+
+
+def recorded_folder(root: Path, name: str) -> Path:
+    return root / "data" / "recorded" / name
 
 
 def is_stale(root: Path, name: str, provenance: dict) -> bool:
-    """Was the full run recorded with other code, sizes, claims or pins than there are now?"""
-    return provenance["content_key"] != keys.content_key(root, name, "full")["key"]
+    """Was the run made with other code, sizes, claims or pins than there are now?"""
+    return provenance["content_key"] != keys.content_key(root, name, provenance["profile"])["key"]
 
 
 def measured(root: Path, name: str) -> str:
     """One line: how long the runs of this chapter took, where."""
-    quick = json.loads((run_folder(root, name) / "provenance.json").read_text())
+    _, quick = quick_run(root, name)
     line = f"**Time to run** {quick['wall_s']:.0f} s at profile quick ({quick['device']}, measured by this build)"
     if full := full_run(root, name):
         line += f"; {full[1]['wall_s']:.0f} s at profile full ({full[1]['device']}, recorded)"
@@ -90,7 +114,7 @@ def measured(root: Path, name: str) -> str:
 def recorded(root: Path, name: str) -> str:
     """The chapter's claims as this build computed them beside the recorded full run, each with its provenance."""
     listed = [claim for claim in claims.load(root / "data" / "claims.yml").values() if claim.chapter == name]
-    now, full = read_results(run_folder(root, name))["claims"], full_run(root, name)
+    now, full = quick_run(root, name)[0]["claims"], full_run(root, name)
     then = full[0]["claims"] if full else {}
     rows = [[_link(claim), claim.bound, _number(now.get(claim.id)), _number(then.get(claim.id))] for claim in listed]
     table = Table(["claim", "expected", "computed by this build (quick)", "recorded full run"], rows).markdown()
@@ -98,8 +122,8 @@ def recorded(root: Path, name: str) -> str:
     if full is None:
         return f"{table}\n\nNo full run of this chapter is recorded yet.\n"
     age = "recorded with older code" if is_stale(root, name, full[1]) else "recorded with this code"
-    shown = "".join(pictures.figure(file, name) for file in pictures.shown(root / "data" / "recorded" / name))
-    strip = f'<p class="provenance">{Strip(full[1])!r}</p>'
+    shown = "".join(pictures.figure(file, name) for file in pictures.shown(recorded_folder(root, name)))
+    strip = f'<p class="provenance">{html.escape(repr(Strip(full[1])))}</p>'
     return f"{table}\n\n{shown}The full run was {age}:\n\n{strip}\n"
 
 
@@ -107,15 +131,16 @@ def claims_page(root: Path) -> str:
     """Every number the book quotes: what is expected, why by so much, and what was found."""
     listed, parts = claims.load(root / "data" / "claims.yml").values(), []
     for name in chapters(root):
-        now = read_results(run_folder(root, name))["claims"]
+        now = quick_run(root, name)[0]["claims"]
         full = full_run(root, name)
         then = full[0]["claims"] if full else {}
         parts.append(f"## {_title(root, name)}\n\n{{doc}}`Go to the chapter </notebooks/{name}>`")
         for claim in (claim for claim in listed if claim.chapter == name):
             found = [f"quick {_number(now[claim.id])}"] if claim.id in now else []
             found += [f"full {_number(then[claim.id])}"] if claim.id in then else []
-            told = f"Expected {claim.bound}; found {', '.join(found) or 'nothing yet'}. Source: {claim.source}."
-            parts.append(f"(claim-{claim.id})=\n{claim.statement} `{claim.id}`\n: {told} Why this bound: {claim.why}")
+            statement, source, why = map(_line, (claim.statement, claim.source, claim.why))
+            told = f"Expected {claim.bound}; found {', '.join(found) or 'nothing yet'}. Source: {source}."
+            parts.append(f"(claim-{claim.id})=\n{statement} `{claim.id}`\n: {told} Why this bound: {why}")
     return "\n\n".join(parts)
 
 
@@ -124,7 +149,7 @@ def crosswalk(root: Path) -> list[dict]:
 
     Raises :class:`PageError` naming the entry.
     """
-    entries = yaml.safe_load((root / "data" / "crosswalk.yml").read_text())
+    entries = read_yaml(root / "data" / "crosswalk.yml")
     for entry in entries:
         named = f"crosswalk {entry.get('item')!r}"
         if entry.keys() != CROSSWALK_FIELDS:
@@ -149,7 +174,7 @@ def crosswalk(root: Path) -> list[dict]:
 def crosswalk_page(root: Path) -> str:
     """The paper's items, and where each is proved, computed and tested in this book."""
     parts = []
-    for entry in crosswalk(root):
+    for entry in ({key: _line(text) for key, text in entry.items()} for entry in crosswalk(root)):
         head = f"**{entry['item']}** · {entry['says']}"
         if entry["status"] == "not yet":
             parts.append(f"{head}\n: Not yet ({entry['chapter']}).")
@@ -197,7 +222,11 @@ def benchmark_table(root: Path, script: str) -> str:
     module = importlib.util.module_from_spec(spec)
     sys.modules[script] = module  # where its dataclasses look themselves up
     spec.loader.exec_module(module)
-    return module.table(json.loads((root / "data" / "recorded" / "benchmarks" / f"{script}.json").read_text()))
+    file = recorded_folder(root, "benchmarks") / f"{script}.json"
+    results = read_sealed(file)
+    if results.get("benchmark") != script:
+        raise RunError(f"{file}: expected results of {script}, got those of {results.get('benchmark')!r}")
+    return module.table(results)
 
 
 def _exists(dotted: str) -> bool:
@@ -214,6 +243,11 @@ def _exists(dotted: str) -> bool:
             thing = getattr(thing, attribute)
         return True
     return False
+
+
+def _line(text: str) -> str:
+    """Prose from a YAML file as one line of Markdown in which no HTML begins, and no block."""
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", " ".join(text.split()))
 
 
 def _link(claim: claims.Claim) -> str:

@@ -8,12 +8,24 @@ from pathlib import Path
 def repository() -> Path | None:
     """The checkout this code belongs to, or None (Colab, an installed wheel).
 
-    ``COMPANION_ROOT`` overrides it, for tests.
+    ``COMPANION_ROOT`` overrides it, for tests. Raises ``FileNotFoundError`` in another checkout: a copy whose
+    environment still leads to the original would build the original.
     """
     if root := os.environ.get("COMPANION_ROOT"):
         return Path(root)
-    root = Path(__file__).resolve().parents[2]
-    return root if (root / "notebooks" / "profiles.yml").is_file() else None
+    root, here = Path(__file__).resolve().parents[2], Path.cwd()
+    if not _is_checkout(root):
+        return None
+    if other := next((folder for folder in (here, *here.parents) if _is_checkout(folder) and folder != root), None):
+        raise FileNotFoundError(
+            f"companion: expected to be installed from this checkout, {other}, got the one in {root}: "
+            f"`make` here installs anew, as does `pip install --editable '{other}[book,test]'`"
+        )
+    return root
+
+
+def _is_checkout(folder: Path) -> bool:
+    return all((folder / part).is_file() for part in ("notebooks/profiles.yml", "src/companion/paths.py"))
 
 
 def require_repository() -> Path:

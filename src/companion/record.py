@@ -28,8 +28,9 @@ from typing import Any
 import torch
 
 from companion import claims, paths, profiles
+from companion.profiles import DEFAULT_SEED
+from companion.results import PROVENANCE, RESULTS, RunError, digest, read_sealed
 
-DEFAULT_SEED = 0  # the seed whose results the claims are about
 DIGITS = 12  # significant digits kept in results.json: below them two runs may round differently
 LISTED = ("torch", "numpy", "scipy", "matplotlib")
 
@@ -70,18 +71,25 @@ class Run:
         """``compute()``, or what it gave before this run was killed and started again.
 
         Its result must be JSON (numbers, texts, lists, dicts by text) and always comes back through JSON, so that both
-        ways give the same.
+        ways give the same. It is computed again where what was kept is damaged, of another purpose, run or kind of
+        device.
         """
         folder = self.scratch(purpose)
-        file = folder / "kept.json" if folder else None
-        if file and file.is_file():
-            return json.loads(file.read_text())
-        text = json.dumps(compute())
-        if file:
-            partial = file.with_suffix(".partial")
-            partial.write_text(text)
-            os.replace(partial, file)
-        return json.loads(text)
+        if folder is None:
+            return json.loads(json.dumps(compute()))
+        file = folder / "kept.json"
+        told = {"run": Path(os.environ["COMPANION_SCRATCH"]).name, "purpose": purpose, "device": self.device.type}
+        try:
+            kept = read_sealed(file)
+            if told.items() <= kept.items():
+                return kept["value"]
+        except RunError:
+            pass
+        value = json.loads(json.dumps(compute()))
+        kept, partial = told | {"value": value}, file.with_suffix(".partial")
+        partial.write_text(json.dumps(kept | {"digest": digest(kept)}))
+        os.replace(partial, file)
+        return value
 
 
 _run: Run | None = None
@@ -150,8 +158,8 @@ def finish() -> "Strip":
         folder = Path(os.environ["COMPANION_RUN"])
         results = {key: getattr(run, key) for key in ("name", "profile", "seed", "overrides")}
         results["claims"] = {id: float(f"{value:.{DIGITS}g}") for id, value in sorted(run.values.items())}
-        (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-        (folder / "provenance.json").write_text(json.dumps(strip.provenance, indent=1) + "\n")
+        (folder / RESULTS).write_text(json.dumps(results, indent=1) + "\n")
+        (folder / PROVENANCE).write_text(json.dumps(strip.provenance, indent=1) + "\n")
     return strip
 
 
@@ -163,11 +171,13 @@ def provenance(run: Run) -> dict:
         else f"CPU, {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}"
     )
     return {
+        "name": run.name,
         "profile": run.profile,
         "seed": run.seed,
         "device": device,
         "python": platform.python_version(),
-        **{package: metadata.version(package) for package in LISTED},
+        # What torch says of itself: its build too, which the metadata of PyPI's CUDA build leave out.
+        **{package: torch.__version__ if package == "torch" else metadata.version(package) for package in LISTED},
         "commit": _commit(),
         "content_key": os.environ.get("COMPANION_KEY", "none: run by hand"),
         "wall_s": round(time.perf_counter() - run.started, 1),
@@ -226,10 +236,18 @@ def _commit() -> str:
     root = paths.repository()
     if root is None:
         return "none: not in a checkout"
-    asked = subprocess.run(
-        ["git", "-C", root, "describe", "--always", "--dirty", "--exclude=*"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    if not (root / ".git").exists():  # an archive, unpacked: a repository around it is another one
+        return "none: no git repository"
+    # A hook, or `git rebase --exec`, names its own repository to every git that it starts.
+    surroundings = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    try:
+        asked = subprocess.run(
+            ["git", "-C", root, "describe", "--always", "--dirty", "--exclude=*"],
+            env=surroundings,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError:
+        return "none: no git"
     return asked.stdout.strip() or "none"

@@ -9,56 +9,113 @@ import fcntl
 import hashlib
 import json
 import os
+import re
+import resource
 import shutil
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import nbformat
 import papermill
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from companion import claims, keys, paths, profiles
+from companion import claims, environment, keys, paths, profiles
+from companion.results import PROVENANCE, RESULTS, RunError, read_results, read_run, read_sealed, seal
+from companion.sources import read_notebook, read_yaml
 
-RESULTS = "results.json"
 PARAMETERS = {"profile", "seed", "overrides"}
 PATIENCE_S = 3.0  # a run that was killed just now may hold its lock for a moment longer
-RESULT_FIELDS = {"name", "profile", "seed", "overrides", "claims"}
-
-
-class RunError(RuntimeError):
-    """A notebook that did not run, or left no usable results; names the notebook and the reason."""
+SOURCES = ("benchmarks", "book", "data", "notebooks", "src", "tests", "workflow")  # and what begins with a dot
+BUILT = ("archive", "html", "keys", "run", "scratch", "stage", "sweep")  # below _build, by the tools alone
 
 
 def chapters(root: Path) -> list[str]:
-    """Names of the notebooks, in order. Raises ``FileNotFoundError`` when there are none."""
-    names = sorted(file.stem for file in (root / "notebooks").glob("*.ipynb"))
+    """Names of the notebooks of the book, in order: where there is a table of contents, those that it lists.
+
+    Raises ``FileNotFoundError`` when there are none.
+    """
+    names = sorted({file.stem for file in (root / "notebooks").glob("*.ipynb")} - set(unlisted(root)))
     if not names:
         raise FileNotFoundError(f"{root / 'notebooks'}: expected notebooks, found none")
     return names
 
 
+def unlisted(root: Path) -> list[str]:
+    """Notebooks that the table of contents does not list: somebody's own, ``Untitled`` say. They are passed over."""
+    toc = root / "_toc.yml"
+    if not toc.is_file():
+        return []
+    listed = re.findall(r"^notebooks/(.+?)(?:\.ipynb)?$", "\n".join(_files(read_yaml(toc))), re.M)
+    return sorted({file.stem for file in (root / "notebooks").glob("*.ipynb")} - set(listed))
+
+
+def _files(toc) -> Iterator[str]:
+    """Every file of a table of contents, at any depth."""
+    for key, value in toc.items() if isinstance(toc, dict) else enumerate(toc) if isinstance(toc, list) else ():
+        yield from [str(value)] if key in ("root", "file") else _files(value)
+
+
 def run(name: str, profile: str, *, seed: int = 0, overrides: dict | None = None, out: Path | None = None) -> Path:
     """Execute notebooks/``name``.ipynb; returns the folder with NAME.ipynb, results.json and provenance.json.
 
-    out: destination, by default _build/run/PROFILE/NAME; a complete run of the same content key that lies there is
+    out: destination, by default :func:`place`; a complete run of the same content key and settings that lies there is
     kept. Raises, before any work: ``SettingsError`` for a name, profile, seed or override that does not exist,
-    :class:`RunError` for a notebook without a proper cell of parameters or an output folder that cannot be
-    written. Raises :class:`RunError` when the notebook fails; the copy executed so far is then kept in
-    .NAME.failed beside the destination.
+    :class:`RunError` for a notebook without a proper cell of parameters, and for a destination that cannot be written
+    or is not the run's own. Raises :class:`RunError` when the notebook fails or its kernel dies; the copy executed so
+    far is then kept in .NAME.failed beside the destination.
     """
     root, overrides = paths.require_repository(), {} if overrides is None else overrides
     profiles.settings(root / "notebooks" / "profiles.yml", name, profile, seed, overrides)
     seed, source = int(seed), root / "notebooks" / f"{name}.ipynb"
     check_parameters(source)
+    own = place(root, name, profile, seed, overrides)
+    out = own if out is None else out
+    check_destination(root, out, name, [own, _swept(root, name, profile, seed, overrides)])
     key = keys.content_key(root, name, profile)["key"]
-    out = out or root / "_build" / "run" / profile / name
-    if is_current(out, key, seed, overrides):
+    if is_current(out, key, name, profile, seed, overrides):
         print(f"{name} {profile}: unchanged since its last run", flush=True)
         return out
     with _alone(out, name):
         return _execute(root, source, profile, key, seed, overrides, out)
+
+
+def place(root: Path, name: str, profile: str, seed: int, overrides: dict) -> Path:
+    """Where a run lies unless told otherwise: where the book looks for it, or apart for other seeds and settings."""
+    if seed == profiles.DEFAULT_SEED and not overrides:
+        return root / "_build" / "run" / profile / name
+    return _swept(root, name, profile, seed, overrides)
+
+
+def _swept(root: Path, name: str, profile: str, seed: int, overrides: dict) -> Path:
+    return root / "_build" / "sweep" / profile / name / sweep_label(seed, overrides)
+
+
+def check_destination(root: Path, out: Path, name: str, own: list[Path]) -> None:
+    """:class:`RunError` unless ``out`` is one of ``own``, or new, empty, or of this chapter and in nobody's way."""
+    out, root = out.resolve(), root.resolve()
+    if out in [folder.resolve() for folder in own]:
+        return
+    where = out.relative_to(root).parts if out.is_relative_to(root) else None
+    if root.is_relative_to(out) or (where and (where[0] in SOURCES or where[0].startswith("."))):
+        raise RunError(f"out: expected a folder apart from the book's sources, got {out}")
+    if where and where[0] == "_build" and (where[1:2] == () or where[1] in BUILT):
+        raise RunError(
+            f"out: expected a folder apart from what the book is built from, got {out}; this run's is {own[0]}"
+        )
+    if out.is_dir() and any(out.iterdir()) and not _holds_run(out, name):
+        raise RunError(f"out: expected a folder that is new, empty or of an earlier run of {name}, got {out}")
+    if out.exists() and not out.is_dir():
+        raise RunError(f"out: expected a folder, got the file {out}")
+
+
+def _holds_run(folder: Path, name: str) -> bool:
+    try:
+        return read_sealed(folder / PROVENANCE)["name"] == name
+    except RunError:
+        return False
 
 
 @contextmanager
@@ -94,42 +151,71 @@ def _execute(root: Path, source: Path, profile: str, key: str, seed: int, overri
     except OSError as error:
         raise RunError(f"{name}: expected a folder that can be written at {out}, got {error}") from error
     began = time.perf_counter()
+    print(f"{name} {profile}: started", flush=True)
     # One thread at profile quick: results then do not depend on how many cores there are, and small arrays are faster.
-    os.environ.setdefault("OMP_NUM_THREADS", "1" if profile == "quick" else str(os.cpu_count()))
+    threads = "1" if profile == "quick" else os.environ.get("OMP_NUM_THREADS", str(os.cpu_count()))
     scratch = root / "_build" / "scratch" / f"{name}-{key[:16]}-{sweep_label(seed, overrides)}"
     told = {"COMPANION_RUN": partial.resolve(), "COMPANION_KEY": key, "COMPANION_SCRATCH": scratch.resolve()}
-    os.environ.update({variable: str(value) for variable, value in told.items()})
+    told |= {"OMP_NUM_THREADS": threads}
     try:
-        papermill.execute_notebook(
-            source,
-            partial / source.name,
-            {"profile": profile, "seed": seed, "overrides": overrides},
-            kernel_name="python3",
-            cwd=source.parent,
-            progress_bar=(sys.stderr.isatty() or profile == "full") and {"desc": name, "mininterval": 5},
-            extra_arguments=["--log-level=ERROR"],  # else every kernel start warns about its own transport
-        )
-        results = read_results(partial)
-    except PapermillExecutionError as error:
+        with environment.of_run(root, {variable: str(value) for variable, value in told.items()}):
+            papermill.execute_notebook(
+                source,
+                partial / source.name,
+                {"profile": profile, "seed": seed, "overrides": overrides},
+                kernel_name="python3",
+                cwd=source.parent,
+                progress_bar=(sys.stderr.isatty() or profile == "full") and {"desc": name, "mininterval": 5},
+                # Else every kernel start warns about its own transport, and every Ctrl-C of having been caught.
+                extra_arguments=["--log-level=CRITICAL"],
+            )
+        check_figures(partial / source.name)
+        read_results(partial)  # first: a notebook that never ended its record has nothing to seal
+        seal(partial, [file for file in partial.iterdir() if file.is_file() and file.name != PROVENANCE])
+        results, _ = read_run(partial, name=name, profile=profile, seed=seed, overrides=overrides)
+    except RunError:
+        raise
+    except (PapermillExecutionError, RuntimeError) as error:  # nbclient and jupyter_client raise the latter
         partial.rename(failed)
-        raise RunError(
-            f"{name}: cell {error.cell_index} failed, {error.ename}: {error.evalue}\n"
-            f"executed so far: {failed / source.name}"
-        ) from None
-    finally:
-        for variable in told:
-            del os.environ[variable]
-    # Where results.json is, the run is whole: it goes first and comes last. Files of others in that folder stay.
+        if isinstance(error, PapermillExecutionError):
+            what = f"cell {error.cell_index} failed, {error.ename}: {error.evalue}"
+        elif isinstance(error, DeadKernelError):
+            what = _how_it_died(failed / source.name)
+        else:
+            what = f"the kernel did not start, {error}"
+        raise RunError(f"{name}: {what}\nexecuted so far: {failed / source.name}") from None
+    # Where results.json is, the run is whole: it goes first and comes last; provenance, by which a destination is known
+    # as a run's own, comes first. Files of others in that folder stay.
     (out / RESULTS).unlink(missing_ok=True)
-    for file in sorted(partial.iterdir(), key=lambda file: file.name == RESULTS):
+    for file in sorted(partial.iterdir(), key=lambda file: (file.name == RESULTS, file.name != PROVENANCE)):
         file.replace(out / file.name)
     partial.rmdir()
     shutil.rmtree(scratch, ignore_errors=True)
     listed = claims.load(root / "data" / "claims.yml")
     failures = claims.check_made(listed, name, profile, results["claims"])
     made = f"{len(results['claims'])} claims made, {len(failures)} out of bounds"
-    print(f"{name} {profile}: {made}, {time.perf_counter() - began:.0f} s", flush=True)
+    took = f"{time.perf_counter() - began:.0f} s"
+    print(f"{name} {profile}: {made}, {took}{progress(root, profile)}", flush=True)
     return out
+
+
+def _how_it_died(executed: Path) -> str:
+    """Which cell was at work, and how much memory its process had held by then."""
+    cells = read_notebook(executed).cells
+    begun = [k for k, cell in enumerate(cells) if cell.metadata.get("papermill", {}).get("start_time")]
+    unit = 1024 if sys.platform == "linux" else 1024**2
+    held_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / unit
+    return (
+        f"the kernel died in cell {max(begun, default=0)}, crashed or killed, most often for want of memory: "
+        f"it had held up to {held_mb:.0f} MB of {_memory_mb():.0f} MB"
+    )
+
+
+def _memory_mb() -> float:
+    """Of this machine, or of the container this runs in."""
+    memory, limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), Path("/sys/fs/cgroup/memory.max")
+    told = limit.read_text().strip() if limit.is_file() else ""
+    return min([memory, *([int(told)] if told.isdigit() else [])]) / 1024**2
 
 
 def sweep_label(seed: int, overrides: dict) -> str:
@@ -137,12 +223,39 @@ def sweep_label(seed: int, overrides: dict) -> str:
     return f"seed-{seed}_{hashlib.sha256(json.dumps(overrides, sort_keys=True).encode()).hexdigest()[:8]}"
 
 
+def progress(root: Path, profile: str) -> str:
+    """How many of the chapters that a workflow asks for are done, in words; nothing where none does."""
+    files = [root / "_build" / "keys" / profile / f"{name}.json" for name in chapters(root)]
+    if not all(file.is_file() for file in files):
+        return ""
+    done = sum(
+        is_current(root / "_build" / "run" / profile / file.stem, _key(file), file.stem, profile) for file in files
+    )
+    return f"; {done} of {len(files)} chapters done"
+
+
+def _key(file: Path) -> str:
+    return json.loads(file.read_text())["key"]
+
+
+def check_figures(executed: Path) -> None:
+    """Every cell that promises the page a figure shows one; :class:`RunError` names the first that does not."""
+    for number, cell in enumerate(read_notebook(executed).cells, 1):
+        if figure := cell.metadata.get("mystnb", {}).get("figure"):
+            kinds = {kind for output in cell.get("outputs", []) for kind in output.get("data", {})}
+            if not any(kind.startswith("image/") for kind in kinds):
+                raise RunError(
+                    f"{executed.stem}: cell {number}: expected it to show the figure {figure.get('name', '')!r}, "
+                    f"got {', '.join(sorted(kinds)) or 'no output'}"
+                )
+
+
 def check_parameters(source: Path) -> None:
     """One cell tagged ``parameters`` that sets profile, seed, overrides and nothing else; else :class:`RunError`.
 
     papermill injects a name it does not find without a word, so a misspelt one would run the defaults.
     """
-    cells = nbformat.read(source, as_version=4).cells
+    cells = read_notebook(source).cells
     tagged = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
     if len(tagged) != 1:
         raise RunError(f"{source.name}: expected one cell tagged 'parameters', got {len(tagged)}")
@@ -153,35 +266,12 @@ def check_parameters(source: Path) -> None:
         )
 
 
-def is_current(folder: Path, key: str, seed: int, overrides: dict) -> bool:
-    """Does the folder hold a whole run of this key, seed and overrides?"""
+def is_current(
+    folder: Path, key: str, name: str, profile: str, seed: int = profiles.DEFAULT_SEED, overrides: dict | None = None
+) -> bool:
+    """Does the folder hold a whole run of this key and these settings?"""
     try:
-        results = read_results(folder)
-        recorded = json.loads((folder / "provenance.json").read_text())["content_key"]
-    except (RunError, OSError, ValueError, KeyError):
+        _, provenance = read_run(folder, name=name, profile=profile, seed=seed, overrides=overrides)
+    except RunError:
         return False
-    return (
-        recorded == key
-        and results["seed"] == seed
-        and results["overrides"] == overrides
-        and (folder / f"{results['name']}.ipynb").is_file()
-    )
-
-
-def read_results(folder: Path) -> dict:
-    """results.json of a run.
-
-    Raises :class:`RunError` naming the file when it is missing, cut short or not of our making.
-    """
-    file = folder / RESULTS
-    try:
-        results = json.loads(file.read_text())
-    except FileNotFoundError:
-        raise RunError(f"{file}: expected the results of a run that called record.finish(), found no file") from None
-    except ValueError as error:
-        raise RunError(f"{file}: expected JSON, got {error}") from None
-    if not isinstance(results, dict) or results.keys() != RESULT_FIELDS or not isinstance(results["claims"], dict):
-        raise RunError(f"{file}: expected the fields {', '.join(sorted(RESULT_FIELDS))}, got {list(results)}")
-    if not all(isinstance(value, int | float) for value in results["claims"].values()):
-        raise RunError(f"{file}: expected a number for every claim")
-    return results
+    return provenance["content_key"] == key and f"{name}.ipynb" in provenance["files"]

@@ -8,6 +8,7 @@ import argparse
 import posixpath
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -37,6 +38,7 @@ GLUE_ROLE = re.compile(r"\{glue:text\}`[^`\n]+`")
 UNRESOLVED = re.compile(r"\{(?:glue|cite|numref|eq|ref|prf)\b[^}\n]*|\?\?|(?:Unknown|pending) glue|No key found")
 TRACEBACK = ".output.traceback, .cell_output:-soup-contains('Traceback (most recent call last)')"
 FAILURES = {".system-message, .problematic": "Sphinx error", ".output.stderr": "stderr", TRACEBACK: "traceback"}
+SAVED = re.compile(r"^cell \d+: (stored output|execution count \d+)$")  # what running a notebook by hand leaves in it
 SOLUTION_EDGE = re.compile(r"^\s*(?:`{3,}|:{3,})\{solution-(start|end)\}", re.M)
 SOLUTION_MARKS = ["# BEGIN SOLUTION", "# END SOLUTION"]
 
@@ -75,10 +77,15 @@ def read_site(html: Path) -> Site:
 
 def check(html: Path, toc: Path, notebooks: Path) -> list[Problem]:
     """Every problem of the site and its source notebooks. Raises ``FileNotFoundError`` when there is no ``toc``."""
+    return check_pages(html, toc) + check_sources(notebooks)
+
+
+def check_pages(html: Path, toc: Path) -> list[Problem]:
+    """Every problem of the site. Raises ``FileNotFoundError`` when there is no ``toc``."""
     site = read_site(html)
-    checks = (check_links, check_remote, check_alt, check_size, check_failures, check_glue)
+    checks = (check_links, check_remote, check_alt, check_size, check_failures, check_glue, check_tables)
     problems = [problem for name in site.pages for one in checks for problem in one(site, name)]
-    return check_toc(site, toc) + problems + check_styles(site) + check_sources(notebooks)
+    return check_toc(site, toc) + problems + check_styles(site)
 
 
 def check_toc(site: Site, toc: Path) -> list[Problem]:
@@ -127,6 +134,17 @@ def check_alt(site: Site, name: str) -> list[Problem]:
         what = f"slider of {len(frames)} pictures with {len(set(frames))} different alt texts"
         problems += [] if len(frames) == len(set(frames)) > 0 else [Problem(name, what)]
     return problems
+
+
+def check_tables(site: Site, name: str) -> list[Problem]:
+    """Every column of a table has a name, and so has every table that scrolls, one of its own on its page."""
+    article = _article(site.pages[name])
+    tables = [table for table in article("table") if "highlighttable" not in table.get("class", [])]
+    empty = [table for table in tables if any(not head.text.strip() for head in table.select("th"))]
+    problems = [Problem(name, f"table with an empty header: {' '.join(table.text.split())[:60]}") for table in empty]
+    regions = Counter(region.get("aria-label", "") for region in article.select("[role=region]"))
+    twice = [label for label, count in regions.items() if count > 1 or not label.strip()]
+    return problems + [Problem(name, f"{regions[label]} scrolling regions named {label!r}") for label in twice]
 
 
 def check_size(site: Site, name: str) -> list[Problem]:

@@ -1,5 +1,8 @@
 """A Sphinx extension that mends what the theme writes, for keyboards, screen readers and JavaScript engines."""
 
+import re
+from itertools import count
+
 
 def mend(app, pagename, templatename, context, doctree):
     """Drop inline scripts registered twice (an error on every page); give lists and wide tables their proper roles."""
@@ -13,8 +16,11 @@ def mend(app, pagename, templatename, context, doctree):
     if "body" in context:
         body = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
         # What scrolls sideways, tables anywhere and figures on a phone, must be reachable by keyboard.
+        number = count(1)
         table = '<div class="pst-scrollable-table-container"'
-        body = body.replace(table, f'{table} tabindex="0" role="region" aria-label="table"')
+        body = re.sub(
+            table, lambda start: f'{start[0]} tabindex="0" role="region" aria-label="table {next(number)}"', body
+        )
         context["body"] = body.replace("<figure ", '<figure tabindex="0" ')
 
 

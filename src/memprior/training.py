@@ -97,7 +97,7 @@ def train(
     Errors at a level are weighted by 1 / sigma^2 + 1 / spread^2: an untrained network's loss is then the same at every
     level. checkpoint: a file, in a folder that exists, written every ``save_every`` steps and at the end. Where it
     exists training goes on from it, and where it is done its last state comes again; ``ValueError`` says so when it was
-    made by another plan, training set or network, or is no checkpoint.
+    made by another plan, training set, network or seed, or is no checkpoint.
     """
     expect_train_set("train_set", train_set)
     expect_points("train_set", train_set, size=denoiser.network.size)
@@ -132,19 +132,20 @@ def snapshots(
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder and folder / "training.safetensors"
+    start = _start(denoiser, generator)
     states = train(denoiser, train_set, plan, generator=generator, checkpoint=checkpoint)
     reached = _step_of(checkpoint) if checkpoint and checkpoint.exists() else 0
     for step in steps:
-        kept = folder and folder / f"average_{step}.safetensors"
+        kept, told = folder and folder / f"average_{step}.safetensors", {"start": start, "step": step}
         if step <= reached:
             average = copy.deepcopy(denoiser)
             if step == reached:  # death may have come between the checkpoint of this very step and its snapshot
-                save_atomically(kept, _below(_read(checkpoint)[0], "average"), {})
-            _copy_into(kept, average.network, _read(kept)[0])
+                save_atomically(kept, _below(read_saved(checkpoint)[0], "average"), told)
+            _copy_into(kept, average.network, read_saved(kept, told)[0])
         else:
             average = copy.deepcopy(next(state for state in states if state.step == step).average)
             if kept:
-                save_atomically(kept, dict(average.network.state_dict()), {})
+                save_atomically(kept, dict(average.network.state_dict()), told)
         yield step, average
 
 
@@ -158,7 +159,7 @@ class _Training:
         self.average = copy.deepcopy(denoiser)
         self.average.network.requires_grad_(False)
         self.optimizer = torch.optim.Adam(denoiser.network.parameters(), lr=plan.learning_rate, fused=True)
-        self.step, self.loss = 0, torch.tensor(math.nan)
+        self.step, self.loss, self.start = 0, torch.tensor(math.nan), _start(denoiser, generator)
         digest = hashlib.sha256(self.train_set.cpu().numpy().tobytes()).hexdigest()[:16]
         self.identity = {"plan": asdict(plan), "train_set": digest, "spread": denoiser.spread}
 
@@ -200,15 +201,16 @@ class _Training:
         return named | {f"adam.{k}.{name}": w for k, state in moments.items() for name, w in state.items()}
 
     def save(self, file: Path) -> None:
-        save_atomically(file, self._tensors(), self.identity | {"step": self.step})
+        save_atomically(file, self._tensors(), self.identity | {"start": self.start, "step": self.step})
 
     def load(self, file: Path) -> None:
-        tensors, told = _read(file)
+        tensors, told = read_saved(file)
         for what, expected in self.identity.items():
             expect(told.get(what) == expected, f"checkpoint {file}", f"{what} {expected}", told.get(what))
         self.step = told["step"]
         for name, network in (("network", self.denoiser.network), ("average", self.average.network)):
             _copy_into(file, network, _below(tensors, name))
+        expect(told.get("start") == self.start, f"checkpoint {file}", "first weights and seed of this run", "others")
         moments = {}
         for name, tensor in _below(tensors, "adam").items():
             k, what = name.split(".")
@@ -247,25 +249,49 @@ def file_to_keep(name: str, file: str | Path) -> Path:
 def save_atomically(file: Path, tensors: dict[str, torch.Tensor], told: dict) -> None:
     """Write tensors and a JSON-able dict; ``file`` holds the old or the new whole, whenever the process dies."""
     partial = file.with_name(f".{file.name}.partial")
-    identity = json.dumps(canonical("told", told), allow_nan=False)
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, {"told": identity})
+    told = canonical("told", told)
+    # One text: safetensors writes several in an order of its own, and equal states would be unequal files.
+    text = json.dumps(told | {"digest": _digest(tensors, told)}, allow_nan=False)
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, {"told": text})
     with partial.open("rb") as written:
         os.fsync(written.fileno())
     os.replace(partial, file)
 
 
-def _read(file: Path) -> tuple[dict[str, torch.Tensor], dict]:
-    """What :func:`save_atomically` wrote, on the CPU. ``ValueError`` naming the file for anything else."""
+def read_saved(file: Path, expected: dict | None = None) -> tuple[dict[str, torch.Tensor], dict]:
+    """What :func:`save_atomically` wrote, on the CPU.
+
+    ``ValueError`` naming the file for anything else, for one that has changed by a single bit since, and for one beside
+    which something other than ``expected`` is told.
+    """
     try:
         with safe_open(file, framework="pt") as opened:
             told = json.loads(opened.metadata()["told"])
-            return {name: opened.get_tensor(name) for name in opened.keys()}, told  # noqa: SIM118
-    except (SafetensorError, KeyError, TypeError, FileNotFoundError, json.JSONDecodeError) as error:
-        raise ValueError(f"checkpoint {file}: expected a file written by training, got {error!r}") from None
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        same = told.pop("digest") == _digest(tensors, told)
+    except (SafetensorError, KeyError, TypeError, AttributeError, OSError, ValueError) as error:
+        raise ValueError(f"checkpoint {file}: expected a file written by save_atomically, got {error!r}") from None
+    expect(same, f"checkpoint {file}", "it as it was written", "a damaged or edited file")
+    expect(expected is None or told == json.loads(json.dumps(expected)), f"checkpoint {file}", f"{expected}", told)
+    return tensors, told
+
+
+def _start(denoiser: NetworkDenoiser, generator: torch.Generator) -> str:
+    """Of the weights and of the randomness that training starts from."""
+    return _digest(dict(denoiser.network.state_dict()) | {"generator": generator.get_state()}, {})[:16]
+
+
+def _digest(tensors: dict[str, torch.Tensor], told: dict) -> str:
+    """Of names, types, shapes, numbers and of what is told beside them."""
+    found = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return found.hexdigest()
 
 
 def _step_of(file: Path) -> int:
-    return _read(file)[1]["step"]
+    return read_saved(file)[1]["step"]
 
 
 def _below(tensors: dict[str, torch.Tensor], name: str) -> dict[str, torch.Tensor]:

@@ -25,10 +25,11 @@ const MODES = {
   dark: { viewport: DESKTOP, colorScheme: 'dark' },
   phone: { viewport: { width: 390, height: 844 }, colorScheme: 'light', hasTouch: true, deviceScaleFactor: 1.5 },
 };
+const AT_ONCE = 2; // pages open side by side: one waits while the other works
 const PART = 3000; // pixels of a page in one picture; taller pages come in parts that can still be looked at
 
 function skip(why) {
-  console.log(`browser check skipped: ${why}`);
+  console.log(`browser checks skipped: ${why}; with chromium, nodejs and npm installed, \`make browser\` readies them`);
   process.exit(3);
 }
 
@@ -53,7 +54,7 @@ async function loadModules() {
     return { axe, chromium: (await import('playwright-core')).chromium };
   } catch (error) {
     if (!['MODULE_NOT_FOUND', 'ERR_MODULE_NOT_FOUND'].includes(error.code)) throw error;
-    return skip('no node modules (npm ci --prefix workflow/browser)');
+    return skip('no node modules');
   }
 }
 
@@ -77,7 +78,7 @@ async function settle() {
 }
 
 // Runs in the page: what a reader may open is open, so that it is checked too, and does not fade in while axe measures.
-// The theme gives blocks that scroll their tab stop 300 ms after a change of size, and does not see these changes.
+// The theme gives blocks that scroll their tab stop some 300 ms after a change of size, and does not see these changes.
 async function openAll() {
   const still = document.createElement('style');
   still.textContent = '* { animation: none !important; transition: none !important }';
@@ -85,7 +86,12 @@ async function openAll() {
   document.querySelectorAll('article details').forEach(details => { details.open = true; });
   document.querySelectorAll('article .toggle-hidden').forEach(block => block.classList.remove('toggle-hidden'));
   window.dispatchEvent(new Event('resize'));
-  await new Promise(done => setTimeout(done, 400));
+  const waits = part => part.scrollWidth > part.clientWidth && part.tabIndex < 0
+    && /auto|scroll/.test(getComputedStyle(part).overflowX);
+  const last = performance.now() + 400;
+  while (performance.now() < last && [...document.querySelectorAll('article *')].some(waits)) {
+    await new Promise(done => setTimeout(done, 25));
+  }
 }
 
 // Runs in the page: layout, pictures, formulas.
@@ -211,7 +217,10 @@ async function browse(browser, axe, html, pages, pictures) {
   let count = 0;
   for (const [mode, options] of Object.entries(MODES)) {
     const context = await browser.newContext({ ...options, bypassCSP: true, serviceWorkers: 'block' });
-    for (const name of pages) {
+    const left = [...pages];
+    const work = async () => {
+      const name = left.shift();
+      if (!name) return;
       const find = what => { count += 1; console.log(`${name} [${mode}] ${what}`); };
       const page = await context.newPage();
       await page.routeWebSocket(() => true, socket => find(`outside request ${socket.url().slice(0, 100)}`));
@@ -232,7 +241,9 @@ async function browse(browser, axe, html, pages, pictures) {
         find(`could not be looked at: ${error.message.split('\n')[0].slice(0, 160)}`);
       }
       await page.close();
-    }
+      await work();
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, work));
     await context.close();
   }
   return count;
@@ -257,7 +268,9 @@ if (pictures) mkdirSync(pictures, { recursive: true });
 const pages = named.length ? named : findPages(html);
 // A container gives root no sandbox, and the pages are our own. No name resolves: nothing gets past the routes.
 const args = ['--no-sandbox', '--disable-gpu', '--disable-background-networking'];
-const browser = await chromium.launch({ executablePath, args: [...args, '--host-resolver-rules=MAP * ~NOTFOUND'] });
+const browser = await chromium
+  .launch({ executablePath, args: [...args, '--host-resolver-rules=MAP * ~NOTFOUND'] })
+  .catch(error => skip(`${executablePath} does not start (${error.message.split('\n')[0]})`));
 const findings = await browse(browser, axe, html, pages, pictures);
 await browser.close();
 console.log(`${pages.length} pages, ${findings} findings`);

@@ -4,12 +4,11 @@ Nothing is computed before it is asked for; parts run side by side and are kept 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 
 from memprior.denoiser import Denoiser
 from memprior.experiments.calibration_columns import (
@@ -33,10 +32,10 @@ from memprior.experiments.calibration_study import (
 from memprior.experiments.calibration_waves import Drawn, Local, Place, located
 from memprior.experiments.dps_fwi import Inversion, published_inversion
 from memprior.experiments.dps_parts import generator_for, side_by_side
+from memprior.experiments.kept_runs import kept_result
 from memprior.experiments.remedies import Training, trained
 from memprior.likelihood import GaussianLikelihood
 from memprior.operators import ForwardOperator
-from memprior.training import save_atomically
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,26 +118,29 @@ class CalibrationStudy:
 
     def placed(self, place: Place) -> Local:
         """One truth with F linearized where its data lead; kept as one file."""
-        file, survey = self.folder / f"{place.name}.safetensors", self.waves[0]
-        if not file.is_file():
+        survey = self.waves[0]
+
+        def compute():
             found = located(survey, place.index, self.likelihoods()[place.index])
             parts = {"response": found.survey.response, "data": found.survey.data, "misfit": found.misfit}
-            save_atomically(file, {name: torch.as_tensor(x).cpu() for name, x in parts.items()}, {})
-        kept = load_file(file, device=str(self.device))
+            return {name: torch.as_tensor(x) for name, x in parts.items()}
+
+        kept = kept_result(self.folder, place.name, asdict(place), self.device, compute)
         truth = survey.truths[place.index, None]
         return Local(Survey(survey.law, kept["response"], truth, kept["data"], survey.noise_std), float(kept["misfit"]))
 
     def drawn(self, column: Column, networks: Networks, places: list[Local]) -> Drawn:
         """The draws of a column; kept as one file once they are done."""
-        file = self.folder / f"{column.name}.safetensors"
-        if not file.is_file():
+
+        def compute():
             draw = self.sampler(column, networks)
             if column.how == "linear":
                 found = Drawn.alike(draw(self.survey.first(column.num_truths)))
             else:
                 found = Drawn.by_waves(places, draw, self.likelihoods())
-            save_atomically(file, {"draws": found.draws.cpu(), "weights": found.weights.cpu()}, {})
-        return Drawn(**load_file(file, device=str(self.device)))
+            return {"draws": found.draws, "weights": found.weights}
+
+        return Drawn(**kept_result(self.folder, column.name, asdict(column), self.device, compute))
 
     @cached_property
     def done(self) -> dict[Training | Place | Column, dict[int, Denoiser] | Local | Drawn]:

@@ -154,7 +154,7 @@ class Cost:
 
     def __init__(self, file: Path):
         self.file, self._began = file, time.perf_counter()
-        self._before = json.loads(file.read_text()) if file.is_file() else {"seconds": 0.0, "peak_mb": 0.0}
+        self._before = _read_cost(file) if file.is_file() else {"seconds": 0.0, "peak_mb": 0.0}
 
     def write(self) -> None:
         """What it has cost until now; nothing where a part is only found again."""
@@ -164,13 +164,30 @@ class Cost:
         if seconds - self._before["seconds"] < 1 and self.file.is_file():
             return
         partial = self.file.with_suffix(".partial")
-        partial.write_text(json.dumps({"seconds": seconds, "peak_mb": max(peak, self._before["peak_mb"])}))
+        cost = {"seconds": seconds, "peak_mb": max(peak, self._before["peak_mb"])}
+        partial.write_text(json.dumps(cost | {"digest": _digest(self.file, cost)}))
         os.replace(partial, self.file)
 
 
 def costs(folder: Path) -> dict[str, dict[str, float]]:
     """Name -> {"seconds", "peak_mb"} of every part below ``folder``."""
-    return {file.parent.name: json.loads(file.read_text()) for file in sorted(folder.glob("*/cost.json"))}
+    return {file.parent.name: _read_cost(file) for file in sorted(folder.glob("*/cost.json"))}
+
+
+def _read_cost(file: Path) -> dict[str, float]:
+    """What :class:`Cost` wrote for this part; ``ValueError`` naming the file for anything else."""
+    try:
+        cost = json.loads(file.read_bytes())
+        digest = cost.pop("digest")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"cost {file}: expected a file written by Cost, got {error!r}") from None
+    expect(digest == _digest(file, cost), f"cost {file}", "it as it was written", "a damaged file or another part's")
+    return cost
+
+
+def _digest(file: Path, cost: dict) -> str:
+    """Of the part that ``file`` belongs to and of what it has cost."""
+    return hashlib.sha256(json.dumps([file.parent.name, cost]).encode()).hexdigest()[:16]
 
 
 def one_thread_each(workers: int) -> ThreadPoolExecutor:

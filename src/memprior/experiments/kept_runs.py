@@ -1,16 +1,15 @@
 """Guided sampling that a kill does not undo: started again with the same arguments it ends in the same bits."""
 
-import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 
 from memprior._check import expect, expect_whole
 from memprior.denoiser import Denoiser
 from memprior.sampling import Step, trajectory
-from memprior.training import canonical, file_to_keep, save_atomically
+from memprior.training import canonical, file_to_keep, read_saved, save_atomically
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,12 +56,22 @@ def kept_run(
     return Samples(x, torch.stack(misfits))
 
 
+def kept_result(
+    folder: Path, name: str, told: dict, device: torch.device, compute: Callable[[], dict[str, torch.Tensor]]
+) -> dict[str, torch.Tensor]:
+    """Tensors that ``compute()`` gives, or gave before: kept as one file below ``folder``, one for each kind of device.
+
+    told: what makes this result this one (JSON-able). ``ValueError`` naming the file when it holds another one, or is
+    damaged.
+    """
+    file, told = folder / f"{name}-{device.type}.safetensors", {"name": name, "device": device.type} | told
+    if not file.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        save_atomically(file, compute(), told)
+    return {name: tensor.to(device) for name, tensor in read_saved(file, told)[0].items()}
+
+
 def _read(file: Path, identity: dict) -> dict[str, torch.Tensor]:
-    try:
-        with safe_open(file, framework="pt") as opened:
-            told = json.loads(opened.metadata()["told"])
-            tensors = {name: opened.get_tensor(name) for name in ("x", "misfits", "generator")}
-    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"run {file}: expected a file written by kept_run, got {error!r}") from None
+    tensors, told = read_saved(file)
     expect(told == identity, f"run {file}", f"that of {identity}", told)
     return tensors

@@ -10,16 +10,16 @@ from itertools import product
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 
 from memprior._check import column_of, expect, expect_points, expect_positive
 from memprior.denoiser import Denoiser, NetworkDenoiser
 from memprior.experiments.calibration_study import SIGMAS
 from memprior.experiments.dps_fwi import TrainingSet
 from memprior.experiments.dps_parts import generator_for, part_name
+from memprior.experiments.kept_runs import kept_result
 from memprior.fields import FASTEST, SLOWEST, CosineBasis, Standardizer, published_fields, published_grid
 from memprior.networks import ResidualMLP
-from memprior.training import TrainingPlan, denoising_loss, save_atomically, train
+from memprior.training import TrainingPlan, denoising_loss, train
 
 CENTRE = (FASTEST + SLOWEST) / 2  # the mean of the published fields, squared slowness
 KINDS = ("plain", "first half", "second half", "weight decay", "dropout", "augmented")
@@ -142,12 +142,11 @@ class Training:
 
 def trained(part: Training, folder: Path, device: torch.device) -> dict[int, NetworkDenoiser]:
     """step -> the averaged network there, at each of the looks; kept as one file below ``folder`` once it is done."""
-    file = folder / f"{part.name}.safetensors"
-    if not file.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        kept = {f"{step}.{name}": w for step, weights in _course(part, device) for name, w in weights.items()}
-        save_atomically(file, kept, asdict(part))
-    kept, found = load_file(file, device=str(device)), {}
+
+    def compute():
+        return {f"{step}.{name}": w for step, weights in _course(part, device) for name, w in weights.items()}
+
+    kept, found = kept_result(folder, part.name, asdict(part), device, compute), {}
     for step in part.looks:
         network = _network(part, device, None)
         network.load_state_dict(

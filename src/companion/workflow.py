@@ -1,0 +1,127 @@
+"""The chapters as Snakemake runs them: what is asked for, checked before the first job, and the command itself."""
+
+import fcntl
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from companion import claims, environment, keys, profiles
+from companion.run import chapters, sweep_label, unlisted
+from companion.sources import SourceError, read_yaml
+
+CONFIG = {"profile", "chapters", "seeds", "overrides", "brief"}
+RUNS_THIS = "COMPANION_WORKFLOW"  # set for the processes of run_chapters
+STOPPED = 130  # the status of what Ctrl-C ended
+KEPT = "what had ended is kept, and the long parts of what had not: the same command goes on from there"
+
+
+class PlanError(ValueError):
+    """A workflow that cannot be: names the chapter, the setting or the file."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """profile. names: chapters. points: label of each run of a sweep -> (seed, overrides)."""
+
+    profile: str
+    names: tuple[str, ...]
+    points: dict[str, tuple[int, dict]]
+
+
+def plan(root: Path, config: dict) -> Plan:
+    """What Snakemake's ``config`` asks for; the content keys, which are the rules' inputs, are brought up to date.
+
+    config: profile, chapters (all of them unless named), seeds, overrides (a dict of settings, or a list of such),
+    each as it stands in a file or as text, which is all that ``--config`` gives. Raises before any job
+    :class:`PlanError`, ``SettingsError``, ``ClaimError`` or ``SourceError`` naming the culprit.
+    """
+    if unknown := config.keys() - CONFIG:
+        raise PlanError(f"config: expected {', '.join(sorted(CONFIG))}, got {', '.join(sorted(unknown))}")
+    profile = str(config.get("profile", "quick"))
+    names = tuple(str(name) for name in _listed(config.get("chapters", "")) or chapters(root))
+    seeds = [typed(seed) for seed in _listed(config.get("seeds", 0))]
+    overrides = typed(config.get("overrides", {}))
+    points = [(seed, one) for one in (overrides if isinstance(overrides, list) else [overrides]) for seed in seeds]
+    check_sources(root)
+    claims.load(root / "data" / "claims.yml")
+    sizes = root / "notebooks" / "profiles.yml"
+    for name in names:
+        if name not in read_yaml(sizes) or not (root / "notebooks" / f"{name}.ipynb").is_file():
+            raise PlanError(f"{name}: expected notebooks/{name}.ipynb and its sizes in notebooks/profiles.yml")
+        for seed, one in points:
+            try:
+                profiles.settings(sizes, name, profile, seed, one)
+            except profiles.SettingsError as error:
+                raise PlanError(f"{name}: {error}") from None
+        # Touched only when something that the run depends on has changed.
+        keys.write_key(root, name, profile)
+    return Plan(profile, names, {sweep_label(seed, one): (seed, one) for seed, one in points})
+
+
+def _listed(value) -> list:
+    """A list as it is, one entry of a text for each comma, anything else alone."""
+    if isinstance(value, str):
+        return [entry for entry in value.split(",") if entry]
+    return value if isinstance(value, list) else [value]
+
+
+def typed(value):
+    """Numbers, truth values, lists and dicts where ``--config`` left texts of them; other texts stay."""
+    if isinstance(value, dict):
+        return {key: typed(held) for key, held in value.items()}
+    if isinstance(value, list):
+        return [typed(held) for held in value]
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def check_sources(root: Path) -> None:
+    """Files that would change every run and are in no content key: :class:`SourceError`. Others are passed over."""
+    folder = root / "notebooks"
+    found = [file for file in folder.glob("*.py") if file.stem in sys.stdlib_module_names or find_spec(file.stem)]
+    for file in [*found, *folder.glob("matplotlibrc")]:
+        raise SourceError(f"notebooks/{file.name}: expected no such file, every notebook beside it would take it up")
+    for name in unlisted(root):
+        print(f"notebooks/{name}.ipynb: not in _toc.yml, passed over", file=sys.stderr)
+
+
+def run_chapters(root: Path, profile: str, cores: int) -> int:
+    """Every chapter at ``profile`` by Snakemake on this machine, ``cores`` at a time; its exit status.
+
+    Raises as :func:`plan` does. Ctrl-C ends in one line on what is kept, and :data:`STOPPED`.
+    """
+    with alone(root):
+        plan(root, {"profile": profile})
+        command = [sys.executable, "-m", "snakemake", "--snakefile", root / "workflow" / "Snakefile"]
+        command += ["--cores", str(cores), "--quiet", "host", "progress", "reason", "rules", "--keep-going"]
+        command += ["--rerun-incomplete", "--nolock", "--config", f"profile={profile}", "brief=yes"]
+        with environment.of_run(root, {RUNS_THIS: "1"}):
+            snakemake = subprocess.Popen(command, cwd=root)
+            signal.signal(signal.SIGTERM, lambda *_: snakemake.terminate())
+            try:
+                return snakemake.wait()
+            except KeyboardInterrupt:  # which went to Snakemake and its chapters too
+                snakemake.wait()
+                print(f"stopped; {KEPT}", file=sys.stderr)
+                return STOPPED
+
+
+@contextmanager
+def alone(root: Path) -> Iterator[None]:
+    """One build of a checkout at a time: another one waits, and says so."""
+    (root / "_build").mkdir(exist_ok=True)
+    with (root / "_build" / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("another build of this checkout is at work: waiting for it to end", file=sys.stderr, flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,80 @@
+"""A person's own shell and home do not reach a run."""
+
+import os
+from pathlib import Path
+
+import nbformat
+import pytest
+from tiny_book import NAME, WORK, companion, write_book
+
+from companion import environment
+
+FIGURE = "\nimport matplotlib.pyplot as plt\nfigure, ax = plt.subplots()\nax.plot([0, 1]);"
+
+
+def with_figure(root: Path, work: str = WORK + FIGURE) -> Path:
+    """A tiny book whose cell of work promises a figure."""
+    file = write_book(root, work=work) / "notebooks" / f"{NAME}.ipynb"
+    notebook = nbformat.read(file, as_version=4)
+    notebook.cells[3].metadata["mystnb"] = {"figure": {"name": "fig-line"}}
+    nbformat.write(notebook, file)
+    return root
+
+
+def test_a_run_has_its_own_configuration(tmp_path, monkeypatch):
+    for name in ("MPLBACKEND", "PYTHONSTARTUP", "PYTHONOPTIMIZE", "IPYTHONDIR", "JUPYTER_PATH", "LC_NUMERIC"):
+        monkeypatch.setenv(name, "mine")
+    monkeypatch.setenv("PYTHONPATH", "said by who calls companion")
+    before = dict(os.environ)
+    with environment.of_run(tmp_path, {"COMPANION_RUN": "here"}):
+        assert os.environ["MPLBACKEND"] == "module://matplotlib_inline.backend_inline"
+        assert Path(os.environ["MATPLOTLIBRC"]).is_file()
+        assert {"PYTHONSTARTUP", "PYTHONOPTIMIZE", "JUPYTER_PATH", "LC_NUMERIC"}.isdisjoint(os.environ)
+        assert os.environ["IPYTHONDIR"] != "mine"
+        assert os.environ["PYTHONPATH"] == "said by who calls companion"
+        assert (os.environ["PYTHONUTF8"], os.environ["COMPANION_RUN"]) == ("1", "here")
+    assert dict(os.environ) == before
+
+
+def test_a_run_shows_the_same_figure_in_a_hostile_home(tmp_path, monkeypatch):
+    """A backend that shows nothing, red axes, a start-up script that fails, a foreign kernel of the same name."""
+    home = tmp_path / "home"
+    for file, text in {
+        ".config/matplotlib/matplotlibrc": "axes.facecolor: red\nfigure.dpi: 30\n",
+        ".ipython/profile_default/startup/00.py": "raise RuntimeError('of mine')",
+        ".local/share/jupyter/kernels/python3/kernel.json": '{"argv": ["/bin/false"], "display_name": "of mine"}',
+    }.items():
+        (home / file).parent.mkdir(parents=True)
+        (home / file).write_text(text)
+
+    def cell_of(root):
+        done = companion(with_figure(root), "run", NAME)
+        assert done.returncode == 0, done.stderr
+        return nbformat.read(root / f"_build/run/quick/{NAME}/{NAME}.ipynb", as_version=4).cells[4].outputs
+
+    (tmp_path / "plain").mkdir()
+    plain = cell_of(tmp_path / "plain")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    monkeypatch.setenv("MATPLOTLIBRC", str(home / ".config" / "matplotlib"))
+    monkeypatch.setenv("JUPYTER_PATH", str(home / ".local" / "share" / "jupyter"))
+    (tmp_path / "hostile").mkdir()
+    assert cell_of(tmp_path / "hostile") == plain
+    (shown,) = (output.data for output in plain if "image/png" in output.get("data", {}))
+    assert shown["text/plain"].startswith("<Figure size ")
+
+
+def test_a_cell_that_promises_a_figure_and_shows_none_fails_the_run(tmp_path):
+    done = companion(with_figure(tmp_path, WORK + "\n'a text'"), "run", NAME)
+    assert done.returncode == 1
+    assert f"{NAME}: cell 5: expected it to show the figure 'fig-line', got text/plain" in done.stderr
+    assert not (tmp_path / "_build" / "run" / "quick" / NAME / "results.json").exists()
+
+
+@pytest.mark.parametrize("threads", ["1", "7"])
+def test_the_threads_of_a_quick_run_are_one_whatever_the_shell_says(tmp_path, monkeypatch, threads):
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    done = companion(
+        write_book(tmp_path, work=WORK + "\nimport os\nassert os.environ['OMP_NUM_THREADS'] == '1'"), "run", NAME
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,123 @@
+"""The environment of `make`: where it belongs, what it refuses, and the options of pip that would mislead it."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """workflow/install.py for a checkout in a folder with a space, with every command it runs noted and none done."""
+    spec = importlib.util.spec_from_file_location("install", ROOT / "workflow" / "install.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    root = tmp_path / "a b"
+    root.mkdir()
+    for name in ("constraints.txt", "pyproject.toml"):
+        (root / name).touch()
+    module.ROOT, module.VENV, module.READY = root, root / ".venv", root / ".venv" / "ready"
+    module.commands = []
+
+    def noted(command, **options):
+        module.commands.append((command, options.get("env")))
+        (root / ".venv").mkdir(exist_ok=True)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(module.subprocess, "run", noted)
+    return module
+
+
+def test_it_installs_once_and_again_when_the_requirements_change(install):
+    assert install.main() == 0
+    (venv, _), (pip, _) = install.commands
+    assert venv == [sys.executable, "-m", "venv", str(install.VENV)]
+    assert pip[:4] == [str(install.VENV / "bin" / "python"), "-m", "pip", "install"]
+    assert "--extra-index-url" not in pip
+    assert install.main() == 0
+    assert len(install.commands) == 2
+    later = install.READY.stat().st_mtime + 10
+    os.utime(install.ROOT / "constraints.txt", (later, later))
+    (install.VENV / "kept").touch()
+    assert install.main() == 0
+    assert len(install.commands) == 4
+    assert (install.VENV / "kept").exists()
+
+
+def test_torch_for_the_cpu_comes_from_pytorchs_own_index(install, capsys):
+    assert install.main("cpu") == 0
+    assert install.commands[1][0][-2:] == ["--extra-index-url", "https://download.pytorch.org/whl/cpu"]
+    assert "2.1 GB" in capsys.readouterr().out
+    assert install.main("gpu") == 1
+    assert "TORCH: expected cpu or nothing, got gpu" in capsys.readouterr().err
+
+
+def test_the_environment_of_another_folder_is_made_anew_and_said(install, capsys):
+    install.VENV.mkdir()
+    install.READY.write_text("/the/original")
+    (install.VENV / "stale").touch()
+    assert install.main() == 0
+    assert "made in /the/original: made anew for " in capsys.readouterr().out
+    assert not (install.VENV / "stale").exists()
+    assert install.made_in() == str(install.ROOT)
+
+
+def test_an_environment_that_is_a_link_to_another_place_is_left_alone(install, tmp_path, capsys):
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "ready").write_text("/the/original")
+    install.VENV.symlink_to(tmp_path / "shared")
+    assert install.main() == 1
+    assert "remove the link" in capsys.readouterr().err
+    assert (tmp_path / "shared" / "ready").exists()
+    assert install.commands == []
+
+
+def test_options_of_pip_that_would_install_elsewhere_are_dropped(install, monkeypatch):
+    monkeypatch.setenv("PIP_USER", "1")
+    monkeypatch.setenv("PIP_TARGET", "/elsewhere")
+    monkeypatch.setenv("PIP_INDEX_URL", "https://mirror.example")
+    assert install.main() == 0
+    surroundings = install.commands[1][1]
+    assert (surroundings["PIP_USER"], surroundings["PIP_CONSTRAINT"]) == ("0", "constraints.txt")
+    assert "PIP_TARGET" not in surroundings
+    assert surroundings["PIP_INDEX_URL"] == "https://mirror.example"
+
+
+@pytest.mark.parametrize(("step", "message"), [(0, "python3-venv"), (1, "package index")])
+def test_a_step_that_fails_says_what_it_needs_and_leaves_nothing_ready(install, monkeypatch, capsys, step, message):
+    statuses = iter([0] * step + [1])
+    monkeypatch.setattr(
+        install.subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, next(statuses))
+    )
+    assert install.main() == 1
+    assert message in capsys.readouterr().err
+    assert not install.READY.exists()
+
+
+def test_another_python_is_refused_by_name(install, monkeypatch, capsys):
+    monkeypatch.setattr(install.sys, "version_info", (3, 14, 0))
+    assert install.main() == 1
+    assert "expected Python 3.11 to 3.13, got 3.14.0; name another: make book PYTHON=" in capsys.readouterr().err
+    assert install.commands == []
+
+
+def test_the_makefile_makes_the_environment_of_another_folder_anew(tmp_path):
+    """`make` alone decides by what .venv/ready holds, in a folder with a space."""
+    root = tmp_path / "a b"
+    (root / ".venv").mkdir(parents=True)
+    for name in ("constraints.txt", "pyproject.toml"):
+        (root / name).touch()
+    (root / "Makefile").write_text((ROOT / "Makefile").read_text())
+
+    def would_install(made_in):
+        (root / ".venv" / "ready").write_text(made_in)
+        done = subprocess.run(["make", "-n", "test"], cwd=root, capture_output=True, text=True, check=True)
+        return "workflow/install.py" in done.stdout
+
+    assert would_install("/the/original")
+    assert not would_install(str(root))

@@ -1,0 +1,98 @@
+"""What a run left is read back whole or not at all."""
+
+import json
+
+import pytest
+from PIL import Image
+from tiny_book import NAME, REPOSITORY, write_book, write_run
+
+from companion import pages, results
+from companion.results import RunError, read_results, read_run, read_sealed, seal
+from companion.run import chapters
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "expected JSON"),
+        ('{"name": "tiny"', "expected JSON"),
+        ("[]", "expected the fields"),
+        ('{"name": "tiny", "profile": "quick", "seed": 0, "overrides": {}, "claims": {"a": "1"}}', "expected a number"),
+        (
+            '{"name": "tiny", "profile": "quick", "seed": 0, "overrides": {}, "claims": {"a": true}}',
+            "expected a number",
+        ),
+        ('{"name": "tiny", "profile": "quick", "seed": 0, "overrides": {}, "claims": []}', "expected the fields"),
+    ],
+)
+def test_corrupt_results_are_named(tmp_path, text, message):
+    (tmp_path / "results.json").write_text(text)
+    with pytest.raises(RunError, match=rf"results.json: {message}"):
+        read_results(tmp_path)
+
+
+def test_a_whole_run_is_read(tmp_path):
+    folder = write_run(write_book(tmp_path))
+    found, provenance = read_run(folder, name=NAME, profile="quick")
+    assert found == json.loads((folder / "results.json").read_text())
+    assert provenance == json.loads((folder / "provenance.json").read_text())
+    assert provenance["files"].keys() == {"results.json", f"{NAME}.ipynb"}
+
+
+@pytest.mark.parametrize("file", ["results.json", "provenance.json", f"{NAME}.ipynb"])
+def test_a_run_with_any_bit_flipped_is_named(tmp_path, file):
+    folder = write_run(write_book(tmp_path))
+    whole = (folder / file).read_bytes()
+    for at in range(len(whole)):
+        (folder / file).write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(RunError, match=rf"{folder}/"):
+            read_run(folder, name=NAME, profile="quick")
+
+
+def test_a_digest_is_of_all_but_itself_and_of_no_order():
+    assert results.digest({"a": 1, "b": 2}) == results.digest({"b": 2, "a": 1, "digest": "x"})
+    assert results.digest({"a": 1}) != results.digest({"a": 2})
+
+
+def test_recorded_runs_and_benchmarks_of_this_book_are_as_they_were_written():
+    for name in chapters(REPOSITORY):
+        found, provenance = pages.full_run(REPOSITORY, name)
+        assert found["name"] == provenance["name"] == name
+    for name in pages.BENCHMARKS:
+        assert pages.benchmark_table(REPOSITORY, name)
+
+
+def test_pictures_of_two_recordings_that_were_swapped_are_named(tmp_path):
+    root = write_book(tmp_path)
+    for name, shade in (("tiny", 0), ("other", 255)):
+        folder = root / "data" / "recorded" / name
+        folder.mkdir(parents=True)
+        Image.new("L", (2, 2), shade).save(folder / "answer.png")
+        settings = {"name": name, "profile": "full", "seed": 0, "overrides": {}, "claims": {}}
+        (folder / "results.json").write_text(json.dumps(settings))
+        (folder / "provenance.json").write_text("{}")
+        seal(folder, folder.glob("*[gn]"))
+    pictures = [root / "data" / "recorded" / name / "answer.png" for name in ("tiny", "other")]
+    one, other = (picture.read_bytes() for picture in pictures)
+    pictures[0].write_bytes(other)
+    pictures[1].write_bytes(one)
+    for name in ("tiny", "other"):
+        with pytest.raises(RunError, match=rf"recorded/{name}/answer.png: expected it as the run left it"):
+            pages.full_run(root, name)
+
+
+def test_results_of_two_benchmarks_that_were_swapped_are_named(tmp_path):
+    for script in pages.BENCHMARKS[:2]:
+        for folder, ending in (("benchmarks", "py"), ("data/recorded/benchmarks", "json")):
+            (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+            (tmp_path / folder / f"{script}.{ending}").write_text("def table(results):\n    return ''\n")
+    first, second = (tmp_path / "data/recorded/benchmarks" / f"{script}.json" for script in pages.BENCHMARKS[:2])
+    told = {"benchmark": pages.BENCHMARKS[0]}
+    for file in (first, second):
+        file.write_text(json.dumps(told | {"digest": results.digest(told)}))
+    assert pages.benchmark_table(tmp_path, pages.BENCHMARKS[0]) == ""
+    with pytest.raises(RunError, match=rf"{second.name}: expected results of .*, got those of '{pages.BENCHMARKS[0]}'"):
+        pages.benchmark_table(tmp_path, pages.BENCHMARKS[1])
+    second.write_text("{}")
+    with pytest.raises(RunError, match="expected a digest of its own"):
+        read_sealed(second)

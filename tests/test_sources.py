@@ -1,0 +1,50 @@
+"""What people write is read, or the file and the line of the mistake are said."""
+
+import pytest
+
+from companion.sources import SourceError, parse, read_notebook, read_yaml
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1\n<<<<<<< HEAD\nb: 2\n", r"profiles.yml, line 3: expected YAML"),
+        ("tiny: {quick: [\n", r"profiles.yml, line 2: expected YAML"),
+        ("", "profiles.yml: expected entries, got an empty file"),
+    ],
+)
+def test_yaml_that_is_none_is_named_with_its_line(tmp_path, text, message):
+    file = tmp_path / "notebooks" / "profiles.yml"
+    file.parent.mkdir()
+    file.write_text(text)
+    with pytest.raises(SourceError, match=f"^notebooks/{message}"):
+        read_yaml(file)
+
+
+def test_yaml_keeps_its_types(tmp_path):
+    (tmp_path / "a.yml").write_text("{a: 20_000, b: [1.5, x], c: true, d: γ}")
+    assert read_yaml(tmp_path / "a.yml") == {"a": 20_000, "b": [1.5, "x"], "c": True, "d": "γ"}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"cells": []}\n<<<<<<< HEAD'])
+def test_a_notebook_that_is_none_is_named(tmp_path, text):
+    (tmp_path / "01_a.ipynb").write_text(text)
+    with pytest.raises(SourceError, match=r"^01_a.ipynb: expected a notebook in JSON, got: "):
+        read_notebook(tmp_path / "01_a.ipynb")
+
+
+def test_files_that_are_not_there_are_named(tmp_path):
+    with pytest.raises(SourceError, match=r"^a.yml: expected a YAML file, found none"):
+        read_yaml(tmp_path / "a.yml")
+    with pytest.raises(SourceError, match=r"^a.ipynb: expected a notebook, found none"):
+        read_notebook(tmp_path / "a.ipynb")
+
+
+def test_a_conflict_mark_in_a_module_is_named_with_its_line():
+    with pytest.raises(SourceError, match=r"^src/memprior/a.py: expected Python, got .* in its line 2: <<<<<<< HEAD"):
+        parse("x = 1\n<<<<<<< HEAD\n", "src/memprior/a.py")
+
+
+def test_lines_for_ipython_are_no_mistake():
+    tree = parse("%matplotlib inline\n!ls\nx = (5\n    % 3)", "01_a.ipynb")
+    assert len(tree.body) == 3
