@@ -25,6 +25,7 @@ from companion.sources import read_notebook, read_yaml
 
 RESULTS = "results.json"
 PARAMETERS = {"profile", "seed", "overrides"}
+GLUED = "papermill.record"  # in the kind of an output that the page pastes elsewhere
 PATIENCE_S = 3.0  # a run that was killed just now may hold its lock for a moment longer
 RESULT_FIELDS = {"name", "profile", "seed", "overrides", "claims"}
 
@@ -177,7 +178,7 @@ def check_figures(executed: Path) -> None:
     """Every cell that promises the page a figure shows one; :class:`RunError` names the first that does not."""
     for number, cell in enumerate(read_notebook(executed).cells, 1):
         if figure := cell.metadata.get("mystnb", {}).get("figure"):
-            kinds = {kind for output in cell.get("outputs", []) for kind in output.get("data", {})}
+            kinds = {kind for output in cell.get("outputs", []) for kind in output.get("data", {}) if GLUED not in kind}
             if not any(kind.startswith("image/") for kind in kinds):
                 raise RunError(
                     f"{executed.stem}: cell {number}: expected it to show the figure {figure.get('name', '')!r}, "
