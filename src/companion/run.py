@@ -9,11 +9,9 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,7 +19,7 @@ import papermill
 from papermill.exceptions import PapermillExecutionError
 
 from companion import claims, environment, keys, paths, profiles
-from companion.sources import read_notebook, read_yaml
+from companion.sources import read_notebook, read_yaml, toc_files
 
 RESULTS = "results.json"
 PARAMETERS = {"profile", "seed", "overrides"}
@@ -50,14 +48,8 @@ def unlisted(root: Path) -> list[str]:
     toc = root / "_toc.yml"
     if not toc.is_file():
         return []
-    listed = re.findall(r"^notebooks/(.+?)(?:\.ipynb)?$", "\n".join(_files(read_yaml(toc))), re.M)
-    return sorted({file.stem for file in (root / "notebooks").glob("*.ipynb")} - set(listed))
-
-
-def _files(toc) -> Iterator[str]:
-    """Every file of a table of contents, at any depth."""
-    for key, value in toc.items() if isinstance(toc, dict) else enumerate(toc) if isinstance(toc, list) else ():
-        yield from [str(value)] if key in ("root", "file") else _files(value)
+    listed = {file.removeprefix("notebooks/").removesuffix(".ipynb") for file in toc_files(read_yaml(toc))}
+    return sorted({file.stem for file in (root / "notebooks").glob("*.ipynb")} - listed)
 
 
 def run(name: str, profile: str, *, seed: int = 0, overrides: dict | None = None, out: Path | None = None) -> Path:
@@ -74,7 +66,7 @@ def run(name: str, profile: str, *, seed: int = 0, overrides: dict | None = None
     source = root / "notebooks" / f"{name}.ipynb"
     check_parameters(source)
     key = keys.content_key(root, name, profile)["key"]
-    out = out or root / "_build" / "run" / profile / name
+    out = out or _place(root, profile, name)
     if is_current(out, key, seed, overrides):
         print(f"{name} {profile}: unchanged since its last run", flush=True)
         return out
@@ -151,7 +143,10 @@ def _execute(root: Path, source: Path, profile: str, key: str, seed: int, overri
     failures = claims.check_made(listed, name, profile, results["claims"])
     made = f"{len(results['claims'])} claims made, {len(failures)} out of bounds"
     took = f"{time.perf_counter() - began:.0f} s"
-    print(f"{name} {profile}: {made}, {took}{progress(root, profile)}", flush=True)
+    print(
+        f"{name} {profile}: {made}, {took}{progress(root, profile) if out == _place(root, profile, name) else ''}",
+        flush=True,
+    )
     return out
 
 
@@ -165,13 +160,17 @@ def progress(root: Path, profile: str) -> str:
     files = [root / "_build" / "keys" / profile / f"{name}.json" for name in chapters(root)]
     if not all(file.is_file() for file in files):
         return ""
-    folders = [root / "_build" / "run" / profile / file.stem for file in files]
+    folders = [_place(root, profile, file.stem) for file in files]
     done = sum(is_current(folder, _key(file), 0, {}) for folder, file in zip(folders, files, strict=True))
     return f"; {done} of {len(files)} chapters done"
 
 
 def _key(file: Path) -> str:
     return json.loads(file.read_text())["key"]
+
+
+def _place(root: Path, profile: str, name: str) -> Path:
+    return root / "_build" / "run" / profile / name
 
 
 def check_figures(executed: Path) -> None:
