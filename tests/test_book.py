@@ -347,6 +347,11 @@ def test_rows_of_a_table_are_as_long_as_its_header():
         Table(["a", "b"], [["1"]])
 
 
+def test_every_column_of_a_table_has_a_name():
+    with pytest.raises(ValueError, match=r"header: expected a name for every column, got \['', 'b'\]"):
+        Table(["", "b"], [["1", "2"]])
+
+
 @pytest.mark.parametrize("arguments", [[], ["sweep"]], ids=["chapters", "sweep"])
 def test_the_workflow_plans_every_chapter(arguments):
     snakemake = Path(sys.executable).with_name("snakemake")

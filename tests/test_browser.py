@@ -87,7 +87,7 @@ def browse(*args, script=BROWSE, **environment):
         env=os.environ | environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,  # a page takes a second; a busy machine, minutes
     )
 
 

@@ -4,8 +4,9 @@ import copy
 import json
 
 import pytest
+from bs4 import BeautifulSoup
 
-from companion import site
+from companion import site, theme
 
 ALT = "Bell curve around zero, twice as wide as it is high"
 WORDS = "A page says something, or it is no page. " * 6
@@ -93,13 +94,26 @@ def test_a_clean_book_has_no_problems(book):
     assert check(book) == []
 
 
+def test_the_theme_gives_each_scrolling_table_a_name_of_its_own():
+    table = '<div class="pst-scrollable-table-container"><table></table></div>'
+    context = {"body": table + "<figure id='a'>" + table}
+    theme.mend(None, "page", "page.html", context, None)
+    page = BeautifulSoup(context["body"], "html.parser")
+    regions = page.select("div[role=region][tabindex='0']")
+    assert [region["aria-label"] for region in regions] == ["table 1", "table 2"]
+
+
 def test_a_problem_reads_as_page_and_what():
     assert str(site.Problem("book/index.html", "too long")) == "book/index.html: too long"
 
 
 BROKEN = "https://example.com/x"
+REGION = '<div role="region" aria-label="{}"><table><tr><th>{}</th></tr></table></div>'
 ADDED = {  # what is put into the article of a page -> what is said of that page
     '<a href="gone.html">x</a>': "no such file: gone.html",
+    REGION.format("table 1", "N") + REGION.format("table 1", "N"): "2 scrolling regions named 'table 1'",
+    REGION.format("", "N"): "1 scrolling regions named ''",
+    REGION.format("table 1", " "): "table with an empty header: ",
     '<a href="Appendix.html">x</a>': "no such file: Appendix.html",
     '<a href="../../secret.txt">x</a>': "no such file: ../../secret.txt",
     '<a href="file:///home/me/x.html">x</a>': "no such file: file:///home/me/x.html",

@@ -1,6 +1,7 @@
 """What Snakemake is asked for is checked before the first job, and what is asked for runs."""
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -96,7 +97,7 @@ def test_a_mistake_in_a_source_is_named_by_the_command(tmp_path, file, text, err
         plan(root, {})
     done = companion(root, "chapters")
     assert done.returncode == 1
-    assert file.rpartition("/")[2].split(".")[0] in done.stderr
+    assert re.match(message, done.stderr)
 
 
 def test_a_conflict_mark_in_a_module_is_named_by_the_command(tmp_path):
@@ -143,7 +144,7 @@ def test_the_sweep_of_the_readme_runs_in_a_folder_with_a_space(tmp_path):
 def test_snakemake_itself_says_what_cannot_run(tmp_path):
     root = write_book(tmp_path)
     quiet = ("--quiet", "host", "progress", "reason", "rules")
-    done = snakemake(root, *quiet, "sweep", "--config", "brief=yes", 'overrides={"siez": 5}')
+    done = snakemake(root, "sweep", *quiet, "--config", "brief=yes", 'overrides={"siez": 5}')
     assert done.returncode == 1
     assert "tiny: overrides: expected keys among size, spread, got 'siez'" in done.stderr
 

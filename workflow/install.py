@@ -43,7 +43,7 @@ def main(torch: str = "") -> int:
         try:
             return install(torch)
         except KeyboardInterrupt:
-            return fail("stopped; what was downloaded is kept, `make` goes on from there")
+            return fail("stopped; `make` installs again, from what pip keeps of its downloads")
 
 
 def install(torch: str) -> int:

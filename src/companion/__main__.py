@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from companion import address, book, paths, workflow
+from companion import address, book, environment, paths, workflow
 from companion.book import BuildError
 from companion.claims import ClaimError
 from companion.pages import PageError
@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
         elif asked.command == "chapters":
             return workflow.run_chapters(root, asked.profile, asked.cores)
         elif asked.command == "book":
-            with workflow.alone(root):
+            with workflow.alone(root), environment.of_run(root, {}):
                 print(f"The book is ready: open {book.build(root)}")
         elif asked.command == "recorded":
             book.check_recorded(root)

@@ -9,12 +9,10 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 import resource
 import shutil
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,9 +22,10 @@ from papermill.exceptions import PapermillExecutionError
 
 from companion import claims, environment, keys, paths, profiles
 from companion.results import PROVENANCE, RESULTS, RunError, read_results, read_run, read_sealed, seal
-from companion.sources import read_notebook, read_yaml
+from companion.sources import read_notebook, read_yaml, toc_files
 
 PARAMETERS = {"profile", "seed", "overrides"}
+GLUED = "papermill.record"  # in the kind of an output that the page pastes elsewhere
 PATIENCE_S = 3.0  # a run that was killed just now may hold its lock for a moment longer
 SOURCES = ("benchmarks", "book", "data", "notebooks", "src", "tests", "workflow")  # and what begins with a dot
 BUILT = ("archive", "html", "keys", "run", "scratch", "stage", "sweep")  # below _build, by the tools alone
@@ -48,14 +47,8 @@ def unlisted(root: Path) -> list[str]:
     toc = root / "_toc.yml"
     if not toc.is_file():
         return []
-    listed = re.findall(r"^notebooks/(.+?)(?:\.ipynb)?$", "\n".join(_files(read_yaml(toc))), re.M)
-    return sorted({file.stem for file in (root / "notebooks").glob("*.ipynb")} - set(listed))
-
-
-def _files(toc) -> Iterator[str]:
-    """Every file of a table of contents, at any depth."""
-    for key, value in toc.items() if isinstance(toc, dict) else enumerate(toc) if isinstance(toc, list) else ():
-        yield from [str(value)] if key in ("root", "file") else _files(value)
+    listed = {file.removeprefix("notebooks/").removesuffix(".ipynb") for file in toc_files(read_yaml(toc))}
+    return sorted({file.stem for file in (root / "notebooks").glob("*.ipynb")} - listed)
 
 
 def run(name: str, profile: str, *, seed: int = 0, overrides: dict | None = None, out: Path | None = None) -> Path:
@@ -194,8 +187,8 @@ def _execute(root: Path, source: Path, profile: str, key: str, seed: int, overri
     listed = claims.load(root / "data" / "claims.yml")
     failures = claims.check_made(listed, name, profile, results["claims"])
     made = f"{len(results['claims'])} claims made, {len(failures)} out of bounds"
-    took = f"{time.perf_counter() - began:.0f} s"
-    print(f"{name} {profile}: {made}, {took}{progress(root, profile)}", flush=True)
+    done = progress(root, profile) if out == place(root, name, profile, profiles.DEFAULT_SEED, {}) else ""
+    print(f"{name} {profile}: {made}, {time.perf_counter() - began:.0f} s{done}", flush=True)
     return out
 
 
@@ -228,9 +221,8 @@ def progress(root: Path, profile: str) -> str:
     files = [root / "_build" / "keys" / profile / f"{name}.json" for name in chapters(root)]
     if not all(file.is_file() for file in files):
         return ""
-    done = sum(
-        is_current(root / "_build" / "run" / profile / file.stem, _key(file), file.stem, profile) for file in files
-    )
+    published = {file: place(root, file.stem, profile, profiles.DEFAULT_SEED, {}) for file in files}
+    done = sum(is_current(folder, _key(file), file.stem, profile) for file, folder in published.items())
     return f"; {done} of {len(files)} chapters done"
 
 
@@ -242,7 +234,7 @@ def check_figures(executed: Path) -> None:
     """Every cell that promises the page a figure shows one; :class:`RunError` names the first that does not."""
     for number, cell in enumerate(read_notebook(executed).cells, 1):
         if figure := cell.metadata.get("mystnb", {}).get("figure"):
-            kinds = {kind for output in cell.get("outputs", []) for kind in output.get("data", {})}
+            kinds = {kind for output in cell.get("outputs", []) for kind in output.get("data", {}) if GLUED not in kind}
             if not any(kind.startswith("image/") for kind in kinds):
                 raise RunError(
                     f"{executed.stem}: cell {number}: expected it to show the figure {figure.get('name', '')!r}, "

@@ -21,6 +21,7 @@ from bs4 import BeautifulSoup, Tag
 from nbformat.validator import iter_validate
 
 from companion import paths
+from companion.sources import toc_files
 
 PAGE_BYTES = 5_000_000  # of a page and its pictures: more is long to wait for on a telephone
 ALT_LETTERS = 20  # a shorter text names a picture and does not say what is seen
@@ -90,7 +91,7 @@ def check_pages(html: Path, toc: Path) -> list[Problem]:
 
 def check_toc(site: Site, toc: Path) -> list[Problem]:
     """One page for each entry, and none left from an older build. Raises ``FileNotFoundError`` when there is no toc."""
-    files = _entries(yaml.safe_load(toc.read_text("utf-8")))
+    files = toc_files(yaml.safe_load(toc.read_text("utf-8")))
     wanted = {re.sub(r"\.(md|ipynb|rst)$", "", file) + ".html" for file in files}
     problems = [] if site.pages else [Problem(site.root.name, "expected a built site, got no page")]
     problems += [Problem(name, f"in {toc.name}, but not in the site") for name in sorted(wanted - site.pages.keys())]
@@ -222,12 +223,6 @@ def _cell_problems(cell, solution: bool) -> Iterator[str]:
 def _says_little(alt: str) -> bool:
     """Too short, or one word: the name of a file, an address."""
     return len(alt.strip()) < ALT_LETTERS or len(alt.split()) == 1
-
-
-def _entries(toc) -> Iterator[str]:
-    """The root and every file of a table of contents, at any depth."""
-    for key, value in toc.items() if isinstance(toc, dict) else enumerate(toc) if isinstance(toc, list) else ():
-        yield from [value] if key in ("root", "file") else _entries(value)
 
 
 def _article(page: BeautifulSoup) -> Tag:

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -63,6 +64,12 @@ def read_notebook(file: Path) -> nbformat.NotebookNode:
     except (nbformat.reader.NotJSONError, nbformat.ValidationError, ValueError, AttributeError, KeyError) as error:
         told = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise SourceError(f"{_short(file)}: expected a notebook in JSON, got: {told}") from None
+
+
+def toc_files(toc) -> Iterator[str]:
+    """The root and every file of a table of contents, at any depth."""
+    for key, value in toc.items() if isinstance(toc, dict) else enumerate(toc) if isinstance(toc, list) else ():
+        yield from [str(value)] if key in ("root", "file") else toc_files(value)
 
 
 def parse(code: str, where: str) -> ast.Module:

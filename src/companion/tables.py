@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Table:
-    """header: column names. rows: one list of texts each, as long as the header (``ValueError`` otherwise)."""
+    """header: column names, none empty. rows: one list of texts each, as long as the header; else ``ValueError``."""
 
     header: list[str]
     rows: list[list[str]]
 
     def __post_init__(self):
+        if not all(name.strip() for name in self.header):
+            raise ValueError(f"header: expected a name for every column, got {self.header}")
         for row in self.rows:
             if len(row) != len(self.header):
                 raise ValueError(f"rows: expected {len(self.header)} entries in each, got {len(row)} in {row}")

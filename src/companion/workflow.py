@@ -49,6 +49,8 @@ def plan(root: Path, config: dict) -> Plan:
     overrides = typed(config.get("overrides", {}))
     points = [(seed, one) for one in (overrides if isinstance(overrides, list) else [overrides]) for seed in seeds]
     check_sources(root)
+    for stray in [] if config.get("brief") else unlisted(root):
+        print(f"notebooks/{stray}.ipynb: not in _toc.yml, passed over", file=sys.stderr)
     claims.load(root / "data" / "claims.yml")
     sizes = root / "notebooks" / "profiles.yml"
     for name in names:
@@ -84,13 +86,11 @@ def typed(value):
 
 
 def check_sources(root: Path) -> None:
-    """Files that would change every run and are in no content key: :class:`SourceError`. Others are passed over."""
+    """Files that would change every run and are in no content key are refused: :class:`SourceError`."""
     folder = root / "notebooks"
     found = [file for file in folder.glob("*.py") if file.stem in sys.stdlib_module_names or find_spec(file.stem)]
     for file in [*found, *folder.glob("matplotlibrc")]:
         raise SourceError(f"notebooks/{file.name}: expected no such file, every notebook beside it would take it up")
-    for name in unlisted(root):
-        print(f"notebooks/{name}.ipynb: not in _toc.yml, passed over", file=sys.stderr)
 
 
 def run_chapters(root: Path, profile: str, cores: int) -> int:
