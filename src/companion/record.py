@@ -54,9 +54,12 @@ class Run:
         return paths.repository() is not None and self.seed == DEFAULT_SEED and not self.overrides
 
     def generator(self, purpose: str) -> torch.Generator:
-        """Randomness for one purpose: the same for the same seed whatever else has been drawn."""
+        """Randomness for one purpose: the same for the same seed whatever else has been drawn.
+
+        It is the CPU's on every device: with a GPU's own numbers, claims about one seed would be about another one.
+        """
         digest = hashlib.sha256(f"{self.seed}:{purpose}".encode()).digest()
-        return torch.Generator(self.device).manual_seed(int.from_bytes(digest[:7], "big"))
+        return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
 
     def scratch(self, purpose: str) -> Path | None:
         """A folder for work on one purpose that a killed run, started again, finds as it was; None by hand."""

@@ -13,6 +13,7 @@ from typing import Protocol
 import torch
 
 from memprior._check import descending_levels, expect, expect_finite, expect_points, expect_whole
+from memprior._random import integers, normal
 from memprior.denoiser import Denoiser
 
 
@@ -70,7 +71,7 @@ def ancestral_step(denoiser, x, sigma, sigma_next, *, generator) -> SamplerState
     """
     denoised = denoiser(x, sigma)
     keep = (sigma_next / sigma) ** 2
-    eps = torch.randn(x.shape, dtype=x.dtype, device=x.device, generator=generator)
+    eps = normal(*x.shape, like=x, generator=generator)
     return SamplerState(denoised + keep * (x - denoised) + sigma_next * (1 - keep).sqrt() * eps, sigma_next, denoised)
 
 
@@ -165,7 +166,7 @@ def _flow(denoiser, x, sigma, num_probes, generator) -> tuple[torch.Tensor, torc
         probes = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)[:, None].expand(-1, len(x), -1)
     else:
         shape = (num_probes, *x.shape)
-        probes = torch.randint(2, shape, device=x.device, generator=generator).to(x.dtype) * 2 - 1
+        probes = integers(2, *shape, like=x, generator=generator).to(x.dtype) * 2 - 1
     pulled = [torch.autograd.grad(denoised, x, v, retain_graph=True)[0] for v in probes]
     trace = sum((v * p).sum(1) for v, p in zip(probes, pulled, strict=True)) / (1 if num_probes is None else num_probes)
     return (x - denoised).detach(), x.shape[1] - trace

@@ -22,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from memprior._check import expect, expect_points, expect_positive, expect_train_set, expect_whole
+from memprior._random import integers, uniform
 from memprior.denoiser import Denoiser, NetworkDenoiser
 from memprior.noise import perturb
 
@@ -163,10 +164,10 @@ class _Training:
     def _advance(self) -> torch.Tensor:
         self.step += 1
         plan, like = self.plan, self.train_set
-        kind = {"generator": self.generator, "device": like.device}
-        x = like[torch.randint(len(like), (plan.batch_size,), **kind)]
+        kind = {"like": like, "generator": self.generator}
+        x = like[integers(len(like), plan.batch_size, **kind)]
         span = math.log(plan.sigma_max / plan.sigma_min)
-        sigma = plan.sigma_min * torch.exp(span * torch.rand(plan.batch_size, dtype=like.dtype, **kind))
+        sigma = plan.sigma_min * torch.exp(span * uniform(plan.batch_size, **kind))
         weight = 1 / sigma**2 + 1 / self.denoiser.spread**2
         loss = (weight * denoising_loss(self.denoiser, x, sigma, generator=self.generator)).mean()
         for group in self.optimizer.param_groups:

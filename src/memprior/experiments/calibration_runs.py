@@ -60,13 +60,13 @@ class CalibrationStudy:
     @cached_property
     def survey(self) -> Survey:
         """Held-out truths with F linearized."""
-        randomness = generator_for(f"survey {self.seed}", self.device)
+        randomness = generator_for(f"survey {self.seed}")
         return linear_survey(self.inversion, self.settings["num_truths"], generator=randomness)
 
     @cached_property
     def waves(self) -> tuple[Survey, ForwardOperator, torch.Tensor]:
         """Held-out truths with the waves: :func:`calibration_study.wave_survey`."""
-        randomness = generator_for(f"waves {self.seed}", self.device)
+        randomness = generator_for(f"waves {self.seed}")
         return wave_survey(self.inversion, self.settings["waves"][0], generator=randomness)
 
     @property
@@ -104,7 +104,7 @@ class CalibrationStudy:
 
     def sampler(self, column: Column, networks: Networks) -> Callable[[Survey], torch.Tensor]:
         """Survey -> raw draws (T, S, 100) of its posteriors, F linearized as the survey has it."""
-        randomness, num = generator_for(column.name, self.device), column.num_draws
+        randomness, num = generator_for(column.name), column.num_draws
         if column.how == "waves, closed":
             law = gaussian_of(column, self.survey.law, self.device)
             return lambda survey: gaussian_draws(survey, law, num, generator=randomness)

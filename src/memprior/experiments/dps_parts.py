@@ -95,20 +95,20 @@ def part_name(readable: str, part) -> str:
     return f"{readable.replace(' ', '_')}-{digest}"
 
 
-def generator_for(purpose: str, device: torch.device) -> torch.Generator:
-    """Randomness that depends on nothing but its purpose."""
+def generator_for(purpose: str) -> torch.Generator:
+    """Randomness, the CPU's on every device, that depends on nothing but its purpose."""
     digest = hashlib.sha256(purpose.encode()).digest()
-    return torch.Generator(device).manual_seed(int.from_bytes(digest[:7], "big"))
+    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
 
 
 def trained(lesson: Lesson, folder: Path, device: torch.device) -> dict[int, NetworkDenoiser]:
     """step -> the averaged network there, at each of the lesson's looks; kept below ``folder``."""
     inside = TrainingSet.published(lesson.num_examples, device).standardized
-    weights = generator_for(f"weights {lesson.seed}", device)
-    network = ResidualMLP(inside.shape[1], lesson.width, lesson.depth, generator=weights)
+    weights = generator_for(f"weights {lesson.seed}")
+    network = ResidualMLP(inside.shape[1], lesson.width, lesson.depth, generator=weights, device=device)
     home = folder / lesson.name
     home.mkdir(parents=True, exist_ok=True)
-    batches = generator_for(f"batches {lesson.num_examples} {lesson.seed}", device)
+    batches = generator_for(f"batches {lesson.num_examples} {lesson.seed}")
     course = snapshots(NetworkDenoiser(network, 1.0), inside, lesson.plan, lesson.looks, generator=batches, folder=home)
     cost, found = Cost(home / "cost.json"), {}
     for step, average in course:
@@ -134,7 +134,7 @@ def walked(walk: Walk, denoiser: Denoiser, folder: Path, device: torch.device) -
         cost.write()
         return released(*args, **kwargs)
 
-    randomness = generator_for(f"start {walk.seed}", device)
+    randomness = generator_for(f"start {walk.seed}")
     found = kept_run(
         denoiser,
         start(walk.num_samples, inversion.truth, generator=randomness),
