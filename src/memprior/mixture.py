@@ -105,7 +105,7 @@ class GaussianMixture:
             not bool(info.any()),
             "covariances",
             "positive definite matrices",
-            f"component {int(info.argmax())} that is not",
+            lambda: f"component {int(info.argmax())} that is not",
         )
         object.__setattr__(self, "log_weights", normalized_log_weights(self.log_weights, self.means))
         object.__setattr__(self, "_factors", factors)
@@ -202,7 +202,7 @@ def normalized_log_weights(log_weights, points: torch.Tensor) -> torch.Tensor:
         bool(torch.isfinite(total)),
         "log_weights",
         "numbers < inf with at least one > -inf",
-        f"a total of {float(total)}",
+        lambda: f"a total of {float(total)}",
     )
     return log_weights - total
 

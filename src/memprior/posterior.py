@@ -15,7 +15,15 @@ from dataclasses import dataclass
 
 import torch
 
-from memprior._check import expect, expect_finite, expect_points, expect_tensor, expect_train_set, positive_number
+from memprior._check import (
+    expect,
+    expect_finite,
+    expect_points,
+    expect_tensor,
+    expect_train_set,
+    expect_whole,
+    positive_number,
+)
 from memprior.denoiser import EmpiricalDenoiser
 from memprior.likelihood import GaussianLikelihood
 from memprior.mixture import GaussianMixture, IsotropicMixture
@@ -56,7 +64,11 @@ class MemorizedPosteriorDenoiser(EmpiricalDenoiser):
 
 
 def linearized_posterior(
-    prior: IsotropicMixture, likelihood: GaussianLikelihood, *, determinant: bool = True
+    prior: IsotropicMixture,
+    likelihood: GaussianLikelihood,
+    *,
+    determinant: bool = True,
+    chunk_size: int | None = None,
 ) -> GaussianMixture:
     """The posterior of p_sigma with F replaced, around each example, by its tangent there (paper, Eq. 7).
 
@@ -64,11 +76,21 @@ def linearized_posterior(
     w_n prop. (prior weight) N(y; F(x_n), C_n). Exact for affine F. ``determinant=False`` drops -1/2 log det C_n
     from the weights, as the released code does; nothing else in this book does.
 
-    K solves and K Jacobians, all kept: (K, m, d). No (m, m) matrix is made: with delta_n = mu_n - x_n,
-    (y - F_n)^T C_n^-1 (y - F_n) = |y - F_n - J_n delta_n|^2 / gamma^2 + |delta_n|^2 / sigma^2 and
+    K solves and K Jacobians, ``chunk_size`` of them (m, d) at a time, or all. No (m, m) matrix is made: with
+    delta_n = mu_n - x_n, (y - F_n)^T C_n^-1 (y - F_n) = |y - F_n - J_n delta_n|^2 / gamma^2 + |delta_n|^2 / sigma^2 and
     det C_n = gamma^2m sigma^2d / det Sigma_n.
     """
-    x, sigma, gamma = prior.means, prior.sigma, likelihood.noise_std
+    if chunk_size is not None:
+        expect_whole("chunk_size", chunk_size, 1)
+    chunks = prior.means.split(chunk_size or len(prior.means))
+    parts = [_tangents(x, prior.sigma, likelihood, determinant) for x in chunks]
+    means, covariances, evidences = (torch.cat(part) for part in zip(*parts, strict=True))
+    return GaussianMixture(means, covariances, prior.log_weights + evidences)
+
+
+def _tangents(x, sigma, likelihood, determinant):
+    """mu_n (K, d), Sigma_n (K, d, d) and log evidences (K,), but for what all share, of some examples x (K, d)."""
+    gamma = likelihood.noise_std
     residual = likelihood.residual(x).detach()
     jacobians = jacobian(likelihood.forward, x).detach()
     precisions = torch.eye(x.shape[1]).to(x) / sigma**2 + jacobians.mT @ jacobians / gamma**2
@@ -78,7 +100,8 @@ def linearized_posterior(
     evidences = -0.5 * (left.square().sum(1) / gamma**2 + shifts.square().sum((1, 2)) / sigma**2)
     if determinant:  # 1/2 log det C_n, but for what all components share
         evidences = evidences - factors.diagonal(dim1=1, dim2=2).log().sum(1)
-    return GaussianMixture(x + shifts[..., 0], torch.cholesky_inverse(factors), prior.log_weights + evidences)
+    covariances = torch.cholesky_inverse(factors)  # on a GPU it is symmetric but for rounding
+    return x + shifts[..., 0], (covariances + covariances.mT) / 2, evidences
 
 
 @dataclass(frozen=True, eq=False)

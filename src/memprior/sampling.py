@@ -136,9 +136,8 @@ def log_likelihood(
     expect_points("x", x)
     expect_finite("x", x)
     levels = descending_levels("sigmas", sigmas, x).flip(0)
-    expect(
-        bool(levels[0] > 0), "sigmas", "a last level > 0, the floor at which the density is asked for", float(levels[0])
-    )
+    above_zero = "a last level > 0, the floor at which the density is asked for"
+    expect(bool(levels[0] > 0), "sigmas", above_zero, lambda: float(levels[0]))
     if num_probes is not None:
         expect_whole("num_probes", num_probes, 1)
     # Where D stands still x moves linearly in sigma, and the log density linearly in log sigma: both are exact there.

@@ -25,7 +25,7 @@ def predicted_level(variances: torch.Tensor, num: int) -> float:
     """
     expect_whole("num", num, 2)
     variances = variances.clamp(min=0)
-    expect(bool((variances > 0).any()), "variances", "at least one above zero", variances[:8].tolist())
+    expect(bool((variances > 0).any()), "variances", "at least one above zero", lambda: variances[:8].tolist())
 
     def excess(log_s: float) -> float:
         return 0.5 * float(torch.log1p(variances * math.exp(-2 * log_s)).sum()) - math.log(num)

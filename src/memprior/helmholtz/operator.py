@@ -165,6 +165,7 @@ class HelmholtzOperator:
         return [self._frequency(model, index) for index in range(len(self.frequencies_hz))]
 
     def _frequency(self, model: torch.Tensor, index: int) -> "_Passes":
+        expect(model.device.type in CHUNK, "squared_slowness", f"a tensor on {' or '.join(CHUNK)}", model.device)
         for chunk in model.split(CHUNK[model.device.type]):
             solver = self._solver(index, self.dtype, model.device)
             solved = [(slice(None), solver, solver.forward(chunk))]
