@@ -4,14 +4,15 @@ BIN := .venv/bin
 CORES ?= 2
 SNAKEMAKE = $(BIN)/snakemake --snakefile workflow/Snakefile --cores $(CORES) --quiet all --keep-going --rerun-incomplete --nolock
 
-.PHONY: help book test lab full clean release browser
+.PHONY: help book test test-device lab full clean release browser
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make book     run the chapters (profile quick), build the book, check it, say where to open it"
 	@echo "make test     the tests"
+	@echo "make test-device  every chapter, and what needs a GPU, on one that is not there (needs a C++ compiler)"
 	@echo "make lab      the notebooks in JupyterLab"
-	@echo "make full     run the chapters at profile full (hours on a laptop's CPU, minutes on a GPU; resumes where it stopped)"
+	@echo "make full     run the chapters at profile full (hours on a laptop's CPU; resumes where it stopped)"
 	@echo "make release  everything that must hold before publishing"
 	@echo "make clean    remove what was built and the environment"
 
@@ -21,6 +22,9 @@ book: .venv/ready
 
 test: .venv/ready
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
+
+test-device: .venv/ready
+	@$(BIN)/python tests/device
 
 lab: .venv/ready
 	@$(BIN)/jupyter lab notebooks
@@ -32,7 +36,7 @@ release: .venv/ready
 	@test -z "$$(git status --porcelain)" || { echo "release: expected a clean checkout, got changes"; git status --short; exit 1; }
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/codespell
-	@$(MAKE) --no-print-directory browser test book
+	@$(MAKE) --no-print-directory browser test test-device book
 	@$(BIN)/python -m companion recorded
 
 # Chromium checks of the site need npm; the book does not.

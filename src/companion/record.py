@@ -36,7 +36,10 @@ LISTED = ("torch", "numpy", "scipy", "matplotlib")
 
 @dataclass
 class Run:
-    """One run of one notebook. settings: its sizes. device: the first GPU, else the CPU. listed: every claim."""
+    """One run of one notebook. settings: its sizes. listed: every claim.
+
+    device: the first NVIDIA GPU, else the CPU. Other GPUs are left alone: Apple's (mps) has no double precision.
+    """
 
     name: str
     profile: str
@@ -105,6 +108,7 @@ def begin(name: str, profile: str, seed: int, overrides: dict) -> Run:
     listed = claims.load(paths.shipped("claims.yml"))  # once: parsing it takes longer than a claim may
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     _run = Run(name, profile, seed, overrides, settings, device, listed)
+    _devices(_run)
     return _run
 
 
@@ -160,15 +164,10 @@ def finish() -> "Strip":
 
 def provenance(run: Run) -> dict:
     """Where, with what and how long: everything about a run that may differ while its results do not."""
-    device = (
-        torch.cuda.get_device_name(run.device)
-        if run.device.type == "cuda"
-        else f"CPU, {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}"
-    )
     return {
         "profile": run.profile,
         "seed": run.seed,
-        "device": device,
+        "device": "; then ".join(_devices(run)),
         "python": platform.python_version(),
         **{package: metadata.version(package) for package in LISTED},
         "commit": _commit(),
@@ -223,6 +222,36 @@ def _fail(run: Run, message: str) -> None:
     if run.binding:
         raise claims.ClaimError(message)
     warnings.warn(message, stacklevel=3)
+
+
+def _devices(run: Run) -> list[str]:
+    """Every device that this run has worked on, in order: one that was killed may have begun on another."""
+    if run.device.type == "cuda":
+        card = torch.cuda.get_device_properties(run.device)
+        mine = f"{card.name}, {card.total_memory / 2**30:.0f} GiB, driver {_driver()}"
+    else:
+        mine = f"CPU, {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}"
+    if "COMPANION_SCRATCH" not in os.environ:  # by hand
+        return [mine]
+    file = Path(os.environ["COMPANION_SCRATCH"]) / "devices.json"
+    found = json.loads(file.read_text()) if file.is_file() else []
+    if mine not in found:
+        found.append(mine)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_suffix(".partial")
+        partial.write_text(json.dumps(found))
+        os.replace(partial, file)
+    return found
+
+
+def _driver() -> str:
+    """The version of NVIDIA's driver, which torch does not know."""
+    asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader", "--id=0"]
+    try:
+        told = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return told or "unknown"
 
 
 def _commit() -> str:

@@ -11,6 +11,7 @@ once or not at all.
 import copy
 import hashlib
 import json
+import logging
 import math
 import os
 from collections.abc import Iterable, Iterator
@@ -25,6 +26,8 @@ from memprior._check import expect, expect_points, expect_positive, expect_train
 from memprior._random import integers, uniform
 from memprior.denoiser import Denoiser, NetworkDenoiser
 from memprior.noise import perturb
+
+_LOG = logging.getLogger(__name__)  # tells where a run that was killed goes on; silent unless asked
 
 
 @dataclass(frozen=True)
@@ -204,7 +207,16 @@ class _Training:
             k, what = name.split(".")
             moments.setdefault(int(k), {})[what] = tensor
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})
-        self.generator.set_state(tensors["generator"])
+        restore_generator(self.generator, tensors["generator"], f"checkpoint {file}")
+        _LOG.info("%s: training goes on from step %d of %d", file, self.step, self.plan.num_steps)
+
+
+def restore_generator(generator: torch.Generator, state: torch.Tensor, name: str) -> None:
+    """Put a generator where another one was; ``ValueError`` where that was of another kind of device."""
+    sizes = len(generator.get_state()), len(state)
+    kind = f"the {sizes[0]} bytes of a generator on {generator.device.type} (the CPU's go on beside any device)"
+    expect(sizes[0] == sizes[1], name, kind, f"{sizes[1]} bytes of another kind's")
+    generator.set_state(state)
 
 
 def save_atomically(file: Path, tensors: dict[str, torch.Tensor], told: dict) -> None:

@@ -12,7 +12,9 @@ import time
 import traceback
 from pathlib import Path
 
-MOST, GRID = 8, 201  # of anything that a setting counts; points on a side of a grid that integrates
+MOST = 24  # of anything that a setting counts, but for
+# points on a side of a grid that integrates, steps at some of which is looked, cells of a model.
+LONGER = {"grid": 201, "steps": 120, "cells": 32}
 STEPS = re.compile(r"looks|iterations")  # lists of steps, the last of which ends the work
 
 
@@ -27,9 +29,9 @@ def tiny(settings: dict) -> dict:
         if isinstance(value, dict):
             small = value | tiny(value)
         elif isinstance(value, list) and STEPS.search(name) and max(value) > MOST:
-            small = sorted({max(1, round(step * MOST / max(value))) for step in value})
+            small = sorted({max(min(step, 1), round(step * MOST / max(value))) for step in value})
         elif type(value) is int:
-            small = min(value, GRID if "grid" in name else MOST)
+            small = min(value, next((most for part, most in LONGER.items() if part in name), MOST))
         else:
             continue
         if small != value:

@@ -32,7 +32,7 @@ from memprior.experiments.calibration_study import (
 )
 from memprior.experiments.calibration_waves import Drawn, Local, Place, located
 from memprior.experiments.dps_fwi import Inversion, published_inversion
-from memprior.experiments.dps_parts import generator_for, side_by_side
+from memprior.experiments.dps_parts import generator_for, side_by_side, workers_on
 from memprior.experiments.remedies import Training, trained
 from memprior.likelihood import GaussianLikelihood
 from memprior.operators import ForwardOperator
@@ -156,7 +156,7 @@ class CalibrationStudy:
 
         trainings = [part for n in self.settings["network_sizes"] for part in self.trainings_of(n)]
         parts = [*trainings, *self.places, *self.columns]
-        workers = 1 if self.device.type == "cuda" else self.settings["workers"]
+        workers = workers_on(self.device, self.settings["workers"])
         return dict(zip(parts, side_by_side(parts, work, workers, self.tell), strict=True))
 
     def networks(self, n: int) -> Networks:

@@ -137,8 +137,9 @@ class TrainingSet:
 
     @classmethod
     def published(cls, num: int, device: torch.device) -> "TrainingSet":
-        examples = published_coefficients(num).to(device)
-        return cls(examples, Standardizer.fit(examples))
+        examples = published_coefficients(num)
+        fitted = Standardizer.fit(examples)  # on the CPU: coordinates, and so what is trained, are one on all devices
+        return cls(examples.to(device), Standardizer(fitted.mean.to(device), fitted.scale.to(device)))
 
     @property
     def standardized(self) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """Guided sampling that a kill does not undo: started again with the same arguments it ends in the same bits."""
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from safetensors import SafetensorError, safe_open
 from memprior._check import expect, expect_whole
 from memprior.denoiser import Denoiser
 from memprior.sampling import Step, trajectory
-from memprior.training import save_atomically
+from memprior.training import restore_generator, save_atomically
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +45,8 @@ def kept_run(
     if file.exists():
         tensors = _read(file, identity)
         x, misfits = tensors["x"].to(x_init), list(tensors["misfits"].to(x_init))
-        generator.set_state(tensors["generator"])
+        restore_generator(generator, tensors["generator"], f"run {file}")
+        _LOG.info("%s: sampling goes on from step %d of %d", file, len(misfits), len(sigmas) - 1)
     last = len(sigmas) - 1
     if len(misfits) < last:
         for state in trajectory(denoiser, x, sigmas[len(misfits) :], step=step, generator=generator):
