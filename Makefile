@@ -2,7 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 CORES ?= 2
-SNAKEMAKE = $(BIN)/snakemake --snakefile workflow/Snakefile --cores $(CORES) --quiet all --keep-going --rerun-incomplete --nolock
+# A GPU has one queue and one memory: chapters take turns there.
+ONE_GPU := $(if $(shell command -v nvidia-smi 2>/dev/null),--resources card=1)
+SNAKEMAKE = $(BIN)/snakemake --snakefile workflow/Snakefile --cores $(CORES) --quiet all --keep-going --rerun-incomplete --nolock $(ONE_GPU)
 
 .PHONY: help book test test-device lab full clean release browser
 .DELETE_ON_ERROR:

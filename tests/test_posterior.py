@@ -300,3 +300,25 @@ def test_nothing_known_carries_the_graph_of_a_learned_operator():
     net = torch.nn.Linear(1, 1)
     likelihood = GaussianLikelihood(net, torch.zeros(1), 0.3)
     assert not MemorizedPosteriorDenoiser(CUBIC_SET, likelihood).log_weights.requires_grad
+
+
+@pytest.mark.parametrize("chunk_size", [1, 2, 3, 100])
+def test_linearizing_some_examples_at_a_time_gives_the_same(chunk_size):
+    prior = IsotropicMixture(pentagon(), 0.3, torch.arange(5.0))
+    likelihood = GaussianLikelihood(CoupledQuadraticOperator(), torch.ones(2), 0.4)
+    whole, parts = (linearized_posterior(prior, likelihood, **o) for o in ({}, {"chunk_size": chunk_size}))
+    for name in ("means", "covariances", "log_weights"):
+        assert_same(getattr(parts, name), getattr(whole, name))
+    with pytest.raises(ValueError, match=r"^chunk_size: expected an integer >= 1, got 0"):
+        linearized_posterior(prior, likelihood, chunk_size=0)
+
+
+def test_an_inverse_that_is_symmetric_but_for_rounding_is_made_symmetric(monkeypatch):
+    """CUDA's inverse by Cholesky factors computes both triangles, each with its own rounding."""
+    plain = torch.cholesky_inverse
+    monkeypatch.setattr(
+        torch, "cholesky_inverse", lambda factors: plain(factors) * (1 + 1e-9 * torch.ones(2, 2).triu(1))
+    )
+    prior = IsotropicMixture(pentagon(), 0.3)
+    found = linearized_posterior(prior, GaussianLikelihood(CoupledQuadraticOperator(), torch.ones(2), 0.4)).covariances
+    assert torch.equal(found, found.mT)

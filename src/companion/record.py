@@ -12,6 +12,7 @@ nothing is written.
 import hashlib
 import html
 import json
+import logging
 import os
 import platform
 import resource
@@ -50,6 +51,7 @@ class Run:
     listed: dict[str, claims.Claim] = field(default_factory=dict)
     started: float = field(default_factory=time.perf_counter)
     values: dict[str, float] = field(default_factory=dict)
+    resumed: list[str] = field(default_factory=list)  # where killed work went on, in the library's words
 
     @property
     def binding(self) -> bool:
@@ -109,7 +111,21 @@ def begin(name: str, profile: str, seed: int, overrides: dict) -> Run:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     _run = Run(name, profile, seed, overrides, settings, device, listed)
     _devices(_run)
+    log = logging.getLogger("memprior")
+    log.setLevel(logging.INFO)
+    log.handlers = [handler for handler in log.handlers if not isinstance(handler, _Resumed)] + [_Resumed(_run.resumed)]
     return _run
+
+
+class _Resumed(logging.Handler):
+    """What the library says of work that goes on, as a list of lines."""
+
+    def __init__(self, lines: list[str]):
+        super().__init__()
+        self.lines = lines
+
+    def emit(self, record) -> None:
+        self.lines.append(record.getMessage())
 
 
 def claim(id: str, value) -> float:
@@ -176,6 +192,7 @@ def provenance(run: Run) -> dict:
         "peak_memory_mb": round(
             resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
         ),
+        **({"resumed": run.resumed} if run.resumed else {}),
     }
 
 

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import fakecuda
-import gpu_plugin
 
 HERE = Path(__file__).parent
 
@@ -21,7 +20,7 @@ def main(options: list[str]) -> int:
         return 0
     root = HERE.parents[1]
     paths = [str(HERE), str(root / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    asking = [file for file in sorted(HERE.parent.glob("*.py")) if gpu_plugin.WORDS in file.read_text(encoding="utf-8")]
+    asking = [file for file in sorted(HERE.parent.glob("*.py")) if fakecuda.REASON in file.read_text(encoding="utf-8")]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "gpu_plugin", *(options or ["-n", "2"]), HERE, *asking]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, cwd=root, env=environment, check=False).returncode

@@ -21,6 +21,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 SOURCE = HERE / "fakecuda.cpp"
+REASON = "no GPU here"  # by which a test skips itself where there is none
 _library = None
 
 

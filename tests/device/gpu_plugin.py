@@ -5,11 +5,7 @@ from pathlib import Path
 import fakecuda
 
 HERE = Path(__file__).parent
-WORDS = "no GPU here"  # the reason by which a test skips itself where there is none
-
-
-def pytest_configure(config):
-    fakecuda.install()
+fakecuda.install()  # now: a conftest imports torch
 
 
 def pytest_collection_modifyitems(config, items):
@@ -17,7 +13,7 @@ def pytest_collection_modifyitems(config, items):
 
     def wanted(item):
         reasons = [mark.kwargs.get("reason", "") for mark in item.iter_markers("skipif")]
-        return HERE in item.path.parents or WORDS in reasons
+        return HERE in item.path.parents or fakecuda.REASON in reasons
 
     config.hook.pytest_deselected(items=[item for item in items if not wanted(item)])
     # The longest first: a chapter begun last would keep everybody waiting.

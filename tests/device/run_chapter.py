@@ -85,7 +85,7 @@ def main(name: str, device: str, out: Path) -> None:
         if error := done.error_before_exec or done.error_in_exec:
             failed[index] = "".join(traceback.format_exception(error)[-8:])
         sys.modules["matplotlib.pyplot"].close("all") if "matplotlib.pyplot" in sys.modules else None
-    report = {"failed": failed, "seconds": seconds}
+    report = {"failed": failed, "seconds": seconds, "cpu_s": time.process_time()}
     if device == "cuda":
         report |= fakecuda.report()
     (out / "report.json").write_text(json.dumps(report, indent=1))

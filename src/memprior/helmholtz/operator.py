@@ -132,6 +132,7 @@ class HelmholtzOperator:
     def _expect_model(self, m: torch.Tensor) -> None:
         shape = f"(B, {self.grid.shape[0]}, {self.grid.shape[1]})"
         expect_tensor("squared_slowness", m, shape)
+        expect(m.device.type in CHUNK, "squared_slowness", f"a tensor on {' or '.join(CHUNK)}", m.device)
         expect(m.dtype in _COMPLEX, "squared_slowness", "dtype torch.float32 or torch.float64", m.dtype)
         good = m.ndim == 3 and len(m) > 0 and m.shape[1:] == self.grid.shape
         expect(good, "squared_slowness", f"shape {shape}, B >= 1", tuple(m.shape))
@@ -165,7 +166,6 @@ class HelmholtzOperator:
         return [self._frequency(model, index) for index in range(len(self.frequencies_hz))]
 
     def _frequency(self, model: torch.Tensor, index: int) -> "_Passes":
-        expect(model.device.type in CHUNK, "squared_slowness", f"a tensor on {' or '.join(CHUNK)}", model.device)
         for chunk in model.split(CHUNK[model.device.type]):
             solver = self._solver(index, self.dtype, model.device)
             solved = [(slice(None), solver, solver.forward(chunk))]
