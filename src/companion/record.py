@@ -78,7 +78,7 @@ class Run:
         """``compute()``, or what it gave before this run was killed and started again.
 
         Its result must be JSON (numbers, texts, lists, dicts by text) and always comes back through JSON, so that both
-        ways give the same.
+        ways give the same. It is part of this run, whatever device it is started again on; the provenance lists all.
         """
         folder = self.scratch(purpose)
         file = folder / "kept.json" if folder else None

@@ -208,7 +208,8 @@ class _Training:
             moments.setdefault(int(k), {})[what] = tensor
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})
         restore_generator(self.generator, tensors["generator"], f"checkpoint {file}")
-        _LOG.info("%s: training goes on from step %d of %d", file.parent.name, self.step, self.plan.num_steps)
+        if self.step < self.plan.num_steps:
+            _LOG.info("%s: training goes on from step %d of %d", file.parent.name, self.step, self.plan.num_steps)
 
 
 def restore_generator(generator: torch.Generator, state: torch.Tensor, name: str) -> None:

@@ -13,8 +13,8 @@ import traceback
 from pathlib import Path
 
 MOST = 24  # of anything that a setting counts, but for
-# points on a side of a grid that integrates, steps at some of which is looked, cells of a model.
-LONGER = {"grid": 201, "steps": 120, "cells": 32}
+# points on a side of a grid that integrates, steps at some of which is looked, cells of a model, training examples.
+LONGER = {"grid": 201, "steps": 100, "cells": 32, "examples": 100}
 STEPS = re.compile(r"looks|iterations")  # lists of steps, the last of which ends the work
 
 
@@ -62,7 +62,10 @@ def main(name: str, device: str, out: Path) -> None:
     import yaml
     from IPython.core.interactiveshell import InteractiveShell
 
+    from memprior.experiments import dps_fwi, dps_parts
+
     draw_nothing()
+    dps_parts.SIGMAS = dps_fwi.SIGMAS[::20]  # sampling with waves: ten of the two hundred steps that no setting names
     out.mkdir(parents=True, exist_ok=True)
     os.environ |= {"COMPANION_RUN": str(out), "COMPANION_KEY": "tiny", "COMPANION_SCRATCH": str(out / "scratch")}
     os.environ["COMPANION_ROOT"] = str(root)

@@ -46,8 +46,9 @@ def kept_run(
         tensors = _read(file, identity)
         x, misfits = tensors["x"].to(x_init), list(tensors["misfits"].to(x_init))
         restore_generator(generator, tensors["generator"], f"run {file}")
-        _LOG.info("%s: sampling goes on from step %d of %d", file.parent.name, len(misfits), len(sigmas) - 1)
     last = len(sigmas) - 1
+    if misfits and len(misfits) < last:
+        _LOG.info("%s: sampling goes on from step %d of %d", file.parent.name, len(misfits), last)
     if len(misfits) < last:
         for state in trajectory(denoiser, x, sigmas[len(misfits) :], step=step, generator=generator):
             x = state.x
