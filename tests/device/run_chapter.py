@@ -1,4 +1,6 @@
-"""python run_chapter.py NAME DEVICE OUT: a chapter's cells in this process, at tiny sizes, on "cpu" or the fake "cuda".
+"""python run_chapter.py NAME DEVICE OUT [OVERRIDES]: a chapter's cells in this process, on "cpu" or the fake "cuda".
+
+At tiny sizes, or with these overrides of the quick ones as JSON: "{}" is the chapter itself, whose claims then bind.
 
 Writes OUT/report.json: cells that failed with their tracebacks, seconds of every cell, and on "cuda" what ran on the
 fake GPU. The chapter itself writes OUT/results.json, as in any run.
@@ -51,7 +53,7 @@ def draw_nothing() -> None:
     Figure.savefig = lambda self, file, **_: Image.new("RGB", (1, 1)).save(file, format="png")
 
 
-def main(name: str, device: str, out: Path) -> None:
+def main(name: str, device: str, out: Path, overrides: dict | None = None) -> None:
     root = Path(__file__).parents[2]
     sys.path.insert(0, str(root / "src"))
     if device == "cuda":
@@ -65,13 +67,14 @@ def main(name: str, device: str, out: Path) -> None:
     from memprior.experiments import dps_fwi, dps_parts
 
     draw_nothing()
-    dps_parts.SIGMAS = dps_fwi.SIGMAS[::20]  # sampling with waves: ten of the two hundred steps that no setting names
+    if overrides is None:  # sampling with waves: ten of the two hundred steps that no setting names
+        dps_parts.SIGMAS = dps_fwi.SIGMAS[::20]
     out.mkdir(parents=True, exist_ok=True)
     os.environ |= {"COMPANION_RUN": str(out), "COMPANION_KEY": "tiny", "COMPANION_SCRATCH": str(out / "scratch")}
     os.environ["COMPANION_ROOT"] = str(root)
     os.chdir(root / "notebooks")
     quick = yaml.safe_load(Path("profiles.yml").read_text(encoding="utf-8"))[name]["quick"]
-    parameters = {"profile": "quick", "seed": 0, "overrides": tiny(quick)}
+    parameters = {"profile": "quick", "seed": 0, "overrides": tiny(quick) if overrides is None else overrides}
     shell, failed, seconds = InteractiveShell.instance(), {}, {}
     shell.showtraceback = lambda *_, **__: None
     if device == "cuda":
@@ -95,4 +98,4 @@ def main(name: str, device: str, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]).resolve())
+    main(*sys.argv[1:3], Path(sys.argv[3]).resolve(), *map(json.loads, sys.argv[4:]))
