@@ -24,7 +24,7 @@ def tiny(settings: dict) -> dict:
     """Overrides for a chapter's quick settings that make it run in seconds, by their names: no chapter is listed here.
 
     A number of things is at most ``MOST``, and a list of steps ends there. Other lists (training sets, frequencies,
-    particles) are what the chapter is about and stay.
+    particles) are what the chapter is about, and stay.
     """
     found = {}
     for name, value in settings.items():
@@ -32,6 +32,8 @@ def tiny(settings: dict) -> dict:
             small = value | tiny(value)
         elif isinstance(value, list) and STEPS.search(name) and max(value) > MOST:
             small = sorted({max(min(step, 1), round(step * MOST / max(value))) for step in value})
+        elif isinstance(value, list) and name.startswith("num_"):
+            small = [min(number, MOST) for number in value]
         elif type(value) is int:
             small = min(value, next((most for part, most in LONGER.items() if part in name), MOST))
         else:
