@@ -85,6 +85,7 @@ def test_tiny_sizes_are_smaller_and_leave_alone_what_a_chapter_is_about():
     settings |= {
         "finer": False,
         "looks": [100, 300, 1000],
+        "num_digits": [200, 3],
         "iterations": [0, 5, 100],
         "time": {"cells": 100, "dt_s": 0.1},
     }
@@ -93,6 +94,7 @@ def test_tiny_sizes_are_smaller_and_leave_alone_what_a_chapter_is_about():
         "train_steps": 100,
         "num_grid": 201,
         "looks": [2, 7, 24],
+        "num_digits": [24, 3],
         "iterations": [0, 1, 24],
         "time": {"cells": 32, "dt_s": 0.1},
     }
