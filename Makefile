@@ -9,14 +9,15 @@ TORCH ?=
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONOPTIMIZE PYTHONWARNINGS PYTHONIOENCODING MPLBACKEND MATPLOTLIBRC
 export PYTHONUTF8 := 1
 
-.PHONY: help book test lab full clean release browser
+.PHONY: help book test test-device lab full clean release browser
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make book     run the chapters (profile quick), build the book, check it, say where to open it"
 	@echo "make test     the tests"
+	@echo "make test-device  every chapter, and what needs a GPU, on one that is not there (needs a C++ compiler)"
 	@echo "make lab      the notebooks in JupyterLab"
-	@echo "make full     run the chapters at profile full (hours on a laptop's CPU, minutes on a GPU; resumes where it stopped)"
+	@echo "make full     run the chapters at profile full (hours on a laptop's CPU; resumes where it stopped)"
 	@echo "make release  everything that must hold before publishing"
 	@echo "make browser  ready the checks of the pages in chromium (needs npm)"
 	@echo "make clean    remove what was built and the environment"
@@ -27,6 +28,9 @@ book: .venv/ready
 
 test: .venv/ready
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
+
+test-device: .venv/ready
+	@$(BIN)/python tests/device
 
 lab: .venv/ready
 	@$(BIN)/jupyter lab notebooks
@@ -39,7 +43,7 @@ release: .venv/ready
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/nbstripout --keep-id --verify notebooks/*.ipynb
 	@$(BIN)/codespell
-	@$(MAKE) --no-print-directory browser test book
+	@$(MAKE) --no-print-directory browser test test-device book
 	@$(BIN)/python -m companion recorded
 
 # Chromium checks of the site need npm; the book does not.

@@ -114,3 +114,11 @@ def test_by_hand_it_is_a_temporary_folder(book, tmp_path, monkeypatch):
         assert found.parent == tmp_path / "temporary"
         assert found.name.startswith(f"{NAME}-")
     assert not (book / "_build").exists()
+
+
+@pytest.mark.usefixtures("book")
+def test_what_is_begun_lies_in_one_folder_whatever_device_began_it():
+    runs = [record.Run(NAME, "quick", 0, {}, {}, torch.device(device)) for device in ("cpu", "cuda")]
+    begun = [archive.unfinished(run, BETWEEN) for run in runs]
+    assert begun[0] == begun[1]
+    assert begun[0] not in [archive.folder(run, BETWEEN) for run in runs]

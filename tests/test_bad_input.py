@@ -7,6 +7,7 @@ import pytest
 import torch
 from helpers import training_set
 
+from memprior._check import expect
 from memprior.calibration import energy_distance, energy_test
 from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser, MixtureDenoiser, NetworkDenoiser, score
 from memprior.fields import (
@@ -387,3 +388,25 @@ def test_integers_of_numpy_are_integers(kind):
 def test_what_numpy_has_that_is_no_integer_is_refused(value):
     with pytest.raises(ValueError, match=r"^num_steps: expected an integer >= 1, got "):
         ddpm_sigmas(value)
+
+
+def test_words_are_made_only_when_they_are_needed(monkeypatch):
+    """On a GPU the words of a tensor wait for the GPU: a step of a sampler makes none."""
+
+    def refuse(*_, **__):
+        raise AssertionError("a tensor was worded though nothing was wrong")
+
+    x, level = torch.ones(3, 2), torch.tensor(0.5)
+    denoiser = EmpiricalDenoiser(torch.eye(2))
+    for name in ("__repr__", "__format__", "tolist"):
+        monkeypatch.setattr(torch.Tensor, name, refuse)
+    denoiser(x, level)
+    GaussianDenoiser(torch.zeros(2), torch.eye(2))(x, level)
+    IsotropicMixture(torch.eye(2), level)
+    list(trajectory(denoiser, x, torch.tensor([1.0, 0.5, 0.0]), generator=torch.Generator()))
+
+
+def test_words_that_are_a_function_are_called_when_a_check_fails():
+    expect(True, "x", "nothing", lambda: 1 / 0)
+    with pytest.raises(ValueError, match=r"^x: expected two, got three$"):
+        expect(False, "x", "two", lambda: "three")

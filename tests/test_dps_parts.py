@@ -151,9 +151,9 @@ def test_a_lesson_is_training_by_hand(tmp_path):
     plan = LESSON.plan
     assert (plan.num_steps, plan.batch_size) == (100, 16)
     assert plan.sigma_min < float(dps_fwi.SIGMAS[-2]) < float(dps_fwi.SIGMAS[0]) < plan.sigma_max
-    network = ResidualMLP(100, 16, 1, generator=generator_for("weights 0", CPU))
+    network = ResidualMLP(100, 16, 1, generator=generator_for("weights 0"))
     examples = dps_fwi.TrainingSet.published(5, CPU).standardized
-    states = train(NetworkDenoiser(network, 1.0), examples, plan, generator=generator_for("batches 5 0", CPU))
+    states = train(NetworkDenoiser(network, 1.0), examples, plan, generator=generator_for("batches 5 0"))
     found = bits_of(trained(LESSON, tmp_path, CPU))
     for state in states:
         if state.step in LESSON.looks:
@@ -166,7 +166,7 @@ def test_a_walk_is_the_released_sampler_by_hand(tmp_path):
     walk = replace(WALK, truth="disc", finer=True, seed=4)
     found = walked(walk, prior_of(walk), tmp_path, CPU)
     inversion = dps_fwi.published_inversion(torch.complex64, CPU, truth="disc", finer=True)
-    known, generator = dps_fwi.TrainingSet.published(50, CPU), generator_for("start 4", CPU)
+    known, generator = dps_fwi.TrainingSet.published(50, CPU), generator_for("start 4")
     step = released_step(dps_fwi.standardized(inversion.likelihood, known.standardizer), 0.07)
     first = dps_fwi.start(2, inversion.truth, generator=generator)
     states = list(trajectory(prior_of(walk), first, dps_fwi.SIGMAS[::20], step=step, generator=generator))
@@ -207,11 +207,11 @@ def test_walks_of_one_seed_start_from_the_same_noise(tmp_path):
 
 
 def test_randomness_depends_on_nothing_but_its_purpose():
-    one = torch.randn(5, generator=generator_for("start 1", CPU))
+    one = torch.randn(5, generator=generator_for("start 1"))
     with torch.random.fork_rng():
         torch.manual_seed(2)
-        assert torch.equal(torch.randn(5, generator=generator_for("start 1", CPU)), one)
-    assert not torch.equal(torch.randn(5, generator=generator_for("start 2", CPU)), one)
+        assert torch.equal(torch.randn(5, generator=generator_for("start 1")), one)
+    assert not torch.equal(torch.randn(5, generator=generator_for("start 2")), one)
 
 
 def test_a_file_of_another_walk_is_refused(tmp_path):

@@ -7,6 +7,7 @@ import torch
 import yaml
 
 from memprior.experiments.dps_measures import TangentWalk
+from memprior.experiments.dps_parts import workers_on
 from memprior.experiments.dps_study import Study
 from memprior.experiments.kept_runs import Samples
 
@@ -95,6 +96,7 @@ def test_ratios_are_those_of_the_waves_where_all_priors_have_them(tmp_path):
 def test_a_gpu_takes_one_part_at_a_time(tmp_path):
     assert study(tmp_path, device=torch.device("cuda")).workers == 1
     assert study(tmp_path).workers == 2
+    assert [workers_on(torch.device(device), 3) for device in ("cpu", "cuda", "mps")] == [3, 1, 1]
 
 
 def test_nothing_is_done_before_it_is_asked_for(tmp_path):

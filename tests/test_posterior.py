@@ -369,3 +369,14 @@ def test_a_noise_too_small_for_the_jacobians_dtype_is_told_with_its_bound(genera
 def test_covariances_of_the_linearized_posterior_are_symmetric_to_the_bit(linear):
     covariances = linearized_posterior(*linear).covariances
     assert torch.equal(covariances, covariances.mT)
+
+
+@pytest.mark.parametrize("chunk_size", [1, 2, 3, 100])
+def test_linearizing_some_examples_at_a_time_gives_the_same(chunk_size):
+    prior = IsotropicMixture(pentagon(), 0.3, torch.arange(5.0))
+    likelihood = GaussianLikelihood(CoupledQuadraticOperator(), torch.ones(2), 0.4)
+    whole, parts = (linearized_posterior(prior, likelihood, **o) for o in ({}, {"chunk_size": chunk_size}))
+    for name in ("means", "covariances", "log_weights"):
+        assert_same(getattr(parts, name), getattr(whole, name))
+    with pytest.raises(ValueError, match=r"^chunk_size: expected an integer >= 1, got 0"):
+        linearized_posterior(prior, likelihood, chunk_size=0)

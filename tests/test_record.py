@@ -1,7 +1,10 @@
 """What a notebook says about itself, run by hand or by machine, inside the repository or out of it."""
 
 import json
+import logging
 import subprocess
+from dataclasses import replace
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import pytest
@@ -129,6 +132,42 @@ def test_randomness_has_a_purpose(book):
     assert draw(0, "a") != draw(1, "a")
 
 
+def test_randomness_is_the_cpus_on_every_device(book):
+    run = record.begin(NAME, "quick", 0, {})
+    on_a_gpu = replace(run, device=torch.device("cuda")).generator("a")
+    assert on_a_gpu.device.type == "cpu"
+    assert torch.equal(torch.randn(3, generator=on_a_gpu), torch.randn(3, generator=run.generator("a")))
+
+
+def test_a_run_that_began_on_another_device_lists_both(working, book):
+    here = record.provenance(working)["device"]
+    assert here.startswith("CPU, ")
+    assert record.provenance(record.begin(NAME, "quick", 0, {}))["device"] == here
+    (book / "scratch" / "devices.json").write_text('["A GPU, 80 GiB, driver 1.2"]')
+    assert record.provenance(record.begin(NAME, "quick", 0, {}))["device"] == f"A GPU, 80 GiB, driver 1.2; then {here}"
+
+
+def test_where_killed_work_went_on_stands_in_the_provenance_of_its_run_alone(working):
+    assert "resumed" not in record.provenance(working)
+    logging.getLogger("memprior.training").info("%s: training goes on from step %d of %d", "five", 500, 600)
+    assert record.provenance(working)["resumed"] == ["five: training goes on from step 500 of 600"]
+    assert "resumed" not in record.provenance(record.begin(NAME, "quick", 0, {}))
+
+
+@pytest.mark.parametrize(("told", "driver"), [("550.54\n", "550.54"), ("", "unknown"), (None, "unknown")])
+def test_a_gpu_is_named_with_its_memory_and_its_driver(told, driver, book, monkeypatch):
+    def ask(command, **_):
+        if told is None:
+            raise FileNotFoundError(command[0])
+        return SimpleNamespace(stdout=told)
+
+    card = SimpleNamespace(name="A GPU", total_memory=80 * 2**30)
+    run = replace(record.begin(NAME, "quick", 0, {}), device=torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: card)
+    monkeypatch.setattr(record.subprocess, "run", ask)
+    assert record._devices(run) == [f"A GPU, 80 GiB, driver {driver}"]
+
+
 @pytest.fixture
 def working(book, monkeypatch):
     """A run by machine, with the folders that ``python -m companion run`` names."""
@@ -176,12 +215,10 @@ def test_values_of_two_purposes_that_were_swapped_are_computed_again(working):
     assert working.kept("a", lambda: "new") == "new"
 
 
-def test_a_finished_value_is_of_one_kind_of_device(working):
+def test_a_value_of_an_unfinished_run_is_part_of_it_on_any_device(working):
     working.kept("fit", lambda: 1)
     working.device = torch.device("cuda:0")
-    assert working.kept("fit", lambda: 2) == 2
-    working.device = torch.device("cuda:1")
-    assert working.kept("fit", lambda: 3) == 2
+    assert working.kept("fit", lambda: 2) == 1
 
 
 def test_by_hand_nothing_is_kept_but_it_comes_through_json_too(book):

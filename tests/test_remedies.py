@@ -105,10 +105,10 @@ def test_a_rate_that_drops_nothing_or_all_is_refused(rate, told):
 def test_weight_decay_is_decoupled_and_leaves_biases(tmp_path):
     part = replace(PART, kind="weight decay", strength=20.0)
     found = trained(part, tmp_path, CPU)
-    network = ResidualMLP(100, 8, 2, generator=generator_for("weights 3", CPU))
+    network = ResidualMLP(100, 8, 2, generator=generator_for("weights 3"))
     denoiser = NetworkDenoiser(network, 1.0)
     examples = TrainingSet.published(6, CPU).standardized
-    states = train(denoiser, examples, part.plan, generator=generator_for(f"batches {part.name}", CPU))
+    states = train(denoiser, examples, part.plan, generator=generator_for(f"batches {part.name}"))
     for state in states:
         for weight in network.parameters():
             if weight.ndim > 1:

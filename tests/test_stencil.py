@@ -160,7 +160,7 @@ GOOD = torch.full((2, *SMALL.shape), 0.25, dtype=torch.float64)
         (GOOD.mT, ValueError, "expected shape (B, 12, 9), B >= 1, got (2, 9, 12)"),
         (GOOD[:0], ValueError, "expected shape (B, 12, 9), B >= 1, got (0, 12, 9)"),
         (GOOD.float(), ValueError, "expected dtype torch.float64, got torch.float32"),
-        (GOOD.to("meta"), ValueError, "expected a tensor on the CPU, got meta"),
+        (GOOD.to("meta"), ValueError, "expected a tensor on cpu or cuda, got meta"),
         (GOOD.int(), ValueError, "expected a floating dtype, got torch.int32"),
         (with_one(GOOD, math.nan), ValueError, "expected finite numbers, got 1 NaN or infinite of 216"),
         (with_one(GOOD, 0.0), ValueError, "expected finite and > 0"),

@@ -12,6 +12,7 @@ nothing is written.
 import hashlib
 import html
 import json
+import logging
 import os
 import platform
 import resource
@@ -37,7 +38,10 @@ LISTED = ("torch", "numpy", "scipy", "matplotlib")
 
 @dataclass
 class Run:
-    """One run of one notebook. settings: its sizes. device: the first GPU, else the CPU. listed: every claim."""
+    """One run of one notebook. settings: its sizes. listed: every claim.
+
+    device: the first NVIDIA GPU, else the CPU. Other GPUs are left alone: Apple's (mps) has no double precision.
+    """
 
     name: str
     profile: str
@@ -48,6 +52,7 @@ class Run:
     listed: dict[str, claims.Claim] = field(default_factory=dict)
     started: float = field(default_factory=time.perf_counter)
     values: dict[str, float] = field(default_factory=dict)
+    resumed: list[str] = field(default_factory=list)  # where killed work went on, in the library's words
 
     @property
     def binding(self) -> bool:
@@ -55,9 +60,12 @@ class Run:
         return paths.repository() is not None and self.seed == DEFAULT_SEED and not self.overrides
 
     def generator(self, purpose: str) -> torch.Generator:
-        """Randomness for one purpose: the same for the same seed whatever else has been drawn."""
+        """Randomness for one purpose: the same for the same seed whatever else has been drawn.
+
+        It is the CPU's on every device: with a GPU's own numbers, claims about one seed would be about another one.
+        """
         digest = hashlib.sha256(f"{self.seed}:{purpose}".encode()).digest()
-        return torch.Generator(self.device).manual_seed(int.from_bytes(digest[:7], "big"))
+        return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
 
     def scratch(self, purpose: str) -> Path | None:
         """A folder for work on one purpose that a killed run, started again, finds as it was; None by hand."""
@@ -71,14 +79,14 @@ class Run:
         """``compute()``, or what it gave before this run was killed and started again.
 
         Its result must be JSON (numbers, texts, lists, dicts by text) and always comes back through JSON, so that both
-        ways give the same. It is computed again where what was kept is damaged, of another purpose, run or kind of
-        device.
+        ways give the same. It is part of this run, whatever device it is started again on, and the provenance lists all
+        of them; it is computed again where what was kept is damaged, or of another purpose or run.
         """
         folder = self.scratch(purpose)
         if folder is None:
             return json.loads(json.dumps(compute()))
         file = folder / "kept.json"
-        told = {"run": Path(os.environ["COMPANION_SCRATCH"]).name, "purpose": purpose, "device": self.device.type}
+        told = {"run": Path(os.environ["COMPANION_SCRATCH"]).name, "purpose": purpose}
         try:
             kept = read_sealed(file)
             if told.items() <= kept.items():
@@ -110,7 +118,22 @@ def begin(name: str, profile: str, seed: int, overrides: dict) -> Run:
     listed = claims.load(paths.shipped("claims.yml"))  # once: parsing it takes longer than a claim may
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     _run = Run(name, profile, int(seed), overrides, settings, device, listed)
+    _devices(_run)
+    log = logging.getLogger("memprior")
+    log.setLevel(logging.INFO)
+    log.handlers = [handler for handler in log.handlers if not isinstance(handler, _Resumed)] + [_Resumed(_run.resumed)]
     return _run
+
+
+class _Resumed(logging.Handler):
+    """What the library says of work that goes on, as a list of lines."""
+
+    def __init__(self, lines: list[str]):
+        super().__init__()
+        self.lines = lines
+
+    def emit(self, record) -> None:
+        self.lines.append(record.getMessage())
 
 
 def claim(id: str, value) -> float:
@@ -165,16 +188,11 @@ def finish() -> "Strip":
 
 def provenance(run: Run) -> dict:
     """Where, with what and how long: everything about a run that may differ while its results do not."""
-    device = (
-        torch.cuda.get_device_name(run.device)
-        if run.device.type == "cuda"
-        else f"CPU, {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}"
-    )
     return {
         "name": run.name,
         "profile": run.profile,
         "seed": run.seed,
-        "device": device,
+        "device": "; then ".join(_devices(run)),
         "python": platform.python_version(),
         # What torch says of itself: its build too, which the metadata of PyPI's CUDA build leave out.
         **{package: torch.__version__ if package == "torch" else metadata.version(package) for package in LISTED},
@@ -184,6 +202,7 @@ def provenance(run: Run) -> dict:
         "peak_memory_mb": round(
             resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
         ),
+        **({"resumed": run.resumed} if run.resumed else {}),
     }
 
 
@@ -230,6 +249,36 @@ def _fail(run: Run, message: str) -> None:
     if run.binding:
         raise claims.ClaimError(message)
     warnings.warn(message, stacklevel=3)
+
+
+def _devices(run: Run) -> list[str]:
+    """Every device that this run has worked on, in order: one that was killed may have begun on another."""
+    if run.device.type == "cuda":
+        card = torch.cuda.get_device_properties(run.device)
+        mine = f"{card.name}, {card.total_memory / 2**30:.0f} GiB, driver {_driver()}"
+    else:
+        mine = f"CPU, {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}"
+    if "COMPANION_SCRATCH" not in os.environ:  # by hand
+        return [mine]
+    file = Path(os.environ["COMPANION_SCRATCH"]) / "devices.json"
+    found = json.loads(file.read_text()) if file.is_file() else []
+    if mine not in found:
+        found.append(mine)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_suffix(".partial")
+        partial.write_text(json.dumps(found))
+        os.replace(partial, file)
+    return found
+
+
+def _driver() -> str:
+    """The version of NVIDIA's driver, which torch does not know."""
+    asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader", "--id=0"]
+    try:
+        told = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return told or "unknown"
 
 
 def _commit() -> str:

@@ -186,6 +186,8 @@ def _execute(root: Path, source: Path, profile: str, key: str, seed: int, overri
     shutil.rmtree(scratch, ignore_errors=True)
     listed = claims.load(root / "data" / "claims.yml")
     failures = claims.check_made(listed, name, profile, results["claims"])
+    for line in json.loads((out / "provenance.json").read_text()).get("resumed", []):
+        print(f"{name} {profile}: {line}", flush=True)
     made = f"{len(results['claims'])} claims made, {len(failures)} out of bounds"
     done = progress(root, profile) if out == place(root, name, profile, profiles.DEFAULT_SEED, {}) else ""
     print(f"{name} {profile}: {made}, {time.perf_counter() - began:.0f} s{done}", flush=True)

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -103,6 +104,8 @@ def run_chapters(root: Path, profile: str, cores: int) -> int:
         command = [sys.executable, "-m", "snakemake", "--snakefile", root / "workflow" / "Snakefile"]
         command += ["--cores", str(cores), "--quiet", "host", "progress", "reason", "rules", "--keep-going"]
         command += ["--rerun-incomplete", "--nolock", "--config", f"profile={profile}", "brief=yes"]
+        if shutil.which("nvidia-smi"):  # a GPU has one queue and one memory: chapters take turns there
+            command += ["--resources", "card=1"]
         with environment.of_run(root, {RUNS_THIS: "1"}):
             snakemake = subprocess.Popen(command, cwd=root)
             signal.signal(signal.SIGTERM, lambda *_: snakemake.terminate())

@@ -8,5 +8,6 @@ level 2   ``sampling``  ``posterior``
 level 3   ``experiments``  ``figures``
 
 Symbols, everywhere: B batch, d model size, m data size, K components or training examples.
-Device and dtype follow the input; randomness is a keyword-only ``generator``.
+Device and dtype follow the input; randomness is a keyword-only ``generator``. Numbers are drawn where it lives and
+moved to where they are used: one of the CPU gives every device the same numbers, one of a GPU gives its own.
 """

@@ -7,9 +7,12 @@ import torch
 
 
 def expect(condition, name: str, expected: str, came) -> None:
-    """Raise ``ValueError("NAME: expected ..., got ...")`` unless ``condition`` holds."""
+    """Raise ``ValueError("NAME: expected ..., got ...")`` unless ``condition`` holds.
+
+    came: what came, or a function that says it, called only then: the words of a tensor on a GPU wait for the GPU.
+    """
     if not condition:
-        raise ValueError(f"{name}: expected {expected}, got {came}")
+        raise ValueError(f"{name}: expected {expected}, got {came() if callable(came) else came}")
 
 
 def expect_tensor(name: str, x, shape: str) -> None:
@@ -44,7 +47,12 @@ def expect_symmetric(name: str, matrices: torch.Tensor) -> None:
     """(..., d, d), symmetric up to the rounding of a product of d terms."""
     rounding = matrices.shape[-1] * torch.finfo(matrices.dtype).eps * matrices.abs().max()
     gap = (matrices - matrices.mT).abs().max()
-    expect(bool(gap <= rounding), name, "symmetric to rounding", f"entries and their mirrors {float(gap):.3g} apart")
+    expect(
+        bool(gap <= rounding),
+        name,
+        "symmetric to rounding",
+        lambda: f"entries and their mirrors {float(gap):.3g} apart",
+    )
 
 
 def expect_like(name: str, x: torch.Tensor, like: torch.Tensor) -> None:
@@ -64,7 +72,7 @@ def positive_number(name: str, value) -> float:
     """``value``, one finite number above zero, as a float."""
     number = value.item() if isinstance(value, torch.Tensor) and value.ndim == 0 else value
     good = isinstance(number, Real) and math.isfinite(number) and number > 0
-    expect(good, name, "one number, finite and > 0", repr(value))
+    expect(good, name, "one number, finite and > 0", lambda: repr(value))
     return float(number)
 
 
@@ -74,7 +82,7 @@ def expect_whole(name: str, value, least: int) -> None:
         isinstance(value, Integral) and not isinstance(value, bool) and value >= least,
         name,
         f"an integer >= {least}",
-        repr(value),
+        lambda: repr(value),
     )
 
 
@@ -101,7 +109,7 @@ def descending_levels(name: str, sigmas, x: torch.Tensor) -> torch.Tensor:
         and bool(sigmas[-1] >= 0)
         and bool(torch.isfinite(sigmas[0]))
     )
-    expect(good, name, "at least two strictly descending finite levels >= 0", sigmas.reshape(-1)[:8].tolist())
+    expect(good, name, "at least two strictly descending finite levels >= 0", lambda: sigmas.reshape(-1)[:8].tolist())
     return sigmas
 
 

@@ -93,7 +93,7 @@ class GaussianDenoiser:
             bool(variances.min() >= -rounding),
             "covariance",
             "a positive semidefinite matrix",
-            f"eigenvalue {float(variances.min()):.3g}",
+            lambda: f"eigenvalue {float(variances.min()):.3g}",
         )
         self.mean, self._variances = mean, variances.clamp(min=0)
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from memprior._check import expect, expect_finite, expect_points, expect_positive, expect_tensor, expect_whole
+from memprior._random import normal
 
 # Extremes of the velocities the fields are scaled to, 1.5 and 3 km/s, as squared slowness in s^2/km^2.
 FASTEST, SLOWEST = 1 / 9, 1 / 2.25
@@ -135,7 +136,7 @@ class GaussianLaw:
         """``num`` draws, (num, d), through the eigenvectors: a singular covariance has no Cholesky factor."""
         expect_whole("num", num, 1)
         variances, axes = torch.linalg.eigh(self.covariance)
-        noise = torch.randn(num, len(self.mean), dtype=self.mean.dtype, device=self.mean.device, generator=generator)
+        noise = normal(num, len(self.mean), like=self.mean, generator=generator)
         return self.mean + (noise * variances.clamp(min=0).sqrt()) @ axes.T
 
     def normalized(self, standardizer: "Standardizer") -> "GaussianLaw":

@@ -10,6 +10,7 @@ import torch
 
 from memprior._check import expect, expect_finite, expect_like, expect_tensor, positive_number
 from memprior._derivatives import derivatives_wanted
+from memprior._random import normal
 from memprior.operators import ForwardOperator, expect_traced, predicted
 
 ROUNDINGS = 10  # of the data, below which a noise level is not carried by their dtype
@@ -94,5 +95,5 @@ def observe(
     expect_finite("truth", truth)
     with torch.no_grad():
         clean = (forward if data_forward is None else data_forward)(truth[None])[0]
-    noise = torch.randn(clean.shape, dtype=clean.dtype, device=clean.device, generator=generator)
+    noise = normal(*clean.shape, like=clean, generator=generator)
     return GaussianLikelihood(forward, clean + noise_std * noise, noise_std)

@@ -23,6 +23,7 @@ from memprior._check import (
     expect_whole,
     positive_number,
 )
+from memprior._random import choices, normal
 
 # Rows of x are taken so many at a time that one (rows, K) block holds at most this many numbers (128 MB in float64).
 BLOCK = 2**24
@@ -68,9 +69,7 @@ class IsotropicMixture:
     def sample(self, num: int, *, generator: torch.Generator) -> torch.Tensor:
         """``num`` draws, (num, d): a component by its weight, then a Gaussian around its mean."""
         centres = self.means[draw_components(self.log_weights, num, generator)]
-        return centres + self.sigma * torch.randn(
-            centres.shape, dtype=centres.dtype, device=centres.device, generator=generator
-        )
+        return centres + self.sigma * normal(*centres.shape, like=centres, generator=generator)
 
     def _blocks(self, x):
         return self._cloud.log_joint_blocks(x, self.sigma, self.log_weights)
@@ -99,7 +98,7 @@ class GaussianMixture:
             not bool(info.any()),
             "covariances",
             "positive definite matrices",
-            f"component {int(info.argmax())} that is not",
+            lambda: f"component {int(info.argmax())} that is not",
         )
         object.__setattr__(self, "log_weights", normalized_log_weights(self.log_weights, self.means))
         object.__setattr__(self, "_factors", factors)
@@ -144,9 +143,7 @@ class GaussianMixture:
     def sample(self, num: int, *, generator: torch.Generator) -> torch.Tensor:
         """``num`` draws, (num, d)."""
         chosen = draw_components(self.log_weights, num, generator)
-        noise = torch.randn(
-            num, self.means.shape[1], dtype=self.means.dtype, device=self.means.device, generator=generator
-        )
+        noise = normal(num, self.means.shape[1], like=self.means, generator=generator)
         return self.means[chosen] + (self._factors[chosen] @ noise[..., None])[..., 0]
 
     def _log_joint(self, x):
@@ -233,7 +230,7 @@ def normalized_log_weights(log_weights, points: torch.Tensor) -> torch.Tensor:
         bool(torch.isfinite(total)),
         "log_weights",
         "numbers < inf with at least one > -inf",
-        f"a total of {float(total)}",
+        lambda: f"a total of {float(total)}",
     )
     return log_weights - total
 
@@ -241,4 +238,4 @@ def normalized_log_weights(log_weights, points: torch.Tensor) -> torch.Tensor:
 def draw_components(log_weights: torch.Tensor, num: int, generator: torch.Generator) -> torch.Tensor:
     """``num`` component indices drawn by weight, (num,)."""
     expect_whole("num", num, 1)
-    return torch.multinomial(log_weights.exp(), num, replacement=True, generator=generator)
+    return choices(log_weights.exp(), num, generator=generator)

@@ -1,6 +1,7 @@
 """Plain networks: tensors in, tensors out. They know no diffusion and no likelihood beyond their own.
 
-Every weight is drawn from the ``generator`` that the caller gives: a network is the same whatever was drawn before.
+Every weight is drawn from the ``generator`` that the caller gives: a network is the same whatever was drawn before. It
+lies on ``device``, by default the generator's; the weights are the same on every one.
 """
 
 import math
@@ -10,6 +11,7 @@ from torch import nn
 from torch.nn.utils import skip_init
 
 from memprior._check import expect, expect_points, expect_positive, expect_whole
+from memprior._random import normal
 
 FREQUENCIES = 16  # sines and cosines that a network sees of its condition
 
@@ -22,7 +24,9 @@ class ResidualMLP(nn.Module):
     shape.
     """
 
-    def __init__(self, size: int, width: int, depth: int, *, generator: torch.Generator, dtype=torch.float32):
+    def __init__(
+        self, size: int, width: int, depth: int, *, generator: torch.Generator, dtype=torch.float32, device=None
+    ):
         super().__init__()
         for name, value in (("size", size), ("width", width), ("depth", depth)):
             expect_whole(name, value, 1)
@@ -45,6 +49,7 @@ class ResidualMLP(nn.Module):
         nn.init.zeros_(self.leave[1].bias)
         frequencies = torch.logspace(-1, 0.7, FREQUENCIES, dtype=dtype, device=generator.device)
         self.register_buffer("frequencies", frequencies, persistent=False)
+        self.to(device)
 
     def forward(self, x: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         expect_points("x", x, size=self.size)
@@ -64,7 +69,15 @@ class VariationalAutoencoder(nn.Module):
     """
 
     def __init__(
-        self, size: int, latent: int, width: int, floor: float, *, generator: torch.Generator, dtype=torch.float32
+        self,
+        size: int,
+        latent: int,
+        width: int,
+        floor: float,
+        *,
+        generator: torch.Generator,
+        dtype=torch.float32,
+        device=None,
     ):
         super().__init__()
         for name, value in (("size", size), ("latent", latent), ("width", width)):
@@ -81,6 +94,7 @@ class VariationalAutoencoder(nn.Module):
             )
             for inner, outer in ((size, latent), (latent, size))
         )
+        self.to(device)
 
     def log_prob_bound(self, x: torch.Tensor, num_draws: int, *, generator: torch.Generator) -> torch.Tensor:
         """A lower bound, in expectation, of log p(x) (B,).
@@ -91,7 +105,7 @@ class VariationalAutoencoder(nn.Module):
         expect_points("x", x, size=self.size)
         expect_whole("num_draws", num_draws, 1)
         centre, log_scale = self.encoder(x).chunk(2, 1)
-        eps = torch.randn(num_draws, *centre.shape, dtype=x.dtype, device=x.device, generator=generator)
+        eps = normal(num_draws, *centre.shape, like=x, generator=generator)
         code = centre + log_scale.exp() * eps
         mean, deviation = self.decode(code)
         joint = _log_normal((x - mean) / deviation, deviation.log()) + _log_normal(code, torch.zeros_like(code))
@@ -106,9 +120,8 @@ class VariationalAutoencoder(nn.Module):
         """``num`` draws, (num, d): a code, then a Gaussian around what it decodes to."""
         expect_whole("num", num, 1)
         like = next(self.parameters())
-        kind = {"dtype": like.dtype, "device": like.device, "generator": generator}
-        mean, deviation = self.decode(torch.randn(num, self.latent, **kind))
-        return mean + deviation * torch.randn(mean.shape, **kind)
+        mean, deviation = self.decode(normal(num, self.latent, like=like, generator=generator))
+        return mean + deviation * normal(*mean.shape, like=mean, generator=generator)
 
 
 def _log_normal(standardized: torch.Tensor, log_scale: torch.Tensor) -> torch.Tensor:

@@ -8,6 +8,7 @@ it.
 import torch
 
 from memprior._check import column_of, expect, expect_points, expect_positive, expect_whole
+from memprior._random import normal
 
 
 def ddpm_sigmas(num_steps: int, beta_min: float = 1e-4, beta_max: float = 2e-2) -> torch.Tensor:
@@ -46,7 +47,7 @@ def karras_sigmas(num_steps: int, sigma_min: float, sigma_max: float, rho: float
 def perturb(x: torch.Tensor, sigma, *, generator: torch.Generator) -> torch.Tensor:
     """x_sigma = x_0 + sigma * eps for x (B, d) and sigma a scalar or (B,); ``ValueError`` unless sigma > 0."""
     expect_points("x", x)
-    return x + column_of("sigma", sigma, x) * torch.randn(x.shape, dtype=x.dtype, device=x.device, generator=generator)
+    return x + column_of("sigma", sigma, x) * normal(*x.shape, like=x, generator=generator)
 
 
 def _ending_in_zero(sigmas: torch.Tensor) -> torch.Tensor:

@@ -16,7 +16,15 @@ from dataclasses import dataclass
 
 import torch
 
-from memprior._check import expect, expect_finite, expect_points, expect_tensor, expect_train_set, positive_number
+from memprior._check import (
+    expect,
+    expect_finite,
+    expect_points,
+    expect_tensor,
+    expect_train_set,
+    expect_whole,
+    positive_number,
+)
 from memprior.denoiser import EmpiricalDenoiser
 from memprior.likelihood import ROUNDINGS, GaussianLikelihood
 from memprior.mixture import BLOCK, GaussianMixture, IsotropicMixture
@@ -57,7 +65,11 @@ class MemorizedPosteriorDenoiser(EmpiricalDenoiser):
 
 
 def linearized_posterior(
-    prior: IsotropicMixture, likelihood: GaussianLikelihood, *, determinant: bool = True
+    prior: IsotropicMixture,
+    likelihood: GaussianLikelihood,
+    *,
+    determinant: bool = True,
+    chunk_size: int | None = None,
 ) -> GaussianMixture:
     """The posterior of p_sigma with F replaced, around each example, by its tangent there (paper, Eq. 7).
 
@@ -65,13 +77,23 @@ def linearized_posterior(
     w_n prop. (prior weight) N(y; F(x_n), C_n). Exact for affine F. ``determinant=False`` drops -1/2 log det C_n
     from the weights, as the released code does; nothing else in this book does.
 
-    K solves and K Jacobians, all kept: (K, m, d). No matrix is squared and none is (m, m): with Z_n = sigma J_n / gamma
-    and delta_n = (mu_n - x_n) / sigma, one QR factorization of ((Z_n, (y - F_n) / gamma), (I, 0)), in float64, gives
+    K solves and K Jacobians, ``chunk_size`` of them (m, d) at a time, or all. No matrix is squared and none is (m, m):
+    with Z_n = sigma J_n / gamma and delta_n = (mu_n - x_n) / sigma, one QR factorization of ((Z_n, (y - F_n) / gamma), (I, 0)), in float64, gives
     Sigma_n = sigma^2 (I + Z_n^T Z_n)^-1 by its factor, delta_n, and (y - F_n)^T C_n^-1 (y - F_n) as the square that
     least squares leave; det C_n = gamma^2m det(I + Z_n^T Z_n). Good to about eps |Z_n|, where a squared Z_n would lose
     eps |Z_n|^2. Warns where the dtype of the data cannot carry the narrowest deviations, gamma / |J_n|.
     """
-    x, sigma, gamma = prior.means, prior.sigma, likelihood.noise_std
+    if chunk_size is not None:
+        expect_whole("chunk_size", chunk_size, 1)
+    chunks = prior.means.split(chunk_size or len(prior.means))
+    parts = [_tangents(x, prior.sigma, likelihood, determinant) for x in chunks]
+    means, factors, evidences = (torch.cat(part) for part in zip(*parts, strict=True))
+    return GaussianMixture.from_factors(means, factors, prior.log_weights + evidences)
+
+
+def _tangents(x, sigma, likelihood, determinant):
+    """mu_n (K, d), factors of Sigma_n (K, d, d), log evidences (K,) but for what all share, of some x (K, d)."""
+    gamma = likelihood.noise_std
     residual = likelihood.residual(x).detach()
     jacobians = jacobian(likelihood.forward, x).detach()
     steepest = float(jacobians.norm(dim=1).max())
@@ -80,7 +102,7 @@ def linearized_posterior(
         warnings.warn(
             f"noise_std: expected at least {least:.3g} for a prior of deviation {sigma:.3g} and a Jacobian of columns "
             f"up to {steepest:.3g} in {jacobians.dtype}, got {gamma:.3g}: the narrowest deviations are rounding",
-            stacklevel=2,
+            stacklevel=3,
         )
     size = max(1, BLOCK // (jacobians[0].numel() + x.shape[1] ** 2))
     blocks = zip(jacobians.split(size), residual.split(size), strict=True)
@@ -88,7 +110,7 @@ def linearized_posterior(
     factors, shifts, evidences = map(torch.cat, zip(*parts, strict=True))
     if determinant:  # 1/2 log det C_n, but for what all components share
         evidences = evidences + factors.diagonal(dim1=1, dim2=2).log().sum(1)
-    return GaussianMixture.from_factors(x + shifts.to(x), factors.to(x), prior.log_weights + evidences.to(x))
+    return x + shifts.to(x), factors.to(x), evidences.to(x)
 
 
 def _conditioned(jacobians, residual, sigma: float, gamma: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

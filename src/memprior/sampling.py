@@ -13,6 +13,7 @@ from typing import Protocol
 import torch
 
 from memprior._check import descending_levels, expect, expect_finite, expect_points, expect_whole
+from memprior._random import integers, normal
 from memprior.denoiser import Denoiser, denoised_traced
 
 EXPLODED = 1e6  # times the start: no sample of a sane run is so far out, whatever the unit
@@ -72,7 +73,7 @@ def ancestral_step(denoiser, x, sigma, sigma_next, *, generator) -> SamplerState
     """
     denoised = denoiser(x, sigma)
     keep = (sigma_next / sigma) ** 2
-    eps = torch.randn(x.shape, dtype=x.dtype, device=x.device, generator=generator)
+    eps = normal(*x.shape, like=x, generator=generator)
     return SamplerState(denoised + keep * (x - denoised) + sigma_next * (1 - keep).sqrt() * eps, sigma_next, denoised)
 
 
@@ -162,9 +163,8 @@ def log_likelihood(
     expect_points("x", x)
     expect_finite("x", x)
     levels = descending_levels("sigmas", sigmas, x).flip(0)
-    expect(
-        bool(levels[0] > 0), "sigmas", "a last level > 0, the floor at which the density is asked for", float(levels[0])
-    )
+    above_zero = "a last level > 0, the floor at which the density is asked for"
+    expect(bool(levels[0] > 0), "sigmas", above_zero, lambda: float(levels[0]))
     if num_probes is not None:
         expect_whole("num_probes", num_probes, 1)
     # Where D stands still x moves linearly in sigma, and the log density linearly in log sigma: both are exact there.
@@ -195,7 +195,7 @@ def _flow(denoiser, x, sigma, num_probes, generator) -> tuple[torch.Tensor, torc
         probes = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)[:, None].expand(-1, len(x), -1)
     else:
         shape = (num_probes, *x.shape)
-        probes = torch.randint(2, shape, device=x.device, generator=generator).to(x.dtype) * 2 - 1
+        probes = integers(2, *shape, like=x, generator=generator).to(x.dtype) * 2 - 1
     pulled = [torch.autograd.grad(denoised, x, v, retain_graph=True)[0] for v in probes]
     trace = sum((v * p).sum(1) for v, p in zip(probes, pulled, strict=True)) / (1 if num_probes is None else num_probes)
     return (x - denoised).detach(), x.shape[1] - trace

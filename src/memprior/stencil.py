@@ -103,14 +103,17 @@ class FivePointOperator:
         pml, (nx, nz) = self.num_pml_cells, self.grid.shape
         fields = np.stack([self._solve(model)[1].T for model in _numpy(squared_slowness)])
         fields = fields.reshape(len(fields), -1, nx + 2 * pml, nz + 2 * pml)
-        return torch.from_numpy(fields[:, :, pml : pml + nx, pml : pml + nz].copy())
+        inside = fields[:, :, pml : pml + nx, pml : pml + nz].copy()
+        return torch.from_numpy(inside).to(squared_slowness.device)
 
     def _check(self, squared_slowness: torch.Tensor) -> None:
         name, shape = "squared_slowness", self.grid.shape
         words = f"(B, {shape[0]}, {shape[1]})"
         expect_tensor(name, squared_slowness, words)
         expect(squared_slowness.dtype == torch.float64, name, "dtype torch.float64", squared_slowness.dtype)
-        expect(squared_slowness.device.type == "cpu", name, "a tensor on the CPU", squared_slowness.device)
+        expect(
+            squared_slowness.device.type in ("cpu", "cuda"), name, "a tensor on cpu or cuda", squared_slowness.device
+        )
         good = squared_slowness.ndim == 3 and squared_slowness.shape[1:] == shape and len(squared_slowness) > 0
         expect(good, name, f"shape {words}, B >= 1", tuple(squared_slowness.shape))
         expect_finite(name, squared_slowness)
@@ -177,7 +180,7 @@ class _Solve:
 
     def forward(self, squared_slowness: torch.Tensor) -> torch.Tensor:
         self.solved = [self.operator._solve(model) for model in _numpy(squared_slowness)]
-        return self.operator._data([u for _, u in self.solved])
+        return self.operator._data([u for _, u in self.solved]).to(squared_slowness.device)
 
     def backward(self, squared_slowness: torch.Tensor, cotangent: torch.Tensor) -> torch.Tensor:
         """-Re(omega^2 s_x s_z sum_s lambda_s u_s), A lambda_s = the conjugated cotangent at the receivers."""
@@ -186,18 +189,18 @@ class _Solve:
         for (factors, u), loads in zip(self.solved, halves[:, 0] - 1j * halves[:, 1], strict=True):
             adjoint = factors.solve(operator._spread(operator._receivers, loads.T))
             gradients.append(operator._pad.T @ -(operator._mass * (adjoint * u).sum(1)).real)
-        return torch.from_numpy(np.stack(gradients)).reshape(squared_slowness.shape)
+        return torch.from_numpy(np.stack(gradients)).to(cotangent.device).reshape(squared_slowness.shape)
 
     def tangent(self, squared_slowness: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
         """A du = -dA u at the receivers, dA = diag(omega^2 s_x s_z dm)."""
         changes = []
         for (factors, u), change in zip(self.solved, _numpy(direction), strict=True):
             changes.append(factors.solve(-(self.operator._mass * (self.operator._pad @ change.ravel()))[:, None] * u))
-        return self.operator._data(changes)
+        return self.operator._data(changes).to(direction.device)
 
 
 def _numpy(x: torch.Tensor) -> np.ndarray:
-    return x.detach().numpy()
+    return x.detach().cpu().numpy()
 
 
 def _stretch(cells: int, pml: int, spacing: float, omega: float) -> tuple[np.ndarray, np.ndarray]:

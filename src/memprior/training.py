@@ -11,6 +11,7 @@ once or not at all.
 import copy
 import hashlib
 import json
+import logging
 import math
 import os
 from collections.abc import Iterable, Iterator
@@ -23,8 +24,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from memprior._check import expect, expect_points, expect_train_set, expect_whole, positive_number
+from memprior._random import integers, uniform
 from memprior.denoiser import Denoiser, NetworkDenoiser
 from memprior.noise import perturb
+
+_LOG = logging.getLogger(__name__)  # tells where a run that was killed goes on; silent unless asked
 
 
 @dataclass(frozen=True)
@@ -175,10 +179,10 @@ class _Training:
     def _advance(self) -> torch.Tensor:
         self.step += 1
         plan, like = self.plan, self.train_set
-        kind = {"generator": self.generator, "device": like.device}
-        x = like[torch.randint(len(like), (plan.batch_size,), **kind)]
+        kind = {"like": like, "generator": self.generator}
+        x = like[integers(len(like), plan.batch_size, **kind)]
         span = math.log(plan.sigma_max / plan.sigma_min)
-        sigma = plan.sigma_min * torch.exp(span * torch.rand(plan.batch_size, dtype=like.dtype, **kind))
+        sigma = plan.sigma_min * torch.exp(span * uniform(plan.batch_size, **kind))
         weight = 1 / sigma**2 + 1 / self.denoiser.spread**2
         loss = (weight * denoising_loss(self.denoiser, x, sigma, generator=self.generator)).mean()
         for group in self.optimizer.param_groups:
@@ -216,8 +220,18 @@ class _Training:
             k, what = name.split(".")
             moments.setdefault(int(k), {})[what] = tensor
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})
-        self.generator.set_state(tensors["generator"])
+        restore_generator(self.generator, tensors["generator"], f"checkpoint {file}")
         self.loss = tensors.get("loss", self.loss).to(self.train_set)  # NaN in a file of before it was kept
+        if self.step < self.plan.num_steps:
+            _LOG.info("%s: training goes on from step %d of %d", file.parent.name, self.step, self.plan.num_steps)
+
+
+def restore_generator(generator: torch.Generator, state: torch.Tensor, name: str) -> None:
+    """Put a generator where another one was; ``ValueError`` where that was of another kind of device."""
+    sizes = len(generator.get_state()), len(state)
+    kind = f"the {sizes[0]} bytes of a generator on {generator.device.type} (the CPU's go on beside any device)"
+    expect(sizes[0] == sizes[1], name, kind, f"{sizes[1]} bytes of another kind's")
+    generator.set_state(state)
 
 
 def canonical(name: str, value):

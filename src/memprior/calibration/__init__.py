@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from memprior._check import expect, expect_finite, expect_points, expect_whole
+from memprior._random import uniform
 from memprior.calibration._parts import (
     expect_draws,
     expect_samples,
@@ -215,7 +216,7 @@ def energy_test(
     above, rows = 0, max(1, 2**24 // (n + m))
     for start in range(0, num_permutations, rows):
         num = min(rows, num_permutations - start)
-        draws = torch.rand(num, n if paired else n + m, dtype=torch.float64, device=x.device, generator=generator)
+        draws = uniform(num, n if paired else n + m, like=x, dtype=torch.float64, generator=generator)
         is_x = torch.cat([draws < 0.5, draws >= 0.5], dim=1) if paired else draws.argsort(1) < n
         above += int((distances(is_x) >= found).sum())
     return (1 + above) / (1 + num_permutations)

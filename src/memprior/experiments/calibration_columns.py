@@ -81,7 +81,7 @@ def chosen(networks: Networks, device: torch.device) -> Choice:
     found, seen = tuple(networks[part] for part in halves), tuple(part.seen(device) for part in halves)
 
     def loss(change, step):
-        randomness = generator_for("validation", device)
+        randomness = generator_for("validation")
         return cross_validated(found, seen, change, step, num_levels=24, generator=randomness)
 
     looks = halves[0].looks

@@ -31,7 +31,7 @@ from memprior.experiments.calibration_study import (
 )
 from memprior.experiments.calibration_waves import Drawn, Local, Place, located
 from memprior.experiments.dps_fwi import Inversion, published_inversion
-from memprior.experiments.dps_parts import generator_for, side_by_side
+from memprior.experiments.dps_parts import generator_for, side_by_side, workers_on
 from memprior.experiments.kept_runs import kept_result
 from memprior.experiments.remedies import Training, trained
 from memprior.likelihood import GaussianLikelihood
@@ -59,13 +59,13 @@ class CalibrationStudy:
     @cached_property
     def survey(self) -> Survey:
         """Held-out truths with F linearized."""
-        randomness = generator_for(f"survey {self.seed}", self.device)
+        randomness = generator_for(f"survey {self.seed}")
         return linear_survey(self.inversion, self.settings["num_truths"], generator=randomness)
 
     @cached_property
     def waves(self) -> tuple[Survey, ForwardOperator, torch.Tensor]:
         """Held-out truths with the waves: :func:`calibration_study.wave_survey`."""
-        randomness = generator_for(f"waves {self.seed}", self.device)
+        randomness = generator_for(f"waves {self.seed}")
         return wave_survey(self.inversion, self.settings["waves"][0], generator=randomness)
 
     @property
@@ -103,7 +103,7 @@ class CalibrationStudy:
 
     def sampler(self, column: Column, networks: Networks) -> Callable[[Survey], torch.Tensor]:
         """Survey -> raw draws (T, S, 100) of its posteriors, F linearized as the survey has it."""
-        randomness, num = generator_for(column.name, self.device), column.num_draws
+        randomness, num = generator_for(column.name), column.num_draws
         if column.how == "waves, closed":
             law = gaussian_of(column, self.survey.law, self.device)
             return lambda survey: gaussian_draws(survey, law, num, generator=randomness)
@@ -158,7 +158,7 @@ class CalibrationStudy:
 
         trainings = [part for n in self.settings["network_sizes"] for part in self.trainings_of(n)]
         parts = [*trainings, *self.places, *self.columns]
-        workers = 1 if self.device.type == "cuda" else self.settings["workers"]
+        workers = workers_on(self.device, self.settings["workers"])
         return dict(zip(parts, side_by_side(parts, work, workers, self.tell), strict=True))
 
     def networks(self, n: int) -> Networks:

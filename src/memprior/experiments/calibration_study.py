@@ -13,6 +13,7 @@ import torch
 from scipy.optimize import minimize_scalar
 from sklearn.covariance import LedoitWolf
 
+from memprior._random import choices, normal
 from memprior.denoiser import Denoiser
 from memprior.experiments.dps_fwi import Inversion, TrainingSet
 from memprior.experiments.memorized_prior import HELD_OUT_SEED
@@ -75,7 +76,9 @@ def linear_survey(inversion: Inversion, num: int, *, generator: torch.Generator)
     truths = published_coefficients(num, seed=HELD_OUT_SEED).to(law.mean)
     noise_std = inversion.likelihood.noise_std
     clean = (truths - law.mean) @ response.T
-    return Survey(law, response, truths, clean + noise_std * _normals(truths.shape, truths, generator), noise_std)
+    return Survey(
+        law, response, truths, clean + noise_std * normal(*truths.shape, like=truths, generator=generator), noise_std
+    )
 
 
 def wave_survey(
@@ -95,7 +98,7 @@ def wave_survey(
         return (solved(likelihood.forward, z) - at_mean) @ q
 
     y = solved(likelihood.forward, truths)
-    y = y + likelihood.noise_std * _normals(y.shape, y, generator)
+    y = y + likelihood.noise_std * normal(*y.shape, like=y, generator=generator)
     return Survey(law, response, truths, (y - at_mean) @ q, likelihood.noise_std), forward, y
 
 
@@ -113,7 +116,7 @@ def lookup_draws(
     y: (T, m). The lookup of chapter 3, one forward solve an example for all truths.
     """
     apart = torch.cdist(y, predicted, compute_mode="donot_use_mm_for_euclid_dist") / noise_std
-    return examples[torch.multinomial((-0.5 * apart.square()).softmax(1), num, replacement=True, generator=generator)]
+    return examples[choices((-0.5 * apart.square()).softmax(1), num, generator=generator)]
 
 
 # ---- posteriors that are known ---------------------------------------------------------------------------------------
@@ -131,7 +134,7 @@ def gaussian_draws(survey: Survey, prior: GaussianLaw, num: int, *, generator: t
     shrink = 1 / (1 + precisions.clamp(min=0))
     left = (survey.data - survey.predicted(prior.mean)) / survey.noise_std
     mean = prior.mean + (left @ whitened @ turn * shrink) @ (root @ turn).T
-    eps = _normals((len(survey.data), num, len(root)), mean, generator)
+    eps = normal(len(survey.data), num, len(root), like=mean, generator=generator)
     return mean[:, None] + eps @ (root @ turn * shrink.sqrt()).T
 
 
@@ -165,9 +168,9 @@ class MixturePosterior:
 
     def draws(self, num: int, *, generator: torch.Generator) -> torch.Tensor:
         """``num`` raw draws for each truth, (T, num, 100)."""
-        chosen = torch.multinomial(self.log_weights.exp(), num, replacement=True, generator=generator)
+        chosen = choices(self.log_weights.exp(), num, generator=generator)
         left = self.survey.data[:, None] - self.predicted[chosen]
-        moved = left @ self.gain.T + _normals(left.shape, left, generator) @ self.factor.T
+        moved = left @ self.gain.T + normal(*left.shape, like=left, generator=generator) @ self.factor.T
         return self.training.examples[chosen] + self.training.standardizer.scale * moved
 
 
@@ -223,7 +226,7 @@ def guided_draws(
 
     heard = GaussianLikelihood(misfit, torch.zeros_like(survey.data[0]), survey.noise_std)
     step = covariance_step(heard, covariance, survey.response * scale)
-    x = SIGMAS[1] * _normals(data.shape, data, generator)
+    x = SIGMAS[1] * normal(*data.shape, like=data, generator=generator)
     with torch.no_grad():
         x = sample(denoiser, x, karras_sigmas(num_levels, *SIGMAS), step=step, generator=generator)
     return training.standardizer.restore(x).unflatten(0, (-1, num))
@@ -234,7 +237,3 @@ def prior_draws(denoiser: Denoiser, noise: torch.Tensor, num_levels: int, *, gen
     with torch.no_grad():
         levels = karras_sigmas(num_levels, *SIGMAS)
         return sample(denoiser, SIGMAS[1] * noise, levels, step=heun_step, generator=generator)
-
-
-def _normals(shape, like, generator):
-    return torch.randn(shape, dtype=like.dtype, device=like.device, generator=generator)

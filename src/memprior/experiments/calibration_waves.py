@@ -13,6 +13,7 @@ import torch
 from scipy.optimize import least_squares
 
 from memprior._check import expect_whole
+from memprior._random import choices
 from memprior.experiments.calibration_study import Survey, solved
 from memprior.experiments.dps_parts import part_name
 from memprior.fields import GaussianLaw
@@ -78,7 +79,7 @@ class Drawn:
 
     def resampled(self, num: int, *, generator: torch.Generator) -> torch.Tensor:
         """``num`` of the draws for each truth, by weight and with repetition, (T, num, 100)."""
-        chosen = torch.multinomial(self.weights, num, replacement=True, generator=generator)
+        chosen = choices(self.weights, num, generator=generator)
         return self.draws.gather(1, chosen[:, :, None].expand(-1, -1, self.draws.shape[2]))
 
 

@@ -10,6 +10,7 @@ import torch
 from scipy.optimize import brentq
 
 from memprior._check import expect, expect_whole
+from memprior._random import float64_on, integers, normal
 from memprior.mixture import IsotropicMixture
 
 LOWEST, HIGHEST = math.log(1e-6), math.log(1e6)  # log levels between which a root is looked for
@@ -24,7 +25,7 @@ def predicted_level(variances: torch.Tensor, num: int) -> float:
     """
     expect_whole("num", num, 2)
     variances = variances.clamp(min=0)
-    expect(bool((variances > 0).any()), "variances", "at least one above zero", variances[:8].tolist())
+    expect(bool((variances > 0).any()), "variances", "at least one above zero", lambda: variances[:8].tolist())
 
     def excess(log_s: float) -> float:
         return 0.5 * float(torch.log1p(variances * math.exp(-2 * log_s)).sum()) - math.log(num)
@@ -54,10 +55,10 @@ class OwnShare:
     """The responsibility of its own example for a noised one, at any level, on draws that stay the same."""
 
     def __init__(self, train_set: torch.Tensor, num_draws: int, *, generator: torch.Generator):
-        kind = {"device": train_set.device, "generator": generator}
+        kind = {"like": train_set, "generator": generator}
         self.train_set = train_set
-        self.chosen = torch.randint(len(train_set), (num_draws,), **kind)
-        self.eps = torch.randn(num_draws, train_set.shape[1], dtype=train_set.dtype, **kind)
+        self.chosen = integers(len(train_set), num_draws, **kind)
+        self.eps = normal(num_draws, train_set.shape[1], **kind)
 
     def __call__(self, sigma: float) -> torch.Tensor:
         """r_n(x_n + sigma eps) for every draw, (num_draws,)."""
@@ -82,11 +83,12 @@ def measured_level(
     return Condensation(len(train_set), math.exp(root), math.exp(root) * spread / abs(slope), predicted)
 
 
-def white_levels(dim: int, num: int, *, num_sets: int, num_draws: int, generator: torch.Generator) -> Condensation:
+def white_levels(
+    dim: int, num: int, *, num_sets: int, num_draws: int, generator: torch.Generator, device=None
+) -> Condensation:
     """The same for ``num`` draws of N(0, I_dim): the mean over ``num_sets`` training sets, error from their spread."""
-    kind = {"dtype": torch.float64, "device": generator.device, "generator": generator}
-    ones = torch.ones(dim, dtype=torch.float64, device=generator.device)
-    sets = [torch.randn(num, dim, **kind) for _ in range(num_sets)]
+    ones = float64_on(device, generator).new_ones(dim)
+    sets = [normal(num, dim, like=ones, generator=generator) for _ in range(num_sets)]
     found = [measured_level(x, ones, num_draws=num_draws, generator=generator) for x in sets]
     levels = torch.tensor([c.measured for c in found], dtype=torch.float64)
     error = float(levels.std()) / math.sqrt(num_sets)

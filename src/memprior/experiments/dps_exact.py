@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
+from memprior._random import normal
 from memprior.acquisition import published_acquisition
 from memprior.experiments.dps_fwi import IdealPosterior, Inversion, authors_noise
 from memprior.experiments.waves import FREQUENCY_HZ
@@ -58,8 +59,7 @@ def new_noise(inversion: Inversion, num: int, *, generator: torch.Generator) -> 
     likelihood = inversion.likelihood
     with torch.no_grad():
         clean = likelihood.forward(inversion.truth[None])
-    shape = (num, clean.shape[1])
-    eps = torch.randn(shape, dtype=clean.dtype, device=clean.device, generator=generator)
+    eps = normal(num, clean.shape[1], like=clean, generator=generator)
     return clean + likelihood.noise_std * eps
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from memprior._check import expect
+from memprior._random import normal
 from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser
 from memprior.experiments.classical_inversion import NOISE_SHARE
 from memprior.experiments.memorized_prior import HELD_OUT_SEED
@@ -136,8 +137,9 @@ class TrainingSet:
 
     @classmethod
     def published(cls, num: int, device: torch.device) -> "TrainingSet":
-        examples = published_coefficients(num).to(device)
-        return cls(examples, Standardizer.fit(examples))
+        examples = published_coefficients(num)
+        fitted = Standardizer.fit(examples)  # on the CPU: coordinates, and so what is trained, are one on all devices
+        return cls(examples.to(device), Standardizer(fitted.mean.to(device), fitted.scale.to(device)))
 
     @property
     def standardized(self) -> torch.Tensor:
@@ -163,7 +165,7 @@ class TrainingSet:
 
 def start(num_samples: int, like: torch.Tensor, *, generator: torch.Generator) -> torch.Tensor:
     """N(0, I) in the released sampler's own, variance-preserving iterate, (num_samples, d)."""
-    eps = torch.randn(num_samples, like.shape[-1], dtype=like.dtype, device=like.device, generator=generator)
+    eps = normal(num_samples, like.shape[-1], like=like, generator=generator)
     return eps * float((1 + SIGMAS[0] ** 2).sqrt())
 
 
@@ -191,7 +193,7 @@ class IdealPosterior:
 
     def sample(self, observed: torch.Tensor, num: int, *, generator: torch.Generator) -> torch.Tensor:
         """Raw samples (num, 100) of the posterior of data (m,)."""
-        eps = torch.randn(num, len(self.root), dtype=observed.dtype, device=observed.device, generator=generator)
+        eps = normal(num, len(self.root), like=observed, generator=generator)
         return self.mean(observed) + eps @ self.factor.T
 
 

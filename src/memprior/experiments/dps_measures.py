@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from scipy import stats
 
+from memprior._random import choices
 from memprior.denoiser import Denoiser
 from memprior.experiments.dps_fwi import (
     MEMORIZED_BELOW,
@@ -137,7 +138,7 @@ def left_of_a_push(
     standardized coordinates, towards other examples. 0: back where it was; 1: not corrected at all.
     """
     x = training.standardized
-    pair = torch.multinomial(x.new_ones(num, len(x)), 2, generator=generator)
+    pair = choices(x.new_ones(num, len(x)), 2, generator=generator, replacement=False)
     push = x[pair[:, 1]] - x[pair[:, 0]]
     push = length * push / push.norm(dim=1, keepdim=True)
     left = []

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -95,57 +96,82 @@ def part_name(readable: str, part) -> str:
     return f"{readable.replace(' ', '_')}-{digest}"
 
 
-def generator_for(purpose: str, device: torch.device) -> torch.Generator:
-    """Randomness that depends on nothing but its purpose."""
+def generator_for(purpose: str) -> torch.Generator:
+    """Randomness, the CPU's on every device, that depends on nothing but its purpose."""
     digest = hashlib.sha256(purpose.encode()).digest()
-    return torch.Generator(device).manual_seed(int.from_bytes(digest[:7], "big"))
+    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
 
 
-def trained(lesson: Lesson, folder: Path, device: torch.device) -> dict[int, NetworkDenoiser]:
-    """step -> the averaged network there, at each of the lesson's looks; kept below ``folder``."""
-    inside = TrainingSet.published(lesson.num_examples, device).standardized
-    weights = generator_for(f"weights {lesson.seed}", device)
-    network = ResidualMLP(inside.shape[1], lesson.width, lesson.depth, generator=weights)
-    home = folder / lesson.name
+def workers_on(device: torch.device, asked: int) -> int:
+    """Parts at a time: a GPU has one queue, in which two would only wait for each other, and one memory."""
+    return asked if device.type == "cpu" else 1
+
+
+@contextmanager
+def kept_part(name: str, folder: Path, unfinished: Path | None):
+    """The folder that a part works in: ``folder`` / name once it is done, until then below ``unfinished``, if given.
+
+    A finished part is one device's, whose rounding it has: ``folder`` may be that device's alone. What is begun is
+    everybody's: it goes on where it is taken up.
+    """
+    done = folder / name
+    home = done if unfinished is None or done.is_dir() else unfinished / name
     home.mkdir(parents=True, exist_ok=True)
-    batches = generator_for(f"batches {lesson.num_examples} {lesson.seed}", device)
-    course = snapshots(NetworkDenoiser(network, 1.0), inside, lesson.plan, lesson.looks, generator=batches, folder=home)
-    cost, found = Cost(home / "cost.json"), {}
-    for step, average in course:
-        average.network.requires_grad_(False)  # a sampler would carry every step's graph along
-        found[step] = average
-        cost.write()
+    yield home
+    if home != done:
+        folder.mkdir(parents=True, exist_ok=True)
+        os.replace(home, done)
+
+
+def trained(
+    lesson: Lesson, folder: Path, device: torch.device, unfinished: Path | None = None
+) -> dict[int, NetworkDenoiser]:
+    """step -> the averaged network there, at each of the lesson's looks; kept by :func:`kept_part`."""
+    inside = TrainingSet.published(lesson.num_examples, device).standardized
+    weights = generator_for(f"weights {lesson.seed}")
+    network = ResidualMLP(inside.shape[1], lesson.width, lesson.depth, generator=weights, device=device)
+    denoiser, found = NetworkDenoiser(network, 1.0), {}
+    batches = generator_for(f"batches {lesson.num_examples} {lesson.seed}")
+    with kept_part(lesson.name, folder, unfinished) as home:
+        cost = Cost(home / "cost.json")
+        for step, average in snapshots(denoiser, inside, lesson.plan, lesson.looks, generator=batches, folder=home):
+            average.network.requires_grad_(False)  # a sampler would carry every step's graph along
+            found[step] = average
+            cost.write()
     return found
 
 
-def walked(walk: Walk, denoiser: Denoiser, folder: Path, device: torch.device) -> Samples:
-    """The samples in raw coefficients, and the misfits on the way, waves in complex64; kept below ``folder``.
+def walked(
+    walk: Walk, denoiser: Denoiser, folder: Path, device: torch.device, unfinished: Path | None = None
+) -> Samples:
+    """The samples in raw coefficients, and the misfits on the way, waves in complex64; kept by :func:`kept_part`.
 
     denoiser: the prior that ``walk`` names, in standardized coordinates.
     """
-    home = folder / walk.name
-    home.mkdir(parents=True, exist_ok=True)
-    cost = Cost(home / "cost.json")
     training = TrainingSet.published(walk.num_examples, device)
     inversion = published_inversion(torch.complex64, device, truth=walk.truth, finer=walk.finer)
     released = released_step(standardized(inversion.likelihood, training.standardizer), STEP_SIZE)
 
-    def step(*args, **kwargs):
-        cost.write()
-        return released(*args, **kwargs)
+    randomness = generator_for(f"start {walk.seed}")
+    first = start(walk.num_samples, inversion.truth, generator=randomness)
+    with kept_part(walk.name, folder, unfinished) as home:
+        cost = Cost(home / "cost.json")
 
-    randomness = generator_for(f"start {walk.seed}", device)
-    found = kept_run(
-        denoiser,
-        start(walk.num_samples, inversion.truth, generator=randomness),
-        SIGMAS,
-        step=step,
-        generator=randomness,
-        file=home / "run.safetensors",
-        identity=asdict(walk),
-        save_every=5,
-    )
-    cost.write()
+        def step(*args, **kwargs):
+            cost.write()
+            return released(*args, **kwargs)
+
+        found = kept_run(
+            denoiser,
+            first,
+            SIGMAS,
+            step=step,
+            generator=randomness,
+            file=home / "run.safetensors",
+            identity=asdict(walk),
+            save_every=5,
+        )
+        cost.write()
     return Samples(training.standardizer.restore(found.x), found.misfits)
 
 

@@ -13,7 +13,16 @@ import torch
 from memprior.denoiser import Denoiser
 from memprior.experiments.dps_fwi import STEP_SIZE, Inversion, TrainingSet, published_inversion, tangent
 from memprior.experiments.dps_measures import TangentWalk, tangent_walk
-from memprior.experiments.dps_parts import PRIORS, Lesson, Walk, one_thread_each, side_by_side, trained, walked
+from memprior.experiments.dps_parts import (
+    PRIORS,
+    Lesson,
+    Walk,
+    one_thread_each,
+    side_by_side,
+    trained,
+    walked,
+    workers_on,
+)
 from memprior.experiments.kept_runs import Samples
 from memprior.likelihood import GaussianLikelihood
 
@@ -22,7 +31,8 @@ from memprior.likelihood import GaussianLikelihood
 class Study:
     """The paper's FWI experiment at the sizes of ``settings`` (04_dps_fwi of notebooks/profiles.yml).
 
-    seed: that of the notebook; networks and walks take 100 seed, 100 seed + 1, ... folder: keeps the parts.
+    seed: that of the notebook; networks and walks take 100 seed, 100 seed + 1, ... folder: keeps the parts, those that
+    are done only where ``unfinished`` is given for the others (`dps_parts.kept_part`).
     generator: purpose -> randomness, for all that is short. tell: hears of every part that is done.
     """
 
@@ -32,6 +42,7 @@ class Study:
     folder: Path
     generator: Callable[[str], torch.Generator]
     tell: Callable[[str], None]
+    unfinished: Path | None = None
 
     @cached_property
     def training(self) -> dict[int, TrainingSet]:
@@ -81,7 +92,7 @@ class Study:
     @property
     def workers(self) -> int:
         """Parts at a time: a GPU takes one."""
-        return 1 if self.device.type == "cuda" else self.settings["workers"]
+        return workers_on(self.device, self.settings["workers"])
 
     @cached_property
     def walks(self) -> list[Walk]:
@@ -109,10 +120,10 @@ class Study:
 
         def work(part: Lesson | Walk, earlier: Callable):
             if isinstance(part, Lesson):
-                return trained(part, self.folder, self.device)
+                return trained(part, self.folder, self.device, self.unfinished)
             taught = part.lesson
             prior = earlier(taught)[taught.looks[-1]] if taught else self.prior(part.prior, part.num_examples)
-            return walked(part, prior, self.folder, self.device)
+            return walked(part, prior, self.folder, self.device, self.unfinished)
 
         parts = [*self.lessons, *self.walks]
         return dict(zip(parts, side_by_side(parts, work, self.workers, self.tell), strict=True))

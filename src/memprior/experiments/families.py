@@ -17,6 +17,7 @@ from scipy.optimize import minimize_scalar
 from sklearn.mixture import GaussianMixture as EmMixture
 
 from memprior._check import expect, expect_positive, expect_train_set
+from memprior._random import integers, normal
 from memprior.denoiser import Denoiser, NetworkDenoiser
 from memprior.mixture import IsotropicMixture
 from memprior.networks import ResidualMLP, VariationalAutoencoder
@@ -48,7 +49,7 @@ def fit_gaussian(train_set: torch.Tensor, floor: float) -> Density:
     factor = law.scale_tril
 
     def draw(num, *, generator):
-        return mean + torch.randn(num, len(mean), dtype=mean.dtype, device=mean.device, generator=generator) @ factor.T
+        return mean + normal(num, len(mean), like=mean, generator=generator) @ factor.T
 
     return Density(lambda x, *, generator: law.log_prob(x), draw, "exact")
 
@@ -96,14 +97,13 @@ def fit_mixture(
 
     shape: "full" or "diag", of its covariances.
     """
-    seeds = torch.randint(2**31, (2,), generator=generator, device=generator.device).tolist()
+    seeds = integers(2**31, 2, like=train_set, generator=generator).tolist()
     model = EmMixture(
         num_components, covariance_type=shape, reg_covar=floor**2, random_state=seeds[0], max_iter=200, tol=1e-4
     ).fit(train_set.cpu().numpy())
 
     def draw(num, *, generator):
-        seed = int(torch.randint(2**31, (1,), generator=generator, device=generator.device))
-        model.set_params(random_state=seed)
+        model.set_params(random_state=_seed(generator))
         return torch.from_numpy(model.sample(num)[0]).to(train_set)
 
     def log_prob(x, *, generator):
@@ -139,8 +139,10 @@ def fit_flow(
     flow = flow.to(train_set.device, torch.float32)
 
     def draw(num, *, generator):
-        with torch.no_grad(), _seeded(generator):
-            return centre + scale * flow().sample((num,)).to(train_set)
+        law, own = flow(), torch.Generator().manual_seed(_seed(generator))
+        with torch.no_grad():  # its own way of sampling would draw on the flow's device
+            z = normal(num, train_set.shape[1], like=train_set, dtype=torch.float32, generator=own)
+            return centre + scale * law.transform.inv(z).to(train_set)
 
     def log_prob(x, *, generator):
         with torch.no_grad():
@@ -175,7 +177,7 @@ def fit_autoencoder(
 ) -> Iterator[tuple[int, Density]]:
     """A variational autoencoder by its evidence bound; its log_prob is the importance-weighted bound of 64 draws."""
     size = train_set.shape[1]
-    model = VariationalAutoencoder(size, min(size, 8), plan.width, floor, generator=generator)
+    model = VariationalAutoencoder(size, min(size, 8), plan.width, floor, generator=generator, device=train_set.device)
 
     def draw(num, *, generator):
         with torch.no_grad():
@@ -205,7 +207,7 @@ def fit_diffusion(
     folder=None,
 ) -> Iterator[tuple[int, Density, NetworkDenoiser]]:
     """A denoiser by score matching, down to the floor plan.sigma_min; the law is that of its probability-flow ODE."""
-    network = ResidualMLP(train_set.shape[1], width, depth, generator=generator)
+    network = ResidualMLP(train_set.shape[1], width, depth, generator=generator, device=train_set.device)
     denoiser = NetworkDenoiser(network, float(train_set.square().mean().sqrt()))
     passed = snapshots(denoiser, train_set, plan, steps, generator=generator, folder=folder)
     for step, average in passed:
@@ -222,7 +224,7 @@ def diffusion_density(
     levels = karras_sigmas(num_levels, plan.sigma_min, plan.sigma_max, rho=20.0)[:-1]  # nearly geometric
 
     def draw(num, *, generator):
-        start = torch.randn(num, like.shape[1], dtype=like.dtype, device=like.device, generator=generator)
+        start = normal(num, like.shape[1], like=like, generator=generator)
         with torch.no_grad():
             return sample(denoiser, plan.sigma_max * start, levels, generator=generator)
 
@@ -240,7 +242,7 @@ def _climb(model, gain, train_set, plan, steps, generator) -> Iterator[int]:
     optimizer = torch.optim.Adam(model.parameters(), lr=plan.learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, plan.num_steps, 0.1 * plan.learning_rate)
     for step in range(1, steps[-1] + 1):
-        chosen = torch.randint(len(train_set), (plan.batch_size,), device=train_set.device, generator=generator)
+        chosen = integers(len(train_set), plan.batch_size, like=train_set, generator=generator)
         optimizer.zero_grad()
         (-gain(train_set[chosen]).mean()).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 10.0)  # a spline can be very steep for one batch
@@ -252,8 +254,11 @@ def _climb(model, gain, train_set, plan, steps, generator) -> Iterator[int]:
 
 @contextmanager
 def _seeded(generator: torch.Generator):
-    """torch's global randomness, for a library that knows no other, seeded from ours and put back afterwards."""
-    seed = int(torch.randint(2**31, (1,), generator=generator, device=generator.device))
-    with torch.random.fork_rng(devices=[generator.device] if generator.device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    """The CPU's global randomness, for a library that knows no other, seeded from ours and put back afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(_seed(generator))
         yield
+
+
+def _seed(generator: torch.Generator) -> int:
+    return int(torch.randint(2**31, (1,), generator=generator, device=generator.device))

@@ -1,5 +1,6 @@
 """Guided sampling that a kill does not undo: started again with the same arguments it ends in the same bits."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,9 @@ import torch
 from memprior._check import expect, expect_whole
 from memprior.denoiser import Denoiser
 from memprior.sampling import Step, trajectory
-from memprior.training import canonical, file_to_keep, read_saved, save_atomically
+from memprior.training import canonical, file_to_keep, read_saved, restore_generator, save_atomically
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +46,11 @@ def kept_run(
     if file.exists():
         tensors = _read(file, identity)
         x, misfits = tensors["x"].to(x_init), list(tensors["misfits"].to(x_init))
-        generator.set_state(tensors["generator"])
+        restore_generator(generator, tensors["generator"], f"run {file}")
     last = len(sigmas) - 1
     expect(len(misfits) <= last, f"run {file}", f"at most {last} steps, as sigmas has", len(misfits))
+    if misfits and len(misfits) < last:
+        _LOG.info("%s: sampling goes on from step %d of %d", file.parent.name, len(misfits), last)
     if len(misfits) < last:
         for state in trajectory(denoiser, x, sigmas[len(misfits) :], step=step, generator=generator):
             x = state.x

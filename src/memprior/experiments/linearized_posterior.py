@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from memprior._check import expect_whole
+from memprior._random import float64_on, normal
 from memprior.likelihood import GaussianLikelihood
 from memprior.mixture import GaussianMixture, IsotropicMixture, total_variation
 from memprior.operators import CoupledQuadraticOperator, CubicOperator, ForwardOperator, MatrixOperator
@@ -119,15 +120,15 @@ def correct(
     return correction, float(total_variation(correction.weights, comparison.exact.weights))
 
 
-def affine_gap(*, num_examples: int, model_size: int, data_size: int, generator: torch.Generator) -> float:
+def affine_gap(*, num_examples: int, model_size: int, data_size: int, generator: torch.Generator, device=None) -> float:
     """How far the linearized posterior of a random affine problem is from the exact one.
 
     The largest difference over weights, means and covariances to the joint Gaussian of (x, y), conditioned in data
     space by numpy.
     """
-    draw = {"dtype": torch.float64, "device": generator.device, "generator": generator}
-    examples, matrix = torch.randn(num_examples, model_size, **draw), torch.randn(data_size, model_size, **draw)
-    problem = Problem(MatrixOperator(matrix), examples, torch.randn(data_size, **draw), PUBLISHED_NOISE)
+    draw = {"like": float64_on(device, generator), "generator": generator}
+    examples, matrix = normal(num_examples, model_size, **draw), normal(data_size, model_size, **draw)
+    problem = Problem(MatrixOperator(matrix), examples, normal(data_size, **draw), PUBLISHED_NOISE)
     sigma = 0.5
     mixture = linearized_posterior(problem.prior(sigma), problem.likelihood)
     x, a, y = (tensor.cpu().numpy() for tensor in (examples, matrix, problem.observed))

@@ -10,6 +10,7 @@ import torch
 from scipy.optimize import brentq
 
 from memprior._check import expect_whole
+from memprior._random import normal
 from memprior.denoiser import Denoiser
 from memprior.experiments.linearized_posterior import Problem, line_problem, square_grid
 from memprior.fields import CosineBasis, published_coefficients, published_grid
@@ -159,7 +160,7 @@ def many_examples(
     true_cdf = log_density.softmax(0).cumsum(0)
     distances, effective = [], []
     for size in [size for _ in range(num_repeats) for size in sizes]:
-        drawn = torch.randn(size, 1, dtype=axis.dtype, device=axis.device, generator=generator).sort(dim=0).values
+        drawn = normal(size, 1, like=axis, generator=generator).sort(dim=0).values
         log_weights = collapsed_log_weights(drawn, problem.likelihood)
         cdf = torch.cat([log_weights.new_zeros(1), log_weights.exp().cumsum(0)])
         # A grid point stands for its cell, so its distribution function is that at the cell's upper edge.

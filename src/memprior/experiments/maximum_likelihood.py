@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
+from memprior._random import float64_on, uniform
 from memprior.calibration import energy_distance
 from memprior.experiments import families
 from memprior.experiments.families import Density, GradientPlan
@@ -55,9 +56,11 @@ class Problem:
         return IsotropicMixture(self.train_set, self.floor)
 
 
-def plane_problem(num: int, floor: float, *, num_scored: int, num_fresh: int, generator: torch.Generator) -> Problem:
+def plane_problem(
+    num: int, floor: float, *, num_scored: int, num_fresh: int, generator: torch.Generator, device=None
+) -> Problem:
     """``num`` examples drawn from :func:`crescents`."""
-    truth = crescents(generator.device)
+    truth = crescents(float64_on(device, generator).device)
     noised = IsotropicMixture(truth.means, math.hypot(truth.sigma, floor))
     train_set, fresh = (truth.sample(many, generator=generator) for many in (num, num_fresh))
     held_out = noised.sample(num_scored, generator=generator)
@@ -65,10 +68,10 @@ def plane_problem(num: int, floor: float, *, num_scored: int, num_fresh: int, ge
 
 
 def published_problem(
-    num: int, floor: float, *, num_scored: int, num_fresh: int, generator: torch.Generator
+    num: int, floor: float, *, num_scored: int, num_fresh: int, generator: torch.Generator, device=None
 ) -> Problem:
     """The paper's first ``num`` training fields, standardized by themselves; their true law in those coordinates."""
-    raw = published_coefficients(num).to(generator.device)
+    raw = published_coefficients(num).to(float64_on(device, generator))
     standardizer = Standardizer.fit(raw)
     law = published_law()
     law = type(law)(law.mean.to(raw), law.covariance.to(raw)).normalized(standardizer)
@@ -193,7 +196,7 @@ def spiked(truth: IsotropicMixture, train_set: torch.Tensor, share: float, width
         return torch.logaddexp(math.log1p(-share) + truth.log_prob(x), math.log(share) + spikes.log_prob(x))
 
     def draw(num, *, generator):
-        from_spikes = torch.rand(num, dtype=train_set.dtype, device=train_set.device, generator=generator) < share
+        from_spikes = uniform(num, like=train_set, generator=generator) < share
         both = (law.sample(num, generator=generator) for law in (spikes, truth))
         return torch.where(from_spikes[:, None], *both)
 

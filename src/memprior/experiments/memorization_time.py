@@ -31,7 +31,8 @@ def memory_curve(
     """
     memory, true = EmpiricalDenoiser(train_set), MixtureDenoiser(truth)
     spread = float(train_set.square().mean().sqrt())
-    denoiser = NetworkDenoiser(ResidualMLP(train_set.shape[1], width, depth, generator=generator), spread)
+    network = ResidualMLP(train_set.shape[1], width, depth, generator=generator, device=train_set.device)
+    denoiser = NetworkDenoiser(network, spread)
     levels = torch.logspace(math.log10(plan.sigma_min), math.log10(spread), 9, dtype=train_set.dtype)
     clean = train_set.repeat(-(-512 // len(train_set)), 1)[:512]
     probes = [(perturb(clean, sigma, generator=generator), sigma) for sigma in levels.tolist()]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
+from memprior._random import integers, normal
 from memprior.denoiser import Denoiser, EmpiricalDenoiser, GaussianDenoiser
 from memprior.fields import GaussianLaw, Standardizer, published_law
 from memprior.mixture import IsotropicMixture
@@ -79,7 +80,7 @@ def excess_loss(
     priors: Priors, denoiser: Denoiser, sigma: float, *, num_draws: int, generator: torch.Generator
 ) -> Excess:
     """The excess training loss of ``denoiser`` at one level, in the two ways the theorem says are one."""
-    chosen = torch.randint(len(priors.train_set), (num_draws,), device=generator.device, generator=generator)
+    chosen = integers(len(priors.train_set), num_draws, like=priors.train_set, generator=generator)
     clean = priors.train_set[chosen]
     x = perturb(clean, sigma, generator=generator)
     best, other = priors.empirical(x, sigma), denoiser(x, sigma)
@@ -111,10 +112,8 @@ def nats_per_level(
     I is the mutual information of x_0 and x_sigma, whose derivative by sigma^-2 / 2 is the loss that no denoiser can
     avoid (Guo, Shamai and Verdu 2005). The area under the curve is log N: the nats that name an example.
     """
-    chosen = torch.randint(len(train_set), (num_draws,), device=train_set.device, generator=generator)
-    eps = torch.randn(
-        num_draws, train_set.shape[1], dtype=train_set.dtype, device=train_set.device, generator=generator
-    )
+    chosen = integers(len(train_set), num_draws, like=train_set, generator=generator)
+    eps = normal(num_draws, train_set.shape[1], like=train_set, generator=generator)
     squares = train_set.square().sum(1)
     slopes = []
     for sigma in sigmas.tolist():

@@ -91,7 +91,7 @@ def follow(
 
     weights: draws the untrained network. generator: batches and noise.
     """
-    network = ResidualMLP(train_set.shape[1], width, depth, generator=weights)
+    network = ResidualMLP(train_set.shape[1], width, depth, generator=weights, device=train_set.device)
     denoiser = NetworkDenoiser(network, spread)
     return [look(*seen) for seen in snapshots(denoiser, train_set, plan, steps, generator=generator, folder=folder)]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from memprior._check import column_of, expect, expect_points, expect_positive
+from memprior._random import uniform
 from memprior.denoiser import Denoiser, NetworkDenoiser
 from memprior.experiments.calibration_study import SIGMAS
 from memprior.experiments.dps_fwi import TrainingSet
@@ -85,8 +86,8 @@ class DropoutMLP(ResidualMLP):
     Raises ``ValueError`` unless 0 < rate < 1.
     """
 
-    def __init__(self, *sizes, rate: float, noise: Callable, generator: torch.Generator):
-        super().__init__(*sizes, generator=generator)
+    def __init__(self, *sizes, rate: float, noise: Callable, generator: torch.Generator, device=None):
+        super().__init__(*sizes, generator=generator, device=device)
         expect_positive("rate", rate)
         expect(rate < 1, "rate", "below 1", rate)
         for block in self.blocks:
@@ -157,20 +158,20 @@ def trained(part: Training, folder: Path, device: torch.device) -> dict[int, Net
 
 
 def _network(part, device, generator):
-    weights = generator_for(f"weights {part.seed}", device)
+    weights = generator_for(f"weights {part.seed}")
     sizes = 100, part.width, part.depth
     if part.kind != "dropout":
-        return ResidualMLP(*sizes, generator=weights)
+        return ResidualMLP(*sizes, generator=weights, device=device)
 
     def noise(like):
-        return torch.rand(like.shape, dtype=like.dtype, device=like.device, generator=generator)
+        return uniform(*like.shape, like=like, generator=generator)
 
-    return DropoutMLP(*sizes, rate=part.strength, noise=noise, generator=weights)
+    return DropoutMLP(*sizes, rate=part.strength, noise=noise, generator=weights, device=device)
 
 
 def _course(part: Training, device: torch.device):
     """(step, copied weights of the average) at each look."""
-    generator = generator_for(f"batches {part.name}", device)
+    generator = generator_for(f"batches {part.name}")
     denoiser = NetworkDenoiser(_network(part, device, generator), 1.0)
     plan = part.plan
     weights = [w for w in denoiser.network.parameters() if w.ndim > 1]  # biases and gains do not decay

@@ -13,6 +13,7 @@ from functools import cached_property
 import torch
 
 from memprior._check import expect, positive_number
+from memprior._random import float64_on, normal
 from memprior.denoiser import Denoiser
 from memprior.experiments.linearized_posterior import Problem, line_problem, pentagon_problem
 from memprior.experiments.sampler_costs import Counted
@@ -30,35 +31,31 @@ DIM, NUM_DATA, NUM_EXAMPLES, NOISE = 10, 4, 20, 0.5  # of the linear toy
 # ---- problems ------------------------------------------------------------------------------------------------------
 
 
-def line_problems(num: int, *, generator: torch.Generator) -> list[Problem]:
+def line_problems(num: int, *, generator: torch.Generator, device=None) -> list[Problem]:
     """The paper's 1-D problem with y = gamma eps in place of y = 0: data of the truth 0, one noise draw each."""
-    line = line_problem(generator.device)
+    line = line_problem(float64_on(device, generator).device)
     return [replace(line, observed=noisy(line.observed, line.noise_std, generator)) for _ in range(num)]
 
 
-def pentagon_problems(num: int, *, generator: torch.Generator) -> list[Problem]:
+def pentagon_problems(num: int, *, generator: torch.Generator, device=None) -> list[Problem]:
     """The paper's 2-D problem with a noise draw each; the paper's own data have none."""
-    pentagon, _ = pentagon_problem(generator.device)
+    pentagon, _ = pentagon_problem(float64_on(device, generator).device)
     return [replace(pentagon, observed=noisy(pentagon.observed, pentagon.noise_std, generator)) for _ in range(num)]
 
 
-def linear_problems(num: int, *, generator: torch.Generator) -> list[Problem]:
+def linear_problems(num: int, *, generator: torch.Generator, device=None) -> list[Problem]:
     """y = A x + noise: examples and truth from N(0, I_10), A (4, 10) from N(0, 1/10), all drawn anew for each."""
-
-    def normal(*shape):
-        return torch.randn(*shape, dtype=torch.float64, device=generator.device, generator=generator)
-
-    problems = []
+    problems, drawn = [], {"like": float64_on(device, generator), "generator": generator}
     for _ in range(num):
-        matrix, truth = normal(NUM_DATA, DIM) / math.sqrt(DIM), normal(DIM)
+        matrix, truth = normal(NUM_DATA, DIM, **drawn) / math.sqrt(DIM), normal(DIM, **drawn)
         observed = noisy(matrix @ truth, NOISE, generator)
-        problems.append(Problem(MatrixOperator(matrix), normal(NUM_EXAMPLES, DIM), observed, NOISE))
+        problems.append(Problem(MatrixOperator(matrix), normal(NUM_EXAMPLES, DIM, **drawn), observed, NOISE))
     return problems
 
 
 def noisy(clean: torch.Tensor, noise_std: float, generator: torch.Generator) -> torch.Tensor:
     """Data (m,) with one draw of the noise."""
-    return clean + noise_std * torch.randn(clean.shape, dtype=clean.dtype, device=clean.device, generator=generator)
+    return clean + noise_std * normal(*clean.shape, like=clean, generator=generator)
 
 
 def geometric_sigmas(top: float, bottom: float, num_steps: int) -> torch.Tensor:
@@ -143,7 +140,7 @@ class Stack:
         About another mean the choice of an example would be off by about the distance of the two over sigma.
         """
         means = denoiser(self.train_sets.mean(1), sigma).repeat_interleave(num, 0)
-        return means + sigma * torch.randn(means.shape, dtype=means.dtype, device=means.device, generator=generator)
+        return means + sigma * normal(*means.shape, like=means, generator=generator)
 
 
 # ---- samplers ------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import torch
 
+from memprior._random import choices, float64_on, normal
 from memprior.calibration import energy_distance
 from memprior.denoiser import GaussianDenoiser
 from memprior.experiments.samplers import DIM, NUM_DATA, noisy
@@ -62,16 +63,16 @@ class GaussianCase:
         return 0.5 * float(ratio.trace() - len(ratio) - torch.linalg.slogdet(ratio).logabsdet + moved)
 
 
-def toy_case(noise_std: float, *, white: bool, generator: torch.Generator) -> GaussianCase:
+def toy_case(noise_std: float, *, white: bool, generator: torch.Generator, device=None) -> GaussianCase:
     """The linear toy with the law that its examples come from for a prior, N(0, I), or one with deviations 2^k.
 
     white: False takes deviations from 1/2 to 2 along random axes, so that no single spread fits.
     """
-    options = {"dtype": torch.float64, "device": generator.device, "generator": generator}
-    matrix = torch.randn(NUM_DATA, DIM, **options) / math.sqrt(DIM)
-    axes, _ = torch.linalg.qr(torch.randn(DIM, DIM, **options))
+    options = {"like": float64_on(device, generator), "generator": generator}
+    matrix = normal(NUM_DATA, DIM, **options) / math.sqrt(DIM)
+    axes, _ = torch.linalg.qr(normal(DIM, DIM, **options))
     deviations = axes.new_ones(DIM) if white else torch.logspace(-1, 1, DIM, 2).to(axes)
-    truth = axes * deviations @ torch.randn(DIM, **options)
+    truth = axes * deviations @ normal(DIM, **options)
     observed = noisy(matrix @ truth, noise_std, generator)
     covariance = axes * deviations**2 @ axes.T
     likelihood = GaussianLikelihood(MatrixOperator(matrix), observed, noise_std)
@@ -177,7 +178,7 @@ def weighting_control(
         for some in torch.arange(num, device=root.device).split(max(1, 2**18 // count)):
             x = _normal(len(some) * count, case, generator) @ root.T
             weights = case.likelihood.log_prob(x).view(-1, count).softmax(1)
-            pick = torch.multinomial(weights, 1, generator=generator)[:, 0]
+            pick = choices(weights, 1, generator=generator, replacement=False)[:, 0]
             chosen.append(x.view(len(some), count, -1)[torch.arange(len(some), device=x.device), pick])
         found.append(distance_to_posterior(case, torch.cat(chosen), generator=generator))
     exact = [exact_draws(case, num, generator=generator) for _ in range(8)]
@@ -185,5 +186,4 @@ def weighting_control(
 
 
 def _normal(num: int, case: GaussianCase, generator: torch.Generator) -> torch.Tensor:
-    shape = (num, len(case.mean))
-    return torch.randn(shape, dtype=case.mean.dtype, device=case.mean.device, generator=generator)
+    return normal(num, len(case.mean), like=case.mean, generator=generator)

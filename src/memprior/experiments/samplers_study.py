@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import torch
 
+from memprior._random import choices, integers, normal
 from memprior.experiments.dps_parts import one_thread_each
 from memprior.experiments.samplers import Draw, Stack, exact, guided, judge, particles
 from memprior.guidance import (
@@ -144,7 +145,7 @@ def weighting_law(stack: Stack, num: int, repeats: int, *, generator: torch.Gene
     """
     log_weights = stack.log_weights
     shape = (len(log_weights), repeats * num)
-    drawn = torch.randint(log_weights.shape[1], shape, device=log_weights.device, generator=generator)
+    drawn = integers(log_weights.shape[1], *shape, like=log_weights, generator=generator)
     chances = log_weights.gather(1, drawn).view(-1, repeats, num).softmax(2).view(shape) / repeats
     return torch.zeros_like(log_weights).scatter_add_(1, drawn, chances)
 
@@ -187,11 +188,11 @@ def pushes(
     over its value at the first level.
     """
     prior, posterior, likelihood = stack.prior(), stack.posterior(), stack.likelihood(stack.forward)
-    chosen = torch.multinomial(stack.log_weights.exp(), num, replacement=True, generator=generator)
+    chosen = choices(stack.log_weights.exp(), num, generator=generator)
     x_0 = stack.train_sets.gather(1, chosen[:, :, None].expand(-1, -1, stack.train_sets.shape[2])).flatten(0, 1)
     products, left = {name: [] for name in makes}, []
     for sigma, sigma_next in pairwise(sigmas):
-        eps = torch.randn(x_0.shape, dtype=x_0.dtype, device=x_0.device, generator=generator)
+        eps = normal(*x_0.shape, like=x_0, generator=generator)
         level = {"x": x_0 + sigma * eps, "sigma": sigma, "sigma_next": sigma_next, "generator": generator}
         plain, right = (drift(one, **level).x for one in (prior, posterior))
         right = right - plain

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
+from memprior._random import integers, normal
 from memprior.denoiser import EmpiricalDenoiser
 from memprior.experiments.lookup import multinomial_floor
 from memprior.fields import CosineBasis, published_grid
@@ -62,13 +63,13 @@ def gaussian_start(num: int, like: torch.Tensor, sigma, *, generator: torch.Gene
     The released start N(0, I) of the variance-preserving iterate, in coordinates x_0 + sigma eps; right for
     standardized data only where sigma is far above them.
     """
-    eps = torch.randn(num, like.shape[1], dtype=like.dtype, device=like.device, generator=generator)
+    eps = normal(num, like.shape[1], like=like, generator=generator)
     return math.sqrt(1 + float(sigma) ** 2) * eps
 
 
 def true_start(num: int, train_set: torch.Tensor, sigma, *, generator: torch.Generator) -> torch.Tensor:
     """Draws of p_sigma itself: an example chosen uniformly, and noise. (num, d)."""
-    chosen = torch.randint(len(train_set), (num,), device=train_set.device, generator=generator)
+    chosen = integers(len(train_set), num, like=train_set, generator=generator)
     return perturb(train_set[chosen], float(sigma), generator=generator)
 
 

@@ -8,23 +8,23 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from memprior._random import float64_on, normal
 from memprior.experiments.waves import FREQUENCY_HZ, SIDE_KM, alike, as_complex, relative, repeat_edges
 from memprior.fields import Grid
 from memprior.helmholtz import Acquisition, HelmholtzOperator, published_acquisition
 from memprior.operators import ForwardOperator
 
 
-def ring_direction(grid: Grid, generator: torch.Generator) -> torch.Tensor:
+def ring_direction(grid: Grid, generator: torch.Generator, device=None) -> torch.Tensor:
     """A random change of the outermost ring of cells only, (1, nx, nz), of unit length."""
-    direction = random_direction(grid, generator)
+    direction = random_direction(grid, generator, device)
     direction[:, 1:-1, 1:-1] = 0
     return direction / direction.norm()
 
 
-def random_direction(grid: Grid, generator: torch.Generator) -> torch.Tensor:
+def random_direction(grid: Grid, generator: torch.Generator, device=None) -> torch.Tensor:
     """A random change of every cell, (1, nx, nz), of unit length."""
-    shape = 1, *grid.shape
-    direction = torch.randn(shape, dtype=torch.float64, device=generator.device, generator=generator)
+    direction = normal(1, *grid.shape, like=float64_on(device, generator), generator=generator)
     return direction / direction.norm()
 
 
@@ -82,9 +82,9 @@ def padded_operator(cells: int, margin: int) -> PaddedOperator:
 
 def adjoint_gap(forward: ForwardOperator, model, generator: torch.Generator) -> float:
     """| <J v, w> - <v, J^T w> | / (|J v| |w|) for random v and w: forward mode against reverse mode."""
-    v = torch.randn(model.shape, dtype=model.dtype, device=model.device, generator=generator)
+    v = normal(*model.shape, like=model, generator=generator)
     data, tangent = torch.func.jvp(forward, (model,), (v,))
-    w = torch.randn(data.shape, dtype=data.dtype, device=data.device, generator=generator)
+    w = normal(*data.shape, like=data, generator=generator)
     (cotangent,) = torch.func.vjp(forward, model)[1](w)
     return float(((tangent * w).sum() - (v * cotangent).sum()).abs() / (tangent.norm() * w.norm()))
 

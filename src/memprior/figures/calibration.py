@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from memprior.figures.style import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, SKY, VERMILION, panels
+from memprior.figures.style import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, SKY, VERMILION, array, panels
 from memprior.figures.waves import model_map
 
 COLOURS = {
@@ -62,7 +62,7 @@ def by_size(ax: Axes, sizes, curves: dict, *, truth: float | None, ylabel: str) 
 
 def rank_histogram(ax: Axes, pit, name: str, *, top: float = 4) -> Axes:
     """Where truths fall among their posterior draws, over all components; flat at 1 when calibrated."""
-    heights, _ = np.histogram(pit.cpu().numpy(), BINS, density=True)
+    heights, _ = np.histogram(array(pit), BINS, density=True)
     ax.stairs(heights, BINS, fill=True, color=colour(name), alpha=0.45)
     ax.axhline(1, color=GREY, lw=1, ls="--")
     if heights.max() > top:
@@ -77,7 +77,7 @@ def tarp_curves(ax: Axes, credibilities: dict) -> Axes:
     """Share of truths within the region of each credibility, by prior; the diagonal when calibrated."""
     ax.plot([0, 1], [0, 1], color=GREY, lw=1, ls="--")
     for (name, u), line in zip(credibilities.items(), ("-", "--", "-.", ":"), strict=False):
-        ordered = np.sort(u.cpu().numpy())
+        ordered = np.sort(array(u))
         share = np.arange(1, len(ordered) + 1) / len(ordered)
         ax.step([0, *ordered, 1], [0, *share, 1], line, color=colour(name), lw=1.6, where="post", label=name)
     ax.set(xlabel="credibility", ylabel="share of truths", xlim=(0, 1), ylim=(0, 1), aspect="equal")

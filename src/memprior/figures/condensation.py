@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from memprior.figures.lookup import velocity_map
-from memprior.figures.style import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, SERIES, SKY, VERMILION, panels
+from memprior.figures.style import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, SERIES, SKY, VERMILION, array, panels
 
 SIZE_COLOURS = dict(zip((50, 200, 1000), SERIES, strict=False))
 
@@ -13,7 +13,7 @@ SIZE_COLOURS = dict(zip((50, 200, 1000), SERIES, strict=False))
 def share_curves(ax: Axes, sigmas, curves: dict, predicted: dict) -> Axes:
     """Mean responsibility of a noised example for itself, by N, with the predicted level of each as a vertical tick."""
     for (num, values), colour in zip(curves.items(), SERIES, strict=False):
-        ax.semilogx(sigmas, values, color=colour, label=f"$N = {num}$")
+        ax.semilogx(array(sigmas), array(values), color=colour, label=f"$N = {num}$")
         ax.plot([predicted[num]] * 2, [0.42, 0.58], color=colour, lw=2.5, solid_capstyle="butt")
     ax.axhline(0.5, color=GREY, lw=1, ls=":")
     ax.set(xlabel=r"$\sigma$", ylabel="mean responsibility for itself", ylim=(0, 1.03))
@@ -37,7 +37,7 @@ def level_scatter(ax: Axes, published, white: dict) -> Axes:
 def size_frame(sigmas, share, *, num: int, predicted: float, sizes, levels) -> Figure:
     """A frame of the slider over N: the responsibility's curve, and where this N stands on the curve of levels."""
     figure, axes = panels(1, 2, height=2.6, width_ratios=[1.3, 1])
-    axes[0].semilogx(sigmas, share, color=BLUE)
+    axes[0].semilogx(array(sigmas), array(share), color=BLUE)
     axes[0].axvline(predicted, color=INK, lw=1, ls=":")
     axes[0].axhline(0.5, color=GREY, lw=1, ls=":")
     axes[0].annotate(r"$\sigma_c$", (predicted, 0.92), xytext=(5, 0), textcoords="offset points")
@@ -60,7 +60,7 @@ def sigma_frame(velocities: dict, shares, *, sigma: float, limits) -> Figure:
     for ax in grid[4:]:
         ax.remove()
     ax = figure.add_subplot(grid[4].get_gridspec()[1, :])
-    ax.bar(np.arange(len(shares)), shares.cpu().numpy(), 0.9, color=BLUE)
+    ax.bar(np.arange(len(shares)), array(shares), 0.9, color=BLUE)
     ax.set(xlabel="training example $n$", ylabel="share $r_n$", ylim=(0, 1), xlim=(-1, len(shares)))
     ax.set_title(rf"$\sigma = {sigma:g}$", loc="right")
     return figure
@@ -70,7 +70,7 @@ def sorted_frequencies(ax: Axes, selections: dict) -> Axes:
     """Share of samples on each example, in descending order, times N: 1 is fair."""
     styles = ((VERMILION, "-"), (GREEN, "-"), (BLUE, "--"), (ORANGE, ":"))
     for (name, selection), (colour, line) in zip(selections.items(), styles, strict=True):
-        values = selection.frequencies.sort(descending=True).values.cpu().numpy()
+        values = array(selection.frequencies.sort(descending=True).values)
         ax.step(np.arange(1, len(values) + 1), values * len(values), line, where="mid", color=colour, label=name)
     ax.axhline(1, color=GREY, lw=1, ls=":")
     ax.set(xlabel="examples, most often chosen first", ylabel="times the fair share", ylim=(0, None))
@@ -79,7 +79,7 @@ def sorted_frequencies(ax: Axes, selections: dict) -> Axes:
 
 def favoured(ax: Axes, norms, selection) -> Axes:
     """How often an example is chosen against its distance from the centre."""
-    ax.plot(norms.cpu().numpy(), len(norms) * selection.frequencies.cpu().numpy(), "o", color=VERMILION, ms=4.5)
+    ax.plot(array(norms), len(norms) * array(selection.frequencies), "o", color=VERMILION, ms=4.5)
     ax.axhline(1, color=GREY, lw=1, ls=":")
     ax.set(xlabel="distance from the centre", ylabel="times the fair share", ylim=(0, None))
     return ax
@@ -88,7 +88,7 @@ def favoured(ax: Axes, norms, selection) -> Axes:
 def start_curves(ax: Axes, found: dict) -> Axes:
     """Total variation above its floor against the level a sampler starts from, over the predicted sigma_c of each N."""
     for (num, (ratios, excess)), marker in zip(found.items(), "os^", strict=False):
-        ax.plot(ratios, excess, f"{marker}-", ms=4.5, color=SIZE_COLOURS[num], label=f"$N = {num}$")
+        ax.plot(array(ratios), array(excess), f"{marker}-", ms=4.5, color=SIZE_COLOURS[num], label=f"$N = {num}$")
     ax.axhline(0, color=GREY, lw=1, ls=":")
     ax.axvline(1, color=INK, lw=1, ls=":")
     ax.set(xscale="log", xlabel=r"start level over $\sigma_c$", ylabel="total variation\nabove its floor")

@@ -11,7 +11,21 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from memprior.figures.memorized_prior import legend_below
-from memprior.figures.style import BLUE, DENSITY, GREEN, GREY, INK, ORANGE, PALE, PURPLE, SERIES, SKY, VERMILION, panels
+from memprior.figures.style import (
+    BLUE,
+    DENSITY,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PALE,
+    PURPLE,
+    SERIES,
+    SKY,
+    VERMILION,
+    array,
+    panels,
+)
 from memprior.figures.waves import WAVES, model_map, speed_bar
 
 COLOURS = {"network": GREEN, "memory": BLUE, "true prior": VERMILION, "ideal posterior": PURPLE, "held out": INK}
@@ -64,7 +78,7 @@ def truth_panel(ax: Axes, counts: dict, title: str) -> Axes:
 
 def data_panel(ax: Axes, data, *, title: str) -> Axes:
     """Real part of complex data (S, R), sources down and receivers across, scaled to all but the largest 1 %."""
-    real = data.real.cpu().numpy()
+    real = array(data.real)
     reach = np.quantile(np.abs(real), 0.99)
     ax.imshow(real, aspect="auto", cmap=WAVES, vmin=-reach, vmax=reach, interpolation="nearest")
     ax.set(title=title, xlabel="receiver", ylabel="source")
@@ -74,7 +88,7 @@ def data_panel(ax: Axes, data, *, title: str) -> Axes:
 
 def weights_panel(ax: Axes, misfits, chosen: int, truth: float) -> Axes:
     """Misfit a datum of each training example (N,), from the best on; ``chosen`` is an index into ``misfits``."""
-    values = misfits.cpu().numpy()
+    values = array(misfits)
     rank = int((values < values[chosen]).sum())
     ax.semilogy(np.sort(values), "o", color=BLUE, ms=3, mew=0)
     ax.plot(rank, values[chosen], "o", color=VERMILION, ms=7, zorder=4)
@@ -105,7 +119,7 @@ def posterior_row(axes: list[Axes], maps: dict, *, side_km: float, limits: dict,
     titles = ("posterior mean", "standard deviation", "|error| of the mean") if first else ("", "", "")
     model_map(axes[0], maps["mean"], side_km=side_km, title=titles[0], limits=limits["mean"])
     for ax, name, title in zip(axes[1:3], ("std", "error"), titles[1:], strict=True):
-        values = maps[name].abs().cpu().numpy()
+        values = array(maps[name].abs())
         ax.imshow(values.T, extent=(0, side_km, side_km, 0), cmap=SPREADS, clim=limits["std"])
         ax.set(title=title, xticks=[0, 1, 2], yticks=[])
     return axes
@@ -120,7 +134,7 @@ def posterior_bars(figure: Figure, axes: list[Axes]) -> None:
 
 def scatter_panel(ax: Axes, samples, train_set, truth, *, chosen=(0, 1), title="", colour=GREEN, limits=None) -> Axes:
     """Two coefficients of samples (B, d), examples (N, d) and the truth (d,); examples further out are not seen."""
-    drawn, examples, star = (points.cpu().numpy()[..., list(chosen)] for points in (samples, train_set, truth))
+    drawn, examples, star = (array(points)[..., list(chosen)] for points in (samples, train_set, truth))
     ax.plot(*examples.T, "o", ms=3.5, mfc="none", mec=GREY, mew=0.8, label="training examples")
     ax.plot(*drawn.T, "o", ms=4, color=colour, alpha=0.4, mew=0, label="samples")
     ax.plot(*star, "*", ms=12, mfc="black", mec="white", mew=0.8, label="truth")
@@ -145,7 +159,7 @@ def _ratio_axis(ax: Axes, threshold: float, *, title: str, top: float | None = N
 def ratio_panel(ax: Axes, ratios: dict, threshold: float, *, title: str) -> Axes:
     """Densities of the ratio r for named sets of samples, with the threshold."""
     for name, values in ratios.items():
-        r, look = values.cpu().numpy(), {"color": _colour(name), "label": name}
+        r, look = array(values), {"color": _colour(name), "label": name}
         if np.nanmax(r) < 0.05:
             # A set of copies is a spike so high that beside it all else would lie flat: a mark at its place instead,
             # left out of the layout, which then is one for all frames of a slider.
@@ -175,7 +189,7 @@ def copies_frame(samples, nearest, ratios, indices, *, side_km: float, title: st
 def misfit_bands(ax: Axes, misfits: dict, *, title: str) -> Axes:
     """Misfit a datum (T, B) of named sets of samples on the way: median and 5 to 95 %; dotted: the noise."""
     for name, values in misfits.items():
-        seen = values.where(values.isfinite(), np.nan).cpu().numpy()
+        seen = array(values.where(values.isfinite(), np.nan))
         steps = np.flatnonzero(np.isfinite(seen).any(1))  # where every sample is lost there is nothing to draw
         low, middle, high = np.nanquantile(seen[steps], (0.05, 0.5, 0.95), axis=1)
         ax.fill_between(steps + 1, low, high, color=_colour(name), alpha=0.2, lw=0)
@@ -187,7 +201,7 @@ def misfit_bands(ax: Axes, misfits: dict, *, title: str) -> Axes:
 
 def error_against_std(ax: Axes, std, error, *, title: str, reach: float) -> Axes:
     """Cells of a map (nx, nz) by standard deviation and |error|, km/s; those beyond ``reach`` lie on the border."""
-    x, y = (np.clip(values.abs().cpu().numpy().ravel(), 0, reach) for values in (std, error))
+    x, y = (np.clip(array(values.abs()).ravel(), 0, reach) for values in (std, error))
     ax.hist2d(x, y, bins=40, range=[[0, reach], [0, reach]], cmap=DENSITY, norm="log", cmin=1)
     ax.plot([0, reach], [0, reach], color=VERMILION, lw=1.3, label="|error| = std")
     ax.plot([0, reach / 2], [0, reach], "--", color=ORANGE, lw=1.3, label="|error| = 2 std")
@@ -199,7 +213,7 @@ def error_against_std(ax: Axes, std, error, *, title: str, reach: float) -> Axes
 
 def noise_draws(ax: Axes, counts, *, published: float, nonlinear: float, num: int, title: str) -> Axes:
     """Histogram over noise draws of how many of ``num`` samples lie below the threshold (D,), and the one published."""
-    values = counts.cpu().numpy()
+    values = array(counts)
     width = np.ceil(max(np.ptp(values), 1) / 20)  # whole, as the counts are
     ax.hist(values, np.arange(values.min(), values.max() + 2 * width, width) - 0.5, color=SKY, ec="white", lw=0.5)
     ax.axvline(published, color=PURPLE, label="the published draw")
@@ -233,7 +247,7 @@ def reverse_frame(
     figure, axes = panels(1, 2, height=3.4, width_ratios=[1, 1.1])
     scatter_panel(axes[0], samples, train_set, truth, chosen=chosen, limits=limits)
     axes[0].set_title(rf"step {step}, $\sigma = {sigma:.3g}$")
-    heights, _ = np.histogram(denoised_ratio.cpu().numpy(), BINS)
+    heights, _ = np.histogram(array(denoised_ratio), BINS)
     # By its own highest bar: narrow early and broad late, the histogram then fills one axis in all frames.
     axes[1].stairs(heights / max(heights.max(), 1), BINS, fill=True, color=GREEN, alpha=0.4)
     _ratio_axis(axes[1], threshold, title="the denoiser's guesses", top=1.05)
@@ -252,6 +266,6 @@ def cost_bars(ax: Axes, minutes: dict) -> Axes:
 def push_panel(ax: Axes, sigmas, curves: dict, *, title: str) -> Axes:
     """Share of a push that a denoiser leaves, (S,), by name, against the noise level."""
     for (name, values), line in zip(curves.items(), ("o-", "s-", "^--"), strict=True):
-        ax.semilogx(sigmas.cpu().numpy(), values.cpu().numpy(), line, ms=3.5, color=_colour(name), label=name)
+        ax.semilogx(array(sigmas), array(values), line, ms=3.5, color=_colour(name), label=name)
     ax.set(xlabel=r"$\sigma$", title=title, ylim=(-0.05, 1.1))
     return ax

@@ -10,18 +10,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 
-from memprior.figures.style import BLUE, DENSITY, GREEN, GREY, INK, ORANGE, PALE, VERMILION, panels
+from memprior.figures.style import BLUE, DENSITY, GREEN, GREY, INK, ORANGE, PALE, VERMILION, array, panels
 
 
 def density_map(ax: Axes, points, log_density, train_set, *, truth=None, title: str = "") -> Axes:
     """A 2-D density on a square grid (P, 2), with the training examples (K, 2) and the truth (2,) if there is one."""
     side = round(len(points) ** 0.5)
-    grid = points.reshape(side, side, 2).cpu().numpy()
-    density = (log_density - log_density.max()).exp().reshape(side, side).cpu().numpy()
+    grid = array(points.reshape(side, side, 2))
+    density = array((log_density - log_density.max()).exp().reshape(side, side))
     ax.contourf(grid[..., 0], grid[..., 1], density, levels=np.linspace(0, 1, 21), cmap=DENSITY)
-    ax.plot(*train_set.T.cpu().numpy(), "o", ms=9, mfc="none", mec=INK, mew=1.2, label="training examples")
+    ax.plot(*array(train_set.T), "o", ms=9, mfc="none", mec=INK, mew=1.2, label="training examples")
     if truth is not None:
-        ax.plot(*truth.cpu().numpy(), "*", ms=10, mfc=ORANGE, mec=INK, mew=0.7, label="truth")
+        ax.plot(*array(truth), "*", ms=10, mfc=ORANGE, mec=INK, mew=0.7, label="truth")
     ax.set(
         xlim=(-2.9, 2.9),
         ylim=(-2.9, 2.9),
@@ -44,7 +44,7 @@ def plane_posterior(ax: Axes, comparison, train_set, truth) -> Axes:
 def component_ellipses(ax: Axes, mixture) -> Axes:
     """Two standard deviations around each component (2-D) of a linearized posterior, stronger for larger weights."""
     for mean, covariance, weight in zip(
-        mixture.means.cpu().numpy(), mixture.covariances.cpu().numpy(), mixture.weights.tolist(), strict=True
+        array(mixture.means), array(mixture.covariances), mixture.weights.tolist(), strict=True
     ):
         variances, axes = np.linalg.eigh(covariance)
         angle = np.degrees(np.arctan2(axes[1, 1], axes[0, 1]))
@@ -56,13 +56,13 @@ def component_ellipses(ax: Axes, mixture) -> Axes:
 
 def line_densities(ax: Axes, comparison, train_set) -> Axes:
     """Posterior densities in 1-D: exact, filled; linearized with and without determinant, lines; training examples."""
-    x = comparison.exact.points[:, 0].cpu().numpy()
+    x = array(comparison.exact.points[:, 0])
     points = comparison.exact.points
     ax.fill_between(
-        x, comparison.exact.log_density.exp().cpu().numpy(), color=PALE, ec=GREY, lw=1.0, label="exact (quadrature)"
+        x, array(comparison.exact.log_density.exp()), color=PALE, ec=GREY, lw=1.0, label="exact (quadrature)"
     )
-    ax.plot(x, comparison.linearized.log_prob(points).exp().cpu().numpy(), color=BLUE, label="linearized")
-    released = comparison.released.log_prob(points).exp().cpu().numpy()
+    ax.plot(x, array(comparison.linearized.log_prob(points).exp()), color=BLUE, label="linearized")
+    released = array(comparison.released.log_prob(points).exp())
     ax.plot(x, released, color=VERMILION, ls=(0, (4, 2)), label="without determinant")
     mark_examples(ax, train_set)
     ax.set(xlabel="$x$", xlim=_reach(train_set), title=rf"$\sigma = {comparison.sigma}$", yticks=[])
@@ -77,7 +77,7 @@ def _reach(train_set) -> tuple[float, float]:
 
 def mark_examples(ax: Axes, train_set) -> None:
     """Training examples of a 1-D problem as black ticks below the axis line."""
-    x = train_set[:, 0].cpu().numpy()
+    x = array(train_set[:, 0])
     bottom = ax.get_ylim()[1] * -0.045
     ax.plot(x, np.full(len(x), bottom), "^", color=INK, ms=5, clip_on=False, label="training examples")
 
@@ -92,7 +92,7 @@ def weight_bars(ax: Axes, exact, linearized, released=None) -> Axes:
         edge = GREY if colour == PALE else colour
         ax.bar(
             index + (k - (len(shown) - 1) / 2) * width,
-            weights.cpu().numpy(),
+            array(weights),
             width,
             color=colour,
             ec=edge,
@@ -121,9 +121,11 @@ def distance_curves(ax: Axes, sigmas, distances: dict) -> Axes:
 
 def breakdown_map(ax: Axes, sigmas, observations, distances) -> Axes:
     """Total variation of the densities as a map over sigma (columns) and data y (rows)."""
-    mesh = ax.pcolormesh(sigmas, observations, distances.cpu().numpy(), cmap=DENSITY, vmin=0, vmax=1, shading="nearest")
+    mesh = ax.pcolormesh(
+        array(sigmas), array(observations), array(distances), cmap=DENSITY, vmin=0, vmax=1, shading="nearest"
+    )
     lines = ax.contour(
-        sigmas, observations, distances.cpu().numpy(), levels=[0.05, 0.2, 0.5], colors=[INK], linewidths=0.8
+        array(sigmas), array(observations), array(distances), levels=[0.05, 0.2, 0.5], colors=[INK], linewidths=0.8
     )
     ax.clabel(lines, fontsize=8)
     ax.set(xscale="log", xlabel=r"$\sigma$", ylabel="data $y$")
@@ -133,16 +135,16 @@ def breakdown_map(ax: Axes, sigmas, observations, distances) -> Axes:
 
 def two_posteriors(ax: Axes, smoothed, noised_lookup, train_set) -> Axes:
     """The posterior of the smoothed prior (filled) and the noised posterior of the lookup (line), 1-D."""
-    x = smoothed.points[:, 0].cpu().numpy()
+    x = array(smoothed.points[:, 0])
     ax.fill_between(
         x,
-        smoothed.log_density.exp().cpu().numpy(),
+        array(smoothed.log_density.exp()),
         color=PALE,
         ec=GREY,
         lw=1.0,
         label="(i) posterior of the smoothed prior",
     )
-    ax.plot(x, noised_lookup.exp().cpu().numpy(), color=GREEN, label="(ii) lookup, noised")
+    ax.plot(x, array(noised_lookup.exp()), color=GREEN, label="(ii) lookup, noised")
     mark_examples(ax, train_set)
     ax.set(xlabel="$x$", xlim=_reach(train_set), yticks=[])
     ax.spines["left"].set_visible(False)

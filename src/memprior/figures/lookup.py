@@ -5,12 +5,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from memprior.figures.linearized_posterior import legend_below, line_densities
-from memprior.figures.style import BLUE, GREEN, GREY, INK, PALE, SERIES, SKY, panels
+from memprior.figures.style import BLUE, GREEN, GREY, INK, PALE, SERIES, SKY, array, panels
 
 
 def lookup_stems(ax: Axes, train_set, weights) -> Axes:
     """Lookup weights (K,) over the examples (K, 1) of a 1-D problem."""
-    x, w = train_set[:, 0].cpu().numpy(), weights.cpu().numpy()
+    x, w = array(train_set[:, 0]), array(weights)
     ax.vlines(x, 0, w, color=GREEN, lw=2)
     ax.plot(x, w, "o", color=GREEN, ms=4)
     ax.set(xlabel="training example $x_n$", ylabel="lookup weight $w_n$", xlim=(-3.2, 3.2), ylim=(0, None))
@@ -21,9 +21,9 @@ def landing_bars(ax: Axes, runs: dict) -> Axes:
     """Exact lookup weights, and the share of samples that landed on each example, for named runs."""
     first = next(iter(runs.values()))
     index = np.arange(len(first.weights))
-    ax.bar(index, first.weights.cpu().numpy(), 0.8, color=PALE, ec=GREY, lw=0.6, label="exact lookup weights")
+    ax.bar(index, array(first.weights), 0.8, color=PALE, ec=GREY, lw=0.6, label="exact lookup weights")
     for (name, run), marker, colour in zip(runs.items(), "os", (GREEN, INK), strict=False):
-        ax.plot(index, run.frequencies.cpu().numpy(), marker, color=colour, ms=6, label=name)
+        ax.plot(index, array(run.frequencies), marker, color=colour, ms=6, label=name)
     ax.set(xlabel="training example $n$", ylabel="share of samples", xticks=index, ylim=(0, 0.6))
     return ax
 
@@ -31,10 +31,10 @@ def landing_bars(ax: Axes, runs: dict) -> Axes:
 def effective_curves(ax: Axes, dominances) -> Axes:
     """Effective components against sigma, exact (lines) and linearized (dots); diamonds mark the paper's sigma_crit."""
     for dominance, colour in zip(dominances, SERIES, strict=True):
-        sigmas = dominance.sigmas.cpu().numpy()
-        exact = dominance.exact.cpu().numpy()
+        sigmas = array(dominance.sigmas)
+        exact = array(dominance.exact)
         ax.loglog(sigmas, exact, color=colour, label=f"$N = {dominance.num}$")
-        ax.loglog(sigmas[::4], dominance.linearized.cpu().numpy()[::4], ".", color=colour, ms=4)
+        ax.loglog(sigmas[::4], array(dominance.linearized)[::4], ".", color=colour, ms=4)
         height = np.interp(np.log(dominance.sigma_crit), np.log(sigmas), exact)
         ax.plot(dominance.sigma_crit, height, "D", color=colour, mec=INK, ms=6.5)
     ax.set(xlabel=r"$\sigma$", ylabel="effective components $e^{H}$", xlim=(sigmas[0], sigmas[-1]), ylim=(0.8, 500))
@@ -59,7 +59,7 @@ def onset_scatter(ax: Axes, dominances) -> Axes:
 
 def convergence_curve(ax: Axes, many) -> Axes:
     """Distance of the lookup to the true posterior against effective components, with the slope of Monte Carlo."""
-    effective, distances = many.effective.cpu().numpy(), many.distances.cpu().numpy()
+    effective, distances = array(many.effective), array(many.distances)
     x, y = effective.mean(0), distances.mean(0)
     ax.loglog(x, y[-1] * np.sqrt(x[-1] / x), color=GREY, ls="--", label="slope $-1/2$")
     ax.loglog(effective, distances, ".", color=SKY, ms=4)
@@ -76,7 +76,7 @@ def convergence_curve(ax: Axes, many) -> Axes:
 def velocity_map(ax: Axes, velocity, extent_km: float, limits, *, title: str = ""):
     """A velocity field (nx, nz), km/s, depth downwards. Returns the image, for a colour bar."""
     image = ax.imshow(
-        velocity.T.cpu().numpy(), extent=(0, extent_km, extent_km, 0), cmap="cividis", vmin=limits[0], vmax=limits[1]
+        array(velocity.T), extent=(0, extent_km, extent_km, 0), cmap="cividis", vmin=limits[0], vmax=limits[1]
     )
     ax.set(title=title, xlabel="km", xticks=[0, 1, 2], yticks=[0, 1, 2])
     for side in ax.spines.values():
@@ -86,8 +86,8 @@ def velocity_map(ax: Axes, velocity, extent_km: float, limits, *, title: str = "
 
 def effective_against_noise(ax: Axes, lookup) -> Axes:
     """Effective components of the lookup on the published sets against the noise of the travel times."""
-    for size, effective, colour in zip(lookup.sizes, lookup.effective.cpu().numpy(), SERIES, strict=False):
-        ax.loglog(1e3 * lookup.noises.cpu().numpy(), effective, "o-", ms=3.5, color=colour, label=f"$N = {size}$")
+    for size, effective, colour in zip(lookup.sizes, array(lookup.effective), SERIES, strict=False):
+        ax.loglog(1e3 * array(lookup.noises), effective, "o-", ms=3.5, color=colour, label=f"$N = {size}$")
     ax.set(xlabel="noise of the travel times, ms", ylabel="effective components $e^{H}$")
     return ax
 
@@ -96,7 +96,7 @@ def ratio_histograms(ax: Axes, ratios: dict, threshold: float) -> Axes:
     """The ratio r of held-out fields to each training set, and the threshold below which the paper says memorized."""
     for (size, values), colour in zip(ratios.items(), SERIES, strict=False):
         ax.hist(
-            values.cpu().numpy(),
+            array(values),
             bins=np.linspace(0.2, 1, 41),
             histtype="step",
             lw=1.8,

@@ -7,7 +7,20 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from memprior.figures.style import BLUE, DENSITY, GREEN, GREY, INK, ORANGE, PALE, PURPLE, SERIES, VERMILION, panels
+from memprior.figures.style import (
+    BLUE,
+    DENSITY,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PALE,
+    PURPLE,
+    SERIES,
+    VERMILION,
+    array,
+    panels,
+)
 
 COLOURS = {
     "Gaussian": GREY,
@@ -23,7 +36,7 @@ MARKERS = dict(zip(COLOURS, "sXDv^o", strict=True))
 def sample_panel(ax: Axes, points, train_set, *, title: str, colour: str) -> Axes:
     """Samples in the plane with the training examples (N, 2) over them."""
     ax.plot(*np.asarray(points).T, ".", ms=3, color=colour, alpha=0.45, mew=0, rasterized=True)
-    ax.plot(*train_set.T.cpu().numpy(), "o", ms=6, mfc="none", mec=INK, mew=1.1)
+    ax.plot(*array(train_set.T), "o", ms=6, mfc="none", mec=INK, mew=1.1)
     ax.set(xlim=(-3, 3), ylim=(-2.3, 2.3), xticks=[], yticks=[], aspect="equal", title=title)
     return ax
 
@@ -31,7 +44,7 @@ def sample_panel(ax: Axes, points, train_set, *, title: str, colour: str) -> Axe
 def families_and_truth(train_set, truth, points: dict, example: str) -> Figure:
     """What six families sample after fitting the same examples, beside draws of the truth and the examples alone."""
     figure, axes = panels(2, 4, height=3.7)
-    sample_panel(axes[0], truth.cpu().numpy(), train_set, title="truth", colour=VERMILION)
+    sample_panel(axes[0], array(truth), train_set, title="truth", colour=VERMILION)
     empty = np.zeros((0, 2))
     sample_panel(axes[4], empty, train_set, title=example, colour=INK)
     for ax, (family, drawn) in zip([*axes[1:4], *axes[5:]], points.items(), strict=True):
@@ -70,9 +83,9 @@ def memory_plane(ax: Axes, traces: dict, reach: float) -> Axes:
 
 def floor_curves(ax: Axes, sweep) -> Axes:
     """Training and held-out log-likelihood of the kernel density against its bandwidth floor."""
-    floors = sweep.floors.cpu().numpy()
-    ax.plot(floors, sweep.train.cpu().numpy(), color=INK, label="at the training examples")
-    ax.plot(floors, sweep.held_out.cpu().numpy(), "--", color=VERMILION, label="at held-out points")
+    floors = array(sweep.floors)
+    ax.plot(floors, array(sweep.train), color=INK, label="at the training examples")
+    ax.plot(floors, array(sweep.held_out), "--", color=VERMILION, label="at held-out points")
     ax.axvline(sweep.best, color=GREY, lw=1, ls=":")
     ax.annotate(
         "leave-one-out's choice", (sweep.best, -11.4), (4, 0), textcoords="offset points", ha="left", fontsize=8.5
@@ -100,10 +113,10 @@ def kernel_density(points, density, train_set, *, title: str) -> Figure:
     """A density (side^2,) on a square grid, with the examples it was made from."""
     figure, (ax,) = panels(height=3.2)
     side = round(len(points) ** 0.5)
-    grid = points.reshape(side, side, 2).cpu().numpy()
-    shown = density.reshape(side, side).cpu().numpy()
+    grid = array(points.reshape(side, side, 2))
+    shown = array(density.reshape(side, side))
     ax.contourf(grid[..., 0], grid[..., 1], shown / shown.max(), levels=np.linspace(0, 1, 21), cmap=DENSITY)
-    ax.plot(*train_set.T.cpu().numpy(), "o", ms=5, mfc="none", mec=INK, mew=0.9)
+    ax.plot(*array(train_set.T), "o", ms=5, mfc="none", mec=INK, mew=0.9)
     ax.set(xlim=(-3, 3), ylim=(-2.3, 2.3), xticks=[], yticks=[], aspect="equal", title=title)
     return figure
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from memprior.figures.memorized_prior import legend_below
-from memprior.figures.style import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, SERIES, SKY, VERMILION, panels
+from memprior.figures.style import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, SERIES, SKY, VERMILION, array, panels
 
 LOOKS = {
     "exact": (INK, "*"),
@@ -48,7 +48,7 @@ def cost_panel(ax: Axes, samplers: dict, curves: dict, *, floor: float, title: s
     curves: name -> (solves, distances) of what grows with its number of particles. Shaded: up to the floor.
     """
     for name, (solves, distances) in curves.items():
-        ax.plot(solves, distances, "-", lw=1.3, **look(name), label=name)
+        ax.plot(solves, array(distances), "-", lw=1.3, **look(name), label=name)
     costs = [solves for solves, *_ in samplers.values()]
     for name, (solves, distance, half) in samplers.items():
         same = [other for other, cost in zip(samplers, costs, strict=True) if cost == solves]
@@ -86,11 +86,11 @@ def sweep_panel(ax: Axes, lines: dict, *, ylabel: str, title: str, top: float) -
 
 def push_panel(ax: Axes, sigmas, curves: dict, left, *, ylabel: str, right: float | None = None) -> Axes:
     """Curves by sampler against the noise level, down to where ``left`` (T,), what is still to choose, vanishes."""
-    x, open_still = sigmas.cpu().numpy(), left.cpu().numpy() > 1e-3
-    ax.fill_between(x[open_still], 0, left.cpu().numpy()[open_still], color=PALE, lw=0, label="still to choose")
+    x, open_still = array(sigmas), array(left) > 1e-3
+    ax.fill_between(x[open_still], 0, array(left)[open_still], color=PALE, lw=0, label="still to choose")
     for name, values in curves.items():
         style = look(name) | {"ms": 4}
-        ax.plot(x[open_still], values.cpu().numpy()[open_still], lw=1.3, markevery=2, **style, label=name)
+        ax.plot(x[open_still], array(values)[open_still], lw=1.3, markevery=2, **style, label=name)
     if right is not None:
         ax.axhline(right, color=INK, lw=1, ls="--")
     ax.set(xscale="log", xlabel=r"$\sigma$", ylabel=ylabel, ylim=(0, None))
@@ -101,7 +101,7 @@ def push_panel(ax: Axes, sigmas, curves: dict, left, *, ylabel: str, right: floa
 def weighting_panel(ax: Axes, counts, mean, bound, dots: dict, *, title: str) -> Axes:
     """Distance of likelihood weighting's law against K (S,), and its bound; dots: name -> (K, values, halves)."""
     ax.plot(counts, bound, ls="--", color=GREY, lw=1.2, label=r"bound $2\rho/K$")
-    ax.plot(counts, mean, "-", **look("weighting") | {"ms": 0}, label="law of weighting")
+    ax.plot(counts, array(mean), "-", **look("weighting") | {"ms": 0}, label="law of weighting")
     for name, (at, values, halves) in dots.items():
         ax.errorbar(at, values, halves, ls="", capsize=2.5, **look(name), label=name)
     ax.set(xscale="log", yscale="log", ylim=(1e-3, 2), xlabel="particles $K$", ylabel=DISTANCE, title=title)
@@ -111,7 +111,7 @@ def weighting_panel(ax: Axes, counts, mean, bound, dots: dict, *, title: str) ->
 def control_panel(ax: Axes, counts, curves: dict, floor: float, *, title: str) -> Axes:
     """Energy distance against K by name, and the floor of exact draws."""
     for (name, values), colour, marker in zip(curves.items(), SERIES, "os^D", strict=False):
-        ax.plot(counts, np.maximum(values, 1e-4), marker + "-", color=colour, ms=4.5, lw=1.3, label=name)
+        ax.plot(counts, np.maximum(array(values), 1e-4), marker + "-", color=colour, ms=4.5, lw=1.3, label=name)
     ax.axhspan(1e-4, floor, color=PALE, lw=0, zorder=0)
     ax.set(xscale="log", yscale="log", ylim=(5e-4, None), xlabel="particles $K$", ylabel="energy distance", title=title)
     return ax
@@ -120,7 +120,7 @@ def control_panel(ax: Axes, counts, curves: dict, floor: float, *, title: str) -
 def doubling_panel(ax: Axes, levels, errors: dict, *, ylabel: str, title: str) -> Axes:
     """Errors against the number of levels, by sampler, on logarithmic axes, and a line that halves as levels double."""
     for name, values in errors.items():
-        ax.plot(levels, values, lw=1.3, **look(name), label=name)
+        ax.plot(levels, array(values), lw=1.3, **look(name), label=name)
     first = errors["MMPS"][0]
     ax.plot(levels, [0.8 * first * levels[0] / n for n in levels], ":", color=GREY, lw=1.2, label="one over levels")
     ax.set(xscale="log", yscale="log", xlabel="levels", ylabel=ylabel, title=title)
@@ -132,8 +132,8 @@ def doubling_panel(ax: Axes, levels, errors: dict, *, ylabel: str, title: str) -
 def step_frame(samples, train_set, weights, *, title: str, reach: float = 3.2) -> Figure:
     """A frame of the slider over a step: where samples (B,) of the 1-D problem end, over the exact weights (N,)."""
     figure, (ax,) = panels(height=2.6)
-    x, heights = train_set.cpu().numpy(), weights.cpu().numpy()
-    inside = np.clip(samples.cpu().numpy(), -reach, reach)
+    x, heights = array(train_set), array(weights)
+    inside = np.clip(array(samples), -reach, reach)
     ax.hist(inside, np.linspace(-reach, reach, 81), weights=np.full(len(inside), 1 / len(inside)), color=VERMILION)
     ax.plot(x, heights, "o", ms=10, mfc="none", mec=INK, mew=1.5, label="exact weight of each example")
     ax.vlines(x, 0, heights, color=INK, lw=1)
@@ -145,8 +145,8 @@ def law_frame(weights, law, *, title: str) -> Figure:
     """A frame of the slider over K: the law of weighting's draw over the examples (N,), and the exact weights."""
     figure, (ax,) = panels(height=2.6)
     index = np.arange(len(weights))
-    ax.bar(index, weights.cpu().numpy(), 0.85, color=PALE, ec=GREY, lw=0.6, label="exact weights")
-    ax.plot(index, law.cpu().numpy(), "o", color=BLUE, ms=6, label="likelihood weighting")
+    ax.bar(index, array(weights), 0.85, color=PALE, ec=GREY, lw=0.6, label="exact weights")
+    ax.plot(index, array(law), "o", color=BLUE, ms=6, label="likelihood weighting")
     ax.set(xlabel="example, likeliest first", ylabel="chance", ylim=(0, 1), title=title)
     ax.set_xticks(index[::2] if len(index) > 10 else index)
     return legend_below(figure, [ax], 2)

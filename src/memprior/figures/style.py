@@ -4,6 +4,8 @@ Figures have a white ground of their own, so that they read the same on a dark p
 """
 
 import matplotlib.pyplot as plt
+import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
@@ -38,6 +40,11 @@ def use() -> None:
             "svg.hashsalt": "priors-that-remember",
         }
     )
+
+
+def array(values) -> np.ndarray:
+    """A tensor of any device, with a graph or without, or a sequence of numbers, for numpy and matplotlib."""
+    return values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
 
 
 def panels(rows: int = 1, columns: int = 1, *, height: float = 2.8, **kwargs) -> tuple[Figure, list[Axes]]:

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 
-from memprior.figures.style import BLUE, GREY, INK, ORANGE, PURPLE, VERMILION
+from memprior.figures.style import BLUE, GREY, INK, ORANGE, PURPLE, VERMILION, array
 
 # In steps, so that a slider's frames, which have few colours, show them as they are.
 SPEEDS, WAVES = colormaps["cividis"].resampled(24), colormaps["RdBu_r"].resampled(31)
@@ -16,7 +16,7 @@ ORDERS = {4: PURPLE, 6: BLUE, 8: ORANGE}
 
 def model_map(ax: Axes, squared_slowness, *, side_km: float, title: str, limits=(1.7, 2.5)) -> Axes:
     """Velocity of a model (nx, nz), km/s; the image is ``ax.images[0]``."""
-    speed = squared_slowness.cpu().numpy() ** -0.5
+    speed = array(squared_slowness) ** -0.5
     ax.imshow(speed.T, extent=(0, side_km, side_km, 0), cmap=SPEEDS, vmin=limits[0], vmax=limits[1])
     ax.set(title=title, xticks=[0, 1, 2], yticks=[0, 1, 2])
     return ax
@@ -29,12 +29,12 @@ def speed_bar(figure, axes: list[Axes]) -> None:
 
 def wavefield_map(ax: Axes, field, *, side_km: float, title: str, survey=None) -> Axes:
     """Real part of a wavefield (nx, nz), scaled so that the source's peak does not hide the rest."""
-    real = field.real.cpu().numpy()
+    real = array(field.real)
     reach = np.quantile(np.abs(real), 0.98)
     ax.imshow(real.T, extent=(0, side_km, side_km, 0), cmap=WAVES, vmin=-reach, vmax=reach, interpolation="bilinear")
     if survey is not None:
-        ax.plot(*survey.receivers_km.T.cpu().numpy(), ".", color=INK, ms=1.2)
-        ax.plot(*survey.sources_km.T.cpu().numpy(), "*", color=INK, ms=4)
+        ax.plot(*array(survey.receivers_km.T), ".", color=INK, ms=1.2)
+        ax.plot(*array(survey.sources_km.T), "*", color=INK, ms=4)
     ax.set(title=title, xlabel="x (km)", xticks=[0, 1, 2], yticks=[0, 1, 2], xlim=(0, side_km), ylim=(side_km, 0))
     return ax
 
@@ -81,7 +81,7 @@ def taylor_curves(ax: Axes, tests: dict) -> Axes:
 
 def gather(ax: Axes, traces, dt_s: float, *, title: str, clip: float = 0.99) -> Axes:
     """Traces (nt, R) as a grey picture, time downwards."""
-    shown = traces.cpu().numpy()
+    shown = array(traces)
     reach = np.quantile(np.abs(shown), clip)
     ax.imshow(
         shown, extent=(0, shown.shape[1], len(shown) * dt_s, 0), aspect="auto", cmap="gray", vmin=-reach, vmax=reach
@@ -92,8 +92,8 @@ def gather(ax: Axes, traces, dt_s: float, *, title: str, clip: float = 0.99) -> 
 
 def two_solvers(ax: Axes, in_time, in_frequency, *, title: str) -> Axes:
     """Real part of one frequency's data (R,) from both solvers."""
-    ax.plot(in_frequency.real.cpu().numpy(), color=BLUE, lw=2.4, label="frequency domain")
-    ax.plot(in_time.real.cpu().numpy(), "--", color=VERMILION, lw=1.4, label="time domain, transformed")
+    ax.plot(array(in_frequency.real), color=BLUE, lw=2.4, label="frequency domain")
+    ax.plot(array(in_time.real), "--", color=VERMILION, lw=1.4, label="time domain, transformed")
     ax.set(title=title, xlabel="receiver", ylabel="real part of $u$")
     return ax
 

@@ -16,6 +16,7 @@ from itertools import pairwise
 import torch
 
 from memprior._check import expect_whole, positive_number
+from memprior._random import normal, uniform
 from memprior.likelihood import GaussianLikelihood
 from memprior.sampling import SamplerState, Step, euler_step
 
@@ -70,7 +71,7 @@ def daps_step(
 
         length = step_size / (1 / variance + curvature / gamma**2)
         good, guess, value, acceptance = _langevin(target, centre, length, num_langevin, generator)
-        eps = torch.randn(x.shape, dtype=x.dtype, device=x.device, generator=generator)
+        eps = normal(*x.shape, like=x, generator=generator)
         moved = torch.where(good[:, None], guess + sigma_next * eps, x)
         return DecoupledState(moved, sigma_next, guess, -(value + normalizer), acceptance)
 
@@ -95,8 +96,8 @@ def _langevin(target, start, length, num: int, generator):
     good = torch.isfinite(density) & torch.isfinite(gradient).all(1)
     accepted = x.new_zeros(len(x))
     for _ in range(num):
-        eps = torch.randn(x.shape, dtype=x.dtype, device=x.device, generator=generator)
-        level = torch.rand(len(x), dtype=x.dtype, device=x.device, generator=generator).log()
+        eps = normal(*x.shape, like=x, generator=generator)
+        level = uniform(len(x), like=x, generator=generator).log()
         trial = x + length * gradient + (2 * length).sqrt() * eps
         trial_value, trial_density, trial_gradient = target(trial)
         # log q(x | trial) - log q(trial | x): the way back against the way there.

@@ -16,6 +16,7 @@ from itertools import pairwise
 import torch
 
 from memprior._check import descending_levels, expect, expect_finite, expect_tensor, positive_number
+from memprior._random import choices, normal, uniform
 from memprior.denoiser import Denoiser
 from memprior.guidance.gradients import through_denoiser
 from memprior.likelihood import GaussianLikelihood
@@ -45,7 +46,7 @@ class Particles:
 
     def draw(self, *, generator: torch.Generator) -> torch.Tensor:
         """One particle of each run by weight, (R, d): independent draws, as runs are."""
-        chosen = torch.multinomial(self.log_weights.exp(), 1, generator=generator)
+        chosen = choices(self.log_weights.exp(), 1, generator=generator, replacement=False)
         return _rows(self.x, chosen)[:, 0]
 
 
@@ -81,7 +82,7 @@ def smc(
     expect_finite("x_init", x_init)
     sigmas = descending_levels("sigmas", sigmas, x_init)
     allowed = 0.0 if spread is None else positive_number("spread", spread) ** 2
-    options = {"dtype": x_init.dtype, "device": x_init.device, "generator": generator}
+    options = {"like": x_init, "generator": generator}
 
     def look(x, sigma):
         """D, log psi but for what particles share, and sigma^2 times its gradient."""
@@ -103,7 +104,7 @@ def smc(
         for sigma, sigma_next in pairwise(sigmas):
             # Every run has a draw, resampled or not, and is resampled on its own: runs never hear of each other.
             worn = (_effective(log_weights) < x.shape[1] / 2)[:, None]
-            chosen = torch.where(worn, _systematic(log_weights, torch.rand(len(x), 1, **options)), each)
+            chosen = torch.where(worn, _systematic(log_weights, uniform(len(x), 1, **options)), each)
             log_weights = torch.where(worn, equal, log_weights)
             ancestors, psi = ancestors.gather(1, chosen), psi.gather(1, chosen)
             x, ratio = _proposed(*(_rows(one, chosen) for one in (x, denoised, pull)), sigma, sigma_next, options)
@@ -128,7 +129,7 @@ def _proposed(x, denoised, pull, sigma, sigma_next, options):
     if sigma_next == 0:  # x_next is D, whatever is proposed
         return mean, x.new_zeros(x.shape[:2])
     width = sigma_next * (1 - keep).sqrt()
-    eps, shift = torch.randn(x.shape, **options), (1 - keep) / width * pull
+    eps, shift = normal(*x.shape, **options), (1 - keep) / width * pull
     return mean + width * (shift + eps), -(shift * (eps + shift / 2)).sum(2)
 
 

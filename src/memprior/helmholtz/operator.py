@@ -183,6 +183,7 @@ class HelmholtzOperator:
     def _expect_model(self, m: torch.Tensor) -> None:
         shape = f"(B, {self.grid.shape[0]}, {self.grid.shape[1]})"
         expect_tensor("squared_slowness", m, shape)
+        expect(m.device.type in CHUNK, "squared_slowness", f"a tensor on {' or '.join(CHUNK)}", m.device)
         expect(m.dtype in _COMPLEX, "squared_slowness", "dtype torch.float32 or torch.float64", m.dtype)
         good = m.ndim == 3 and len(m) > 0 and m.shape[1:] == self.grid.shape
         expect(good, "squared_slowness", f"shape {shape}, B >= 1", tuple(m.shape))
