@@ -122,11 +122,11 @@ class TextbookSolve:
 def inversion(case: waveforms.Case):
     """`memprior.experiments.dps_fwi.published_inversion` by the operator of any case."""
     from memprior._derivatives import differentiable
-    from memprior.experiments.dps_fwi import Inversion, authors_noise
-    from memprior.fields import CosineBasis, published_truth
-    from memprior.helmholtz import FreezeStrays
+    from memprior.fields import CosineBasis
     from memprior.likelihood import GaussianLikelihood
     from memprior.operators import compose
+    from memprior.paper import Inversion, authors_noise, published_truth
+    from memprior.waves.helmholtz import FreezeStrays
 
     operator = waveforms.operator_for(case)
     if case.version == "textbook":
@@ -146,8 +146,8 @@ class Bench:
 
     def __init__(self, plan: Plan):
         from memprior.denoiser import NetworkDenoiser
-        from memprior.experiments.dps_fwi import SIGMAS, TrainingSet, tangent
         from memprior.networks import ResidualMLP
+        from memprior.paper import SIGMAS, TrainingSet, tangent
 
         self.levels = SIGMAS[len(SIGMAS) // 2 :][:2]
         sets = [TrainingSet.published(number, torch.device("cpu")) for number in plan.memories]
@@ -164,9 +164,9 @@ class Bench:
 
     def call(self, step: Step) -> Callable[[], torch.Tensor]:
         """One step from the same start as any other of its batch and training set; returns where it ends."""
-        from memprior.experiments.dps_fwi import STEP_SIZE, standardized
         from memprior.guidance import released_step
         from memprior.noise import perturb
+        from memprior.paper import STEP_SIZE, standardized
 
         training, denoiser = self.priors[step.prior]
         sigma, sigma_next = self.levels
@@ -183,7 +183,7 @@ class Bench:
 
 def child(plan: Plan) -> dict:
     """Rows of every step in turn, and how far apart the steps end that differ in their waves alone."""
-    from memprior.experiments.dps_fwi import STEP_SIZE
+    from memprior.paper import STEP_SIZE
 
     bench = Bench(plan)
     calls = {step: bench.call(step) for step in plan.steps}

@@ -196,7 +196,7 @@ def survey(case: Case) -> tuple[np.ndarray, np.ndarray]:
 
 
 def acquisition(case: Case):
-    from memprior.acquisition import Acquisition
+    from memprior.waves import Acquisition
 
     spacing = case.size_km / case.survey_cells
     return Acquisition(*(torch.from_numpy((cells + 0.5) * spacing) for cells in survey(case)))
@@ -213,16 +213,16 @@ def operator_for(case: Case):
     if case.version == "textbook":
         return TextbookOperator(case.cells, case.size_km / case.cells, case.frequency_hz, *survey(case))
     if case.version == "five_point":
-        from memprior.stencil import FivePointOperator
+        from memprior.waves.stencil import FivePointOperator
 
         return FivePointOperator(grid(case), acquisition(case), case.frequency_hz)
     dtype = getattr(torch, case.dtype)
     survey_of = (case.frequency_hz, case.num_sources, case.size_km, case.survey_cells)
     if survey_of == PUBLISHED and not case.elements:
-        from memprior.helmholtz import published_operator
+        from memprior.paper import published_operator
 
         return published_operator(dtype=dtype, cells=case.cells)
-    from memprior.helmholtz import HelmholtzOperator
+    from memprior.waves.helmholtz import HelmholtzOperator
 
     mesh = {"order": 6, "elements": tuple(map(int, case.elements.split(" x ")))} if case.elements else {}
     return HelmholtzOperator(grid(case), acquisition(case), case.frequency_hz, dtype=dtype, **mesh)
@@ -270,7 +270,7 @@ class Problem:
 
 def published(case: Case) -> Problem:
     """The published models and truth on the cells of a case."""
-    from memprior.fields import published_coefficients, published_truth
+    from memprior.paper import published_coefficients, published_truth
 
     decode = basis(case).decode
     return Problem(case, decode(published_coefficients(case.batch)), decode(published_truth()[None]))
@@ -330,15 +330,15 @@ def child_rows(cases: list[Case], budget_s: float) -> list[dict]:
 
 def child_cells(cases: list[Case], budget_s: float) -> dict:
     """Cells along an axis of the published operator."""
-    from memprior.helmholtz import published_operator
+    from memprior.paper import published_operator
 
     return {"cells": published_operator().grid.shape[0]}
 
 
 def child_memory(cases: list[Case], budget_s: float) -> dict:
     """Growth of one case to its first gradient. Homogeneous models: making others takes memory that would hide ours."""
-    import memprior.helmholtz
-    import memprior.stencil  # noqa: F401  the library's own code is no part of the growth
+    import memprior.waves.helmholtz
+    import memprior.waves.stencil  # noqa: F401  the library's own code is no part of the growth
 
     [case] = cases
     models = torch.full((case.batch, case.cells, case.cells), 0.25)

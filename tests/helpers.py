@@ -14,8 +14,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from memprior.fields import CosineBasis, Grid, published_coefficients
+from memprior.fields import CosineBasis, Grid
 from memprior.operators import CoupledQuadraticOperator, CubicOperator, MatrixOperator, compose
+from memprior.paper import published_coefficients
 
 # A sum of a few thousand float64 terms: each may add one rounding.
 ROUNDING = 2**12 * torch.finfo(torch.float64).eps

@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
-from memprior.acquisition import Acquisition, published_acquisition
 from memprior.fields import Grid
+from memprior.paper import published_acquisition
+from memprior.waves import Acquisition
 
 GRID = Grid((12, 9), 0.05)  # 0.6 km x 0.45 km
 

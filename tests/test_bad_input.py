@@ -10,15 +10,8 @@ from helpers import training_set
 from memprior._check import expect
 from memprior.calibration import energy_distance, energy_test
 from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser, MixtureDenoiser, NetworkDenoiser, score
-from memprior.fields import (
-    CosineBasis,
-    GaussianLaw,
-    Grid,
-    Standardizer,
-    published_fields,
-    squared_slowness,
-    velocity,
-)
+from memprior.fields import CosineBasis, Grid, Standardizer, squared_slowness, velocity
+from memprior.gaussian import Gaussian
 from memprior.guidance import daps_step, pigdm_step
 from memprior.likelihood import GaussianLikelihood, observe
 from memprior.memorization import Neighbors, leave_one_out, memorization_ratio, nearest_neighbors, three_sample_test
@@ -26,6 +19,7 @@ from memprior.mixture import GaussianMixture, IsotropicMixture
 from memprior.networks import ResidualMLP, VariationalAutoencoder
 from memprior.noise import ddpm_sigmas, karras_sigmas, perturb
 from memprior.operators import CoupledQuadraticOperator, CubicOperator, MatrixOperator, jacobian
+from memprior.paper import published_fields
 from memprior.posterior import (
     MemorizedPosteriorDenoiser,
     collapsed_log_weights,
@@ -227,7 +221,7 @@ CASES = {
     "distance of one vector": ("samples", lambda: energy_distance(zeros(3), zeros(4, 3))),
     "distance of a list": ("samples", lambda: energy_distance([[0.0], [1.0]], zeros(4, 1)), TypeError),
     # fields
-    "no draws of a law": ("num", lambda: GaussianLaw(zeros(2), eye(2, 1)[0]).sample(0, generator=GENERATOR)),
+    "no draws of a law": ("num", lambda: Gaussian(zeros(2), eye(2, 1)[0]).sample(0, generator=GENERATOR)),
     "grid of three axes": ("shape", lambda: Grid((2, 2, 2), 0.1)),
     "grid without cells": ("shape", lambda: Grid((0, 4), 0.1)),
     "grid without spacing": ("spacing_km", lambda: Grid((4, 4), 0.0)),

@@ -7,7 +7,7 @@ import pytest
 import torch
 from helpers import assert_same, benchmark_script, quick_benchmark
 
-from memprior.experiments.dps_fwi import published_inversion
+from memprior.paper import published_inversion
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORDED = ROOT / "data" / "recorded" / "benchmarks" / "dps_step.json"

@@ -5,7 +5,7 @@ import pytest
 import torch
 from helpers import benchmark_script, quick_benchmark
 
-from memprior.acquisition import published_acquisition
+from memprior.paper import published_acquisition
 
 
 @pytest.fixture(scope="module")

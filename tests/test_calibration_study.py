@@ -7,17 +7,18 @@ import pytest
 import torch
 from helpers import ROUNDING, assert_mean, assert_moments, assert_same
 
+from chapters.ch06_calibration import measures
+from chapters.ch06_calibration import posteriors as study
+from chapters.ch06_calibration.columns import CLOSED, OF_NETWORKS, WITH_WAVES, WITHOUT, Choice, Column, chosen
+from chapters.ch06_calibration.remedies import Training
+from chapters.ch06_calibration.study import CalibrationStudy
 from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser
-from memprior.experiments import calibration_measures as measures
-from memprior.experiments import calibration_study as study
-from memprior.experiments.calibration_columns import CLOSED, OF_NETWORKS, WITH_WAVES, WITHOUT, Choice, Column, chosen
-from memprior.experiments.calibration_runs import CalibrationStudy
-from memprior.experiments.dps_fwi import TrainingSet, published_inversion
-from memprior.experiments.remedies import Training
-from memprior.fields import GaussianLaw, Standardizer, published_coefficients, published_law
+from memprior.fields import Standardizer
+from memprior.gaussian import Gaussian
 from memprior.likelihood import GaussianLikelihood
 from memprior.mixture import IsotropicMixture
 from memprior.operators import MatrixOperator
+from memprior.paper import TrainingSet, published_coefficients, published_inversion, published_law
 from memprior.posterior import linearized_posterior
 
 CPU = torch.device("cpu")
@@ -31,7 +32,7 @@ def toy(num_truths, *, noise_std=0.4, size=3):
     """Truths of a correlated Gaussian law with data of their own, and 6 training examples."""
     generator = seeded(1)
     root = torch.randn(size, size, generator=generator) + 2 * torch.eye(size)
-    law = GaussianLaw(torch.arange(size) - 1.0, root @ root.T)
+    law = Gaussian(torch.arange(size) - 1.0, root @ root.T)
     response = torch.randn(size, size, generator=generator)
     truths = law.sample(num_truths, generator=generator)
     survey = study.Survey(law, response, truths, truths, noise_std)
@@ -56,7 +57,7 @@ def test_gaussian_draws_are_the_kalman_update():
 
 def test_a_singular_prior_stays_on_its_plane():
     survey, _ = toy(2)
-    flat = GaussianLaw(survey.law.mean, torch.diag(torch.tensor([1.0, 2.0, 0.0])))
+    flat = Gaussian(survey.law.mean, torch.diag(torch.tensor([1.0, 2.0, 0.0])))
     draws = study.gaussian_draws(survey, flat, 50, generator=seeded())
     assert float((draws[..., 2] - flat.mean[2]).abs().max()) < ROUNDING
     assert float(draws[..., :2].var(1).min()) > 0.01

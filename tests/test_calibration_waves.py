@@ -6,15 +6,15 @@ import pytest
 import torch
 from helpers import assert_mean, assert_moments, assert_same
 
-from memprior.experiments import calibration_waves as waves
-from memprior.experiments.calibration_study import Survey, gaussian_draws
-from memprior.fields import GaussianLaw
+from chapters.ch06_calibration import nonlinear as waves
+from chapters.ch06_calibration.posteriors import Survey, gaussian_draws
+from memprior.gaussian import Gaussian
 from memprior.likelihood import GaussianLikelihood
 from memprior.operators import MatrixOperator
 
 NOISE = 0.3
 
-LAW = GaussianLaw(*(torch.tensor(x, dtype=torch.float64) for x in ([0.5, -1.0], [[1.0, 0.4], [0.4, 0.5]])))
+LAW = Gaussian(*(torch.tensor(x, dtype=torch.float64) for x in ([0.5, -1.0], [[1.0, 0.4], [0.4, 0.5]])))
 
 
 def seeded(seed=0):
@@ -91,7 +91,7 @@ def test_about_an_affine_operator_the_local_posterior_is_the_exact_one():
     assert_same(waves.weights_by_waves(local, likelihood, draws[:5]), torch.full((5,), 0.2), rounding=1e-8)
 
 
-@pytest.mark.parametrize("prior", [LAW, GaussianLaw(LAW.mean + 0.3, 0.5 * LAW.covariance)], ids=["its own", "another"])
+@pytest.mark.parametrize("prior", [LAW, Gaussian(LAW.mean + 0.3, 0.5 * LAW.covariance)], ids=["its own", "another"])
 def test_weighted_draws_have_the_posteriors_mean_by_quadrature(prior):
     """Under the law F was placed with, and under another one: the prior cancels from the weights."""
     survey, likelihood = problem(curved, torch.tensor([1.0, -0.2]))

@@ -7,18 +7,20 @@ import pytest
 import torch
 from helpers import ROUNDING, assert_same, pentagon, square_grid
 
-from memprior.experiments import dps_exact, dps_fwi
-from memprior.experiments.dps_exact import Lookup, Weighted, corrected, misfits_of
-from memprior.experiments.dps_fwi import IdealPosterior, Inversion
-from memprior.fields import GaussianLaw, published_truth
+from chapters.ch04_dps_fwi import exact as dps_exact
+from chapters.ch04_dps_fwi.exact import Lookup, Weighted, corrected, misfits_of
+from chapters.ch04_dps_fwi.ideal import IdealPosterior
+from memprior import paper
+from memprior.gaussian import Gaussian
 from memprior.likelihood import GaussianLikelihood
 from memprior.operators import CoupledQuadraticOperator, MatrixOperator, compose, jacobian
+from memprior.paper import Inversion, published_truth
 from memprior.posterior import collapsed_log_weights
 
 TRUTH = torch.tensor([0.7, 0.4], dtype=torch.float64)
 OBSERVED = torch.tensor([1.2, 0.3], dtype=torch.float64)
 GAMMA = 0.4
-LAW = GaussianLaw(
+LAW = Gaussian(
     torch.tensor([0.2, -0.3], dtype=torch.float64), torch.tensor([[0.5, 0.2], [0.2, 0.3]], dtype=torch.float64)
 )
 
@@ -147,7 +149,7 @@ def test_the_stencil_inverts_its_own_data_with_the_authors_noise():
     likelihood = dps_exact.stencil_inversion(truth)
     with torch.no_grad():
         clean = likelihood.forward(truth[None])[0]
-        waves = dps_fwi.finer_forward()(truth[None])[0]
+        waves = paper.finer_forward()(truth[None])[0]
     largest = float(torch.complex(*clean.unflatten(0, (2, -1))).abs().max())
     assert likelihood.noise_std == pytest.approx(0.055 * largest / math.sqrt(2), rel=1e-12)
     noise = (likelihood.observed - clean) / likelihood.noise_std

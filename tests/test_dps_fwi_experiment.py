@@ -6,13 +6,14 @@ import torch
 from helpers import ROUNDING, assert_same, held_out_set, training_set
 from scipy import stats
 
-from memprior.experiments import dps_fwi
-from memprior.experiments.dps_fwi import TRUTHS
-from memprior.fields import CosineBasis, published_grid, published_law, published_truth, velocity
+from chapters.ch04_dps_fwi import ideal as dps_fwi
+from memprior import paper
+from memprior.fields import CosineBasis, velocity
 from memprior.guidance import released_step
 from memprior.likelihood import GaussianLikelihood
 from memprior.memorization import leave_one_out, nearest_neighbors
 from memprior.noise import ddpm_sigmas
+from memprior.paper import TRUTHS, published_grid, published_law, published_truth
 from memprior.posterior import collapsed_log_weights
 from memprior.sampling import trajectory
 
@@ -21,17 +22,17 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def inversion():
-    return dps_fwi.published_inversion(torch.complex64, CPU)
+    return paper.published_inversion(torch.complex64, CPU)
 
 
 @pytest.fixture(scope="module")
 def exact():
-    return dps_fwi.published_inversion(torch.complex128, CPU)
+    return paper.published_inversion(torch.complex128, CPU)
 
 
 @pytest.fixture(scope="module")
 def training():
-    return dps_fwi.TrainingSet.published(50, CPU)
+    return paper.TrainingSet.published(50, CPU)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def assert_the_authors_noise(likelihood, clean):
 
 @pytest.mark.parametrize("truth", TRUTHS)
 def test_the_noise_is_the_authors_draw(truth):
-    inversion = dps_fwi.published_inversion(torch.complex64, CPU, truth=truth)
+    inversion = paper.published_inversion(torch.complex64, CPU, truth=truth)
     assert torch.equal(inversion.truth, TRUTHS[truth]())
     with torch.no_grad():
         clean = inversion.likelihood.forward(TRUTHS[truth]()[None])[0]
@@ -66,11 +67,11 @@ def test_the_noise_is_the_authors_draw(truth):
 
 
 def test_data_of_the_finer_grid_are_others_and_are_inverted_as_always(inversion):
-    finer = dps_fwi.published_inversion(torch.complex64, CPU, finer=True)
+    finer = paper.published_inversion(torch.complex64, CPU, finer=True)
     z = published_truth()[None]
     with torch.no_grad():
         here, there, there_inverted = (
-            f(z)[0] for f in (inversion.likelihood.forward, dps_fwi.finer_forward(), finer.likelihood.forward)
+            f(z)[0] for f in (inversion.likelihood.forward, paper.finer_forward(), finer.likelihood.forward)
         )
     # The error of the chapters' mesh, which is deterministic; complex64 moves it by a part in five hundred.
     assert float((here - there).norm() / there.norm()) == pytest.approx(8.36e-4, rel=0.01)
@@ -153,7 +154,7 @@ def test_the_coordinates_are_standardized_by_the_training_set(inversion, trainin
     inside = training.standardizer.normalize(training.examples)
     assert_same(inside.mean(0) + 1, torch.ones(100))
     assert torch.equal(training.standardized, inside)
-    likelihood = dps_fwi.standardized(inversion.likelihood, training.standardizer)
+    likelihood = paper.standardized(inversion.likelihood, training.standardizer)
     assert_same(likelihood.log_prob(inside[:2]), inversion.likelihood.log_prob(training.examples[:2]), rounding=1e-9)
     assert float(training.ratio(training_set()[:3]).max()) == 0
 
@@ -173,7 +174,7 @@ def test_a_hundred_numbers_say_what_all_of_the_linearized_data_do(exact, by_hand
     """The score of the whole linearized likelihood, near the truth and far away, and its values but for a constant."""
     likelihood = exact.likelihood
     whole = GaussianLikelihood(by_hand[0], likelihood.observed, likelihood.noise_std)
-    tangent = dps_fwi.tangent(exact)
+    tangent = paper.tangent(exact)
     assert tangent.observed.shape == (100,)
     near = exact.truth + 1e-2 * torch.randn(5, 100, generator=generator)
     for z in (near, training.examples[:20]):
@@ -196,9 +197,9 @@ def test_a_hundred_numbers_say_what_all_of_the_linearized_data_do(exact, by_hand
 
 
 def test_the_released_sampler_with_the_exact_memory_lands_on_a_memory(inversion, training, generator):
-    step = released_step(dps_fwi.standardized(inversion.likelihood, training.standardizer), dps_fwi.STEP_SIZE)
-    first = dps_fwi.start(2, inversion.truth, generator=generator)
-    *_, last = trajectory(training.memorized_prior, first, dps_fwi.SIGMAS, step=step, generator=generator)
+    step = released_step(paper.standardized(inversion.likelihood, training.standardizer), paper.STEP_SIZE)
+    first = paper.start(2, inversion.truth, generator=generator)
+    *_, last = trajectory(training.memorized_prior, first, paper.SIGMAS, step=step, generator=generator)
     # .011 to .014: the last step along the data's gradient, .07 long.
     assert float(training.ratio(training.standardizer.restore(last.x)).max()) < 0.02
     assert float(last.sigma) == 0
@@ -206,13 +207,13 @@ def test_the_released_sampler_with_the_exact_memory_lands_on_a_memory(inversion,
 
 
 def test_it_walks_the_released_levels_in_steps_of_the_released_length():
-    assert torch.equal(dps_fwi.SIGMAS, ddpm_sigmas(200))
-    assert dps_fwi.STEP_SIZE == 0.07
+    assert torch.equal(paper.SIGMAS, ddpm_sigmas(200))
+    assert paper.STEP_SIZE == 0.07
 
 
 def test_it_starts_from_a_standard_normal_in_its_own_iterate():
     draws = [torch.Generator().manual_seed(5) for _ in range(2)]
-    first = dps_fwi.start(3, torch.zeros(100), generator=draws[0])
+    first = paper.start(3, torch.zeros(100), generator=draws[0])
     sigma = ddpm_sigmas(200)[0]
     assert_same(first / (1 + sigma**2).sqrt(), torch.randn(3, 100, generator=draws[1]))
 

@@ -8,12 +8,12 @@ import torch
 from helpers import ROUNDING, assert_same, held_out_set, training_set
 from scipy import stats
 
-from memprior.experiments import dps_fwi
-from memprior.experiments import dps_measures as measures
-from memprior.experiments.dps_fwi import SIGMAS, STEP_SIZE, TrainingSet
-from memprior.experiments.dps_measures import Share
-from memprior.fields import CosineBasis, published_grid, published_law
+from chapters.ch04_dps_fwi import measures
+from memprior import paper
+from memprior.fields import CosineBasis
 from memprior.guidance import released_step
+from memprior.intervals import Share
+from memprior.paper import SIGMAS, STEP_SIZE, TrainingSet, published_grid, published_law
 from memprior.sampling import trajectory
 
 CPU = torch.device("cpu")
@@ -82,7 +82,7 @@ def test_a_share_is_told_as_a_count():
 
 @pytest.fixture(scope="module")
 def linear():
-    return dps_fwi.tangent(dps_fwi.published_inversion(torch.complex64, CPU))
+    return paper.tangent(paper.published_inversion(torch.complex64, CPU))
 
 
 def test_with_the_exact_memory_every_walk_ends_on_an_example(linear, training):
@@ -101,8 +101,8 @@ def test_with_the_exact_memory_every_walk_ends_on_an_example(linear, training):
         torch.full((16,), 0.07),
     )
     # The same by hand.
-    first = dps_fwi.start(16, training.examples, generator=draws[1])
-    step = released_step(dps_fwi.standardized(linear, training.standardizer), STEP_SIZE)
+    first = paper.start(16, training.examples, generator=draws[1])
+    step = released_step(paper.standardized(linear, training.standardizer), STEP_SIZE)
     states = list(trajectory(training.memorized_prior, first, SIGMAS, step=step, generator=draws[1]))
     assert torch.equal(walk.x, training.standardizer.restore(states[-1].x))
     assert torch.equal(walk.misfits, torch.stack([state.misfit for state in states]))

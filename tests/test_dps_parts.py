@@ -20,10 +20,11 @@ import pytest
 import torch
 from helpers import assert_same
 
-from memprior import training
+from chapters.ch04_dps_fwi import runs as dps_parts
+from chapters.ch04_dps_fwi.runs import Lesson, Walk, trained, walked
+from companion.jobs import Cost, costs, generator_for, side_by_side
+from memprior import paper, training
 from memprior.denoiser import NetworkDenoiser
-from memprior.experiments import dps_fwi, dps_parts
-from memprior.experiments.dps_parts import Cost, Lesson, Walk, costs, generator_for, side_by_side, trained, walked
 from memprior.guidance import released_step
 from memprior.networks import ResidualMLP
 from memprior.sampling import trajectory
@@ -39,11 +40,11 @@ TAUGHT = Walk("network", 5, 0, 2, lesson=LESSON)
 @pytest.fixture
 def ten_steps(monkeypatch):
     """The released sampler from its first level to its last in ten steps instead of two hundred."""
-    monkeypatch.setattr(dps_parts, "SIGMAS", dps_fwi.SIGMAS[::20])
+    monkeypatch.setattr(dps_parts, "SIGMAS", paper.SIGMAS[::20])
 
 
 def prior_of(walk):
-    known = dps_fwi.TrainingSet.published(walk.num_examples, CPU)
+    known = paper.TrainingSet.published(walk.num_examples, CPU)
     return known.memorized_prior if walk.prior == "memory" else known.true_prior
 
 
@@ -71,7 +72,7 @@ def do(what, folder, tell):
             forward = ResidualMLP.forward
             patches.enter_context(mock.patch.object(ResidualMLP, "forward", lambda *a: (tell(), forward(*a))[1]))
             return trained(LONGER, folder, CPU)
-        patches.enter_context(mock.patch.object(dps_parts, "SIGMAS", dps_fwi.SIGMAS[::5]))
+        patches.enter_context(mock.patch.object(dps_parts, "SIGMAS", paper.SIGMAS[::5]))
         memory = prior_of(WALK)
         return walked(WALK, lambda x, sigma: (tell(), memory(x, sigma))[1], folder, CPU)
 
@@ -150,9 +151,9 @@ def test_a_lesson_is_training_by_hand(tmp_path):
     """Weights of its seed and batches of seed and number; levels a little wider than those the sampler walks."""
     plan = LESSON.plan
     assert (plan.num_steps, plan.batch_size) == (100, 16)
-    assert plan.sigma_min < float(dps_fwi.SIGMAS[-2]) < float(dps_fwi.SIGMAS[0]) < plan.sigma_max
+    assert plan.sigma_min < float(paper.SIGMAS[-2]) < float(paper.SIGMAS[0]) < plan.sigma_max
     network = ResidualMLP(100, 16, 1, generator=generator_for("weights 0"))
-    examples = dps_fwi.TrainingSet.published(5, CPU).standardized
+    examples = paper.TrainingSet.published(5, CPU).standardized
     states = train(NetworkDenoiser(network, 1.0), examples, plan, generator=generator_for("batches 5 0"))
     found = bits_of(trained(LESSON, tmp_path, CPU))
     for state in states:
@@ -165,11 +166,11 @@ def test_a_lesson_is_training_by_hand(tmp_path):
 def test_a_walk_is_the_released_sampler_by_hand(tmp_path):
     walk = replace(WALK, truth="disc", finer=True, seed=4)
     found = walked(walk, prior_of(walk), tmp_path, CPU)
-    inversion = dps_fwi.published_inversion(torch.complex64, CPU, truth="disc", finer=True)
-    known, generator = dps_fwi.TrainingSet.published(50, CPU), generator_for("start 4")
-    step = released_step(dps_fwi.standardized(inversion.likelihood, known.standardizer), 0.07)
-    first = dps_fwi.start(2, inversion.truth, generator=generator)
-    states = list(trajectory(prior_of(walk), first, dps_fwi.SIGMAS[::20], step=step, generator=generator))
+    inversion = paper.published_inversion(torch.complex64, CPU, truth="disc", finer=True)
+    known, generator = paper.TrainingSet.published(50, CPU), generator_for("start 4")
+    step = released_step(paper.standardized(inversion.likelihood, known.standardizer), 0.07)
+    first = paper.start(2, inversion.truth, generator=generator)
+    states = list(trajectory(prior_of(walk), first, paper.SIGMAS[::20], step=step, generator=generator))
     assert torch.equal(found.misfits, torch.stack([state.misfit for state in states]))
     assert_same(found.x, known.examples.mean(0) + states[-1].x * known.standardizer.scale)
 
@@ -217,7 +218,7 @@ def test_randomness_depends_on_nothing_but_its_purpose():
 def test_a_file_of_another_walk_is_refused(tmp_path):
     other = replace(WALK, seed=1)
     (tmp_path / other.name).mkdir()
-    with mock.patch.object(dps_parts, "SIGMAS", dps_fwi.SIGMAS[::100]):
+    with mock.patch.object(dps_parts, "SIGMAS", paper.SIGMAS[::100]):
         walked(WALK, prior_of(WALK), tmp_path, CPU)
         (tmp_path / WALK.name / "run.safetensors").rename(tmp_path / other.name / "run.safetensors")
         with pytest.raises(ValueError, match=r"expected that of .*'seed': 1.*, got .*'seed': 0"):

@@ -6,10 +6,10 @@ import pytest
 import torch
 import yaml
 
-from memprior.experiments.dps_measures import TangentWalk
-from memprior.experiments.dps_parts import workers_on
-from memprior.experiments.dps_study import Study
-from memprior.experiments.kept_runs import Samples
+from chapters.ch04_dps_fwi.kept_runs import Samples
+from chapters.ch04_dps_fwi.measures import TangentWalk
+from chapters.ch04_dps_fwi.runs import workers_on
+from chapters.ch04_dps_fwi.study import Study
 
 ROOT = Path(__file__).resolve().parents[1]
 CPU = torch.device("cpu")

@@ -6,10 +6,10 @@ import pytest
 import torch
 from helpers import assert_mean, square_grid
 
+from chapters.ch01_maximum_likelihood import families
+from chapters.ch01_maximum_likelihood.families import GradientPlan
+from chapters.ch01_maximum_likelihood.problems import FAMILIES, Budget, crescents, fits, plane_problem
 from memprior.denoiser import EmpiricalDenoiser
-from memprior.experiments import families
-from memprior.experiments.families import GradientPlan
-from memprior.experiments.maximum_likelihood import FAMILIES, Budget, crescents, fits, plane_problem
 from memprior.mixture import IsotropicMixture
 from memprior.training import TrainingPlan
 

@@ -16,19 +16,9 @@ from helpers import (
     training_set,
 )
 
-from memprior.fields import (
-    CosineBasis,
-    GaussianLaw,
-    Grid,
-    Standardizer,
-    published_coefficients,
-    published_fields,
-    published_grid,
-    published_law,
-    published_truth,
-    squared_slowness,
-    velocity,
-)
+from memprior.fields import CosineBasis, Grid, Standardizer, squared_slowness, velocity
+from memprior.gaussian import Gaussian
+from memprior.paper import published_coefficients, published_fields, published_grid, published_law, published_truth
 
 
 @pytest.fixture
@@ -187,7 +177,7 @@ def test_the_training_set_lies_where_the_published_law_does(law):
 
 def test_draws_of_a_singular_law_have_its_moments_and_its_support(generator):
     root, mean = torch.tensor([[1.0, 2.0], [0.0, 1.0], [-1.0, 0.5]]), torch.tensor([3.0, 0.0, -1.0])
-    draws = GaussianLaw(mean, root @ root.T).sample(20_000, generator=generator)
+    draws = Gaussian(mean, root @ root.T).sample(20_000, generator=generator)
     assert_moments(draws, mean, root @ root.T)
     across = torch.linalg.cross(root[:, 0], root[:, 1])
     # The variance that rounding leaves across the support, as a deviation, and its largest of 20000 normals.
@@ -204,7 +194,7 @@ def test_draws_of_a_law_are_its_generators(law):
 def test_a_normalized_law_is_the_law_of_normalized_draws():
     z = training_set()
     standard = Standardizer.fit(z[:200])
-    law, normal = GaussianLaw(z.mean(0), torch.cov(z.T)).normalized(standard), standard.normalize(z)
+    law, normal = Gaussian(z.mean(0), torch.cov(z.T)).normalized(standard), standard.normalize(z)
     assert_same(law.mean, normal.mean(0))
     assert_same(law.covariance, torch.cov(normal.T))
 

@@ -10,13 +10,14 @@ import torch
 from helpers import assert_adjoint, assert_batch_independent, assert_derivative, assert_same, training_set, with_one
 from scipy.special import hankel1
 
-from memprior.acquisition import Acquisition, published_acquisition
 from memprior.fields import CosineBasis, Grid
-from memprior.helmholtz import FreezeStrays, HelmholtzOperator, published_operator
-from memprior.helmholtz import operator as helmholtz_operator
-from memprior.helmholtz.condensation import Condensation
-from memprior.helmholtz.mesh import Axis, gauss_lobatto, lagrange, reference_stiffness
 from memprior.operators import compose, jacobian
+from memprior.paper import published_acquisition, published_operator
+from memprior.waves import Acquisition
+from memprior.waves.helmholtz import FreezeStrays, HelmholtzOperator
+from memprior.waves.helmholtz import operator as helmholtz_operator
+from memprior.waves.helmholtz.condensation import Condensation
+from memprior.waves.helmholtz.mesh import Axis, gauss_lobatto, lagrange, reference_stiffness
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here"))]
 every_device = pytest.mark.parametrize("device", DEVICES)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from memprior.io_openfwi import read_openfwi_data, read_openfwi_models
+from memprior.waves.openfwi import read_openfwi_data, read_openfwi_models
 
 DATA, MAPS = (3, 5, 1000, 70), (3, 1, 70, 70)
 

@@ -8,7 +8,7 @@ import segyio
 import torch
 from segyio import BinField, TraceField
 
-from memprior.io_segy import read_segy, read_traces
+from memprior.waves.segy import read_segy, read_traces
 
 NUM_TRACES, NUM_SAMPLES = 40, 25
 TRACES = np.random.default_rng(0).standard_normal((NUM_TRACES, NUM_SAMPLES)).astype(np.float32)

@@ -11,8 +11,8 @@ import pytest
 import torch
 from helpers import pentagon
 
+from chapters.ch04_dps_fwi.kept_runs import kept_result, kept_run
 from memprior.denoiser import EmpiricalDenoiser
-from memprior.experiments.kept_runs import kept_result, kept_run
 from memprior.guidance import dps_step
 from memprior.likelihood import GaussianLikelihood
 from memprior.noise import karras_sigmas

@@ -5,24 +5,27 @@ import math
 import pytest
 import torch
 
+from chapters.ch03_linearized_posterior import comparison as experiment
+from chapters.ch03_linearized_posterior import lookup
+from memprior import paper
 from memprior.denoiser import EmpiricalDenoiser
-from memprior.experiments import linearized_posterior as experiment
-from memprior.experiments import lookup
-from memprior.fields import CosineBasis, published_coefficients, published_grid, published_truth
+from memprior.fields import CosineBasis
+from memprior.mixture import multinomial_floor
 from memprior.operators import jacobian
+from memprior.paper import published_coefficients, published_grid, published_truth
 from memprior.posterior import MemorizedPosteriorDenoiser, collapsed_log_weights
 
 CPU = torch.device("cpu")
 
 
 def test_the_line_is_the_papers():
-    line = experiment.line_problem(CPU)
+    line = paper.line_problem(CPU)
     assert line.train_set.flatten().tolist() == [-1.5, -0.4, 0.4, 1.2, 2.5]
     assert (line.observed.tolist(), line.noise_std) == ([0.0], 0.3)
 
 
 def test_the_pentagon_is_the_papers():
-    pentagon, truth = experiment.pentagon_problem(CPU)
+    pentagon, truth = paper.pentagon_problem(CPU)
     torch.testing.assert_close(pentagon.train_set.norm(dim=1), torch.full((5,), 2.0))
     torch.testing.assert_close(pentagon.train_set[0], torch.tensor([2.0, 0.0]))
     side = 2 * 2 * math.sin(math.pi / 5)
@@ -52,8 +55,8 @@ def test_the_limit_of_effective_components_is_asymptotic_in_the_noise():
 
 
 def test_a_sampler_without_the_data_misses_the_lookup(generator):
-    line = experiment.line_problem(CPU)
-    noisy = experiment.Problem(line.forward, line.train_set, line.observed, 1.0)
+    line = paper.line_problem(CPU)
+    noisy = paper.Problem(line.forward, line.train_set, line.observed, 1.0)
     weights = collapsed_log_weights(noisy.train_set, noisy.likelihood).exp()
     denoisers = MemorizedPosteriorDenoiser(noisy.train_set, noisy.likelihood), EmpiricalDenoiser(noisy.train_set)
     exact, blind = (
@@ -67,14 +70,14 @@ def test_a_sampler_without_the_data_misses_the_lookup(generator):
 
 def test_the_multinomial_floor_is_the_mean_absolute_deviation_of_two_counts(generator):
     num, weights = 400, torch.tensor([0.5, 0.5])
-    mean, std = lookup.multinomial_floor(weights, num, generator=generator)
+    mean, std = multinomial_floor(weights, num, generator=generator)
     expected = math.sqrt(1 / (2 * math.pi * num))  # E|count/num - 1/2| of a fair coin, to leading order
     assert mean == pytest.approx(expected, abs=4 * std / math.sqrt(200))
 
 
 def test_many_examples_make_the_lookup_the_posterior(generator):
     many = lookup.many_examples(
-        experiment.line_problem(CPU), [100, 10_000], num_repeats=20, num_grid=2001, generator=generator
+        paper.line_problem(CPU), [100, 10_000], num_repeats=20, num_grid=2001, generator=generator
     )
     ratio = float(many.distances[:, 0].mean() / many.distances[:, 1].mean())
     # A hundred times the examples: a tenth of the error, each mean known to about 6 % from twenty repeats.

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from memprior.experiments import maximum_likelihood as experiment
-from memprior.experiments import memorization_time as timing
-from memprior.experiments.families import exact
+from chapters.ch01_maximum_likelihood import memorization_time as timing
+from chapters.ch01_maximum_likelihood import problems as experiment
+from chapters.ch01_maximum_likelihood.families import exact
 from memprior.mixture import IsotropicMixture
 from memprior.training import TrainingPlan
 

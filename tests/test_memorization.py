@@ -7,15 +7,9 @@ import scipy.stats
 import torch
 from helpers import assert_batch_independent, assert_same, held_out_set, training_set
 
-from memprior.fields import published_coefficients, published_truth
-from memprior.memorization import (
-    Neighbors,
-    leave_one_out,
-    memorization_ratio,
-    nearest_neighbors,
-    three_sample_test,
-)
+from memprior.memorization import Neighbors, leave_one_out, memorization_ratio, nearest_neighbors, three_sample_test
 from memprior.memorization._distances import _candidates
+from memprior.paper import published_coefficients, published_truth
 
 
 def assert_same_rate(one, other):

@@ -6,12 +6,17 @@ import math
 import pytest
 import torch
 
+from chapters.ch02_gaussian_mixture_prior import condensation, network_gap, selection
+from chapters.ch02_gaussian_mixture_prior import losses as closed
+from memprior import paper
+from memprior.closed_forms import closed_form_reference, relative_distances
 from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser
-from memprior.experiments import condensation, network_gap, selection
-from memprior.experiments import memorized_prior as closed
-from memprior.fields import CosineBasis, published_coefficients, published_fields, published_grid
+from memprior.fields import CosineBasis
+from memprior.intervals import log_interval
+from memprior.memorization.copies import copy_counts
 from memprior.mixture import IsotropicMixture
 from memprior.noise import ddpm_sigmas, perturb
+from memprior.paper import published_coefficients, published_fields, published_grid
 from memprior.training import TrainingPlan
 
 F64 = torch.float64
@@ -27,7 +32,7 @@ def normal(*shape, seed=0):
 
 @pytest.fixture(scope="module")
 def fifty():
-    return closed.published_priors(published_coefficients(50), published_coefficients(100, seed=closed.HELD_OUT_SEED))
+    return paper.published_priors(published_coefficients(50), published_coefficients(100, seed=paper.HELD_OUT_SEED))
 
 
 def test_the_closed_form_score_is_the_gradient():
@@ -116,7 +121,7 @@ def test_measured_level_is_near_its_prediction():
 
 @pytest.mark.parametrize("num", [50, 200])
 def test_published_levels_are_within_fifteen_percent(num):
-    priors, _ = closed.published_priors(published_coefficients(num), published_coefficients(2, seed=1))
+    priors, _ = paper.published_priors(published_coefficients(num), published_coefficients(2, seed=1))
     variances = torch.linalg.eigvalsh(priors.law.covariance)
     found = condensation.measured_level(priors.train_set, variances, num_draws=3000, generator=generator(6))
     assert 0.85 < found.ratio < 1.15
@@ -126,14 +131,14 @@ def test_published_levels_are_within_fifteen_percent(num):
 def test_distances_to_both_forms_obey_the_triangle(fifty):
     priors, _ = fifty
     sigmas = torch.tensor([0.1, 1.0, 3.0, 10.0], dtype=F64)
-    ruler = network_gap.yardstick(priors, priors.train_set, sigmas, num_inputs=60, generator=generator(7))
+    ruler = closed_form_reference(priors, priors.train_set, sigmas, num_inputs=60, generator=generator(7))
     for other in (priors.true, priors.empirical, lambda x, sigma: x, lambda x, sigma: 0 * x):
         squares = ruler.squares(other)
-        a, b = network_gap.shares(squares)
+        a, b = relative_distances(squares)
         assert bool((a + b >= 1 - 1e-12).all())
-        assert float(sum(network_gap.shares(squares.sum(0)))) >= 1 - 1e-12
-    assert float(network_gap.shares(ruler.squares(priors.empirical).sum(0))[0]) == 0
-    assert float(network_gap.shares(ruler.squares(priors.true).sum(0))[1]) == 0
+        assert float(sum(relative_distances(squares.sum(0)))) >= 1 - 1e-12
+    assert float(relative_distances(ruler.squares(priors.empirical).sum(0))[0]) == 0
+    assert float(relative_distances(ruler.squares(priors.true).sum(0))[1]) == 0
 
 
 def test_a_straight_crossing_is_found_exactly():
@@ -154,7 +159,7 @@ def test_crossing_wants_a_gap_for_every_step():
 
 
 def test_log_interval_is_students():
-    mean, low, high = network_gap.log_interval([100.0, 1000.0, 10.0], 0.95)
+    mean, low, high = log_interval([100.0, 1000.0, 10.0], 0.95)
     reach = 4.302653 * math.log(10) / math.sqrt(3)
     assert mean == pytest.approx(100)
     assert low == pytest.approx(100 * math.exp(-reach), rel=1e-5)
@@ -163,14 +168,14 @@ def test_log_interval_is_students():
 
 @pytest.mark.parametrize("values", [[100.0], [100.0, math.nan, 90.0]])
 def test_an_event_not_seen_has_no_interval(values):
-    assert all(math.isnan(v) for v in network_gap.log_interval(values, 0.95))
+    assert all(math.isnan(v) for v in log_interval(values, 0.95))
 
 
 def test_a_course_is_what_training_passed_through(fifty):
     """Through JSON and back; the first look is at a network that has hardly moved from x / (1 + sigma^2)."""
     priors, _ = fifty
     sigmas = torch.tensor([0.5, 3.0], dtype=F64)
-    ruler = network_gap.yardstick(priors, priors.train_set, sigmas, num_inputs=50, generator=generator(8))
+    ruler = closed_form_reference(priors, priors.train_set, sigmas, num_inputs=50, generator=generator(8))
     plan = TrainingPlan(40, 32, 1e-3, 1e-4, 0.9, 0.05, 20.0)
     look = network_gap.published_look({"train": ruler}, 40, 20 * normal(6, 100), plan, 5, generator=generator())
     sizes = {"spread": 1.0, "width": 16, "depth": 1, "folder": None}
@@ -219,7 +224,7 @@ def test_rank_correlation_sees_only_order():
 def test_field_space_keeps_the_distances_of_decoded_fields():
     z = published_coefficients(12)
     decoded = CosineBasis(published_grid()).decode(z).flatten(1)
-    found = torch.pdist(selection.FieldSpace(torch.device("cpu"))(z))
+    found = torch.pdist(paper.FieldSpace(torch.device("cpu"))(z))
     torch.testing.assert_close(found, torch.pdist(decoded), rtol=1e-10, atol=1e-12)
     assert not torch.allclose(found, torch.pdist(published_fields(12).flatten(1)), rtol=0.1)  # the basis holds a third
 
@@ -227,10 +232,10 @@ def test_field_space_keeps_the_distances_of_decoded_fields():
 def test_copies_are_counted_and_strangers_are_not(fifty):
     priors, _ = fifty
     strangers = perturb(priors.held_out, 1e-9, generator=generator(14))
-    copied = selection.copy_counts(
+    copied = copy_counts(
         perturb(priors.train_set, 1e-3, generator=generator(15)), priors.train_set, priors.held_out, 0.7
     )
-    fresh = selection.copy_counts(strangers, priors.train_set, priors.held_out, 0.7)
+    fresh = copy_counts(strangers, priors.train_set, priors.held_out, 0.7)
     assert (copied.memorized, copied.near, fresh.near) == (1, 1, 0)
     assert copied.test.z < -8
     assert abs(fresh.test.z) < 0.5

@@ -6,14 +6,14 @@ import pytest
 import torch
 from helpers import assert_same
 
+from chapters.ch06_calibration import remedies
+from chapters.ch06_calibration.remedies import DropoutMLP, Ensemble, TikhonovDenoiser, Training, trained
+from companion.jobs import generator_for
 from memprior import training as memprior_training
 from memprior.denoiser import GaussianDenoiser, NetworkDenoiser, score
-from memprior.experiments import remedies
-from memprior.experiments.dps_fwi import TrainingSet
-from memprior.experiments.dps_parts import generator_for
-from memprior.experiments.remedies import DropoutMLP, Ensemble, TikhonovDenoiser, Training, trained
-from memprior.fields import CosineBasis, published_coefficients, published_fields, published_grid, published_law
+from memprior.fields import CosineBasis
 from memprior.networks import ResidualMLP
+from memprior.paper import TrainingSet, published_coefficients, published_fields, published_grid, published_law
 from memprior.training import train
 
 CPU = torch.device("cpu")

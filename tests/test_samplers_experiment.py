@@ -7,16 +7,19 @@ import pytest
 import torch
 from helpers import ROUNDING, assert_same
 
+from chapters.ch05_samplers import comparison as samplers_study
+from chapters.ch05_samplers import fwi as samplers_fwi
+from chapters.ch05_samplers import problems as samplers
+from chapters.ch05_samplers.costs import Counted
+from chapters.ch05_samplers.problems import BlockDenoiser, Stack, floors, judge
 from memprior.denoiser import EmpiricalDenoiser
-from memprior.experiments import samplers, samplers_fwi, samplers_study
-from memprior.experiments.linearized_posterior import line_problem
-from memprior.experiments.means import Mean
-from memprior.experiments.sampler_costs import Counted
-from memprior.experiments.samplers import BlockDenoiser, Stack, floors, geometric_sigmas, judge
 from memprior.guidance import dps_step, mmps_step, point_step
+from memprior.intervals import Mean
 from memprior.likelihood import GaussianLikelihood
 from memprior.mixture import total_variation
+from memprior.noise import geometric_sigmas
 from memprior.operators import CoupledQuadraticOperator, MatrixOperator
+from memprior.paper import line_problem
 from memprior.posterior import MemorizedPosteriorDenoiser, collapsed_log_weights
 from memprior.sampling import ancestral_step, sample
 
@@ -257,8 +260,7 @@ def test_the_best_scale_of_each_family_is_by_mean_distance():
 
 
 def test_the_linearized_inversion_is_the_tangent_in_standardized_coordinates(generator):
-    from memprior.experiments.dps_fwi import TrainingSet, standardized
-    from memprior.fields import published_truth
+    from memprior.paper import TrainingSet, published_truth, standardized
 
     training, truth = TrainingSet.published(6, torch.device("cpu")), published_truth()
     matrix = torch.randn(7, 100, generator=generator)
@@ -275,7 +277,7 @@ def test_the_linearized_inversion_is_the_tangent_in_standardized_coordinates(gen
 
 def test_the_law_in_standardized_coordinates_is_that_of_the_true_prior():
     from memprior.denoiser import GaussianDenoiser
-    from memprior.experiments.dps_fwi import TrainingSet
+    from memprior.paper import TrainingSet
 
     training = TrainingSet.published(20, torch.device("cpu"))
     x = torch.randn(3, 100, generator=torch.Generator().manual_seed(0))

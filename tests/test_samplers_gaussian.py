@@ -7,10 +7,10 @@ import pytest
 import torch
 from helpers import ROUNDING, assert_moments, assert_same
 
-from memprior.experiments import samplers_gaussian as gaussian
-from memprior.experiments.samplers import geometric_sigmas
-from memprior.experiments.samplers_study import drift
+from chapters.ch05_samplers import gaussian
+from chapters.ch05_samplers.comparison import drift
 from memprior.guidance import point_step
+from memprior.noise import geometric_sigmas
 from memprior.sampling import ancestral_step, sample
 
 

@@ -7,10 +7,11 @@ import torch
 from helpers import assert_adjoint, assert_batch_independent, assert_derivative, assert_same, with_one
 from scipy.special import hankel1
 
-from memprior.acquisition import Acquisition, published_acquisition
 from memprior.fields import Grid
 from memprior.operators import jacobian
-from memprior.stencil import FivePointOperator
+from memprior.paper import published_acquisition
+from memprior.waves import Acquisition
+from memprior.waves.stencil import FivePointOperator
 
 FREQUENCY = 3.0
 SMALL = Grid((12, 9), 0.05)

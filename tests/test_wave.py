@@ -7,10 +7,10 @@ import torch
 from helpers import assert_adjoint, assert_batch_independent, assert_derivative, assert_same
 from scipy.special import hankel1
 
-from memprior.acquisition import Acquisition
 from memprior.fields import Grid
 from memprior.operators import jacobian
-from memprior.wave import AcousticOperator, BornOperator, fourier, openfwi_acquisition, ricker
+from memprior.waves import Acquisition
+from memprior.waves.time_domain import AcousticOperator, BornOperator, fourier, openfwi_acquisition, ricker
 
 # Two internal steps per sample, at the fastest velocity of 4 km/s that the tiny operators allow.
 TINY = Grid((9, 7), 0.01)

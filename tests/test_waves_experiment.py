@@ -5,16 +5,18 @@ import math
 import pytest
 import torch
 
-from memprior.experiments import classical_inversion as inversion
-from memprior.experiments import wave_derivatives as derivatives
-from memprior.experiments import waves
-from memprior.helmholtz import HelmholtzOperator, published_acquisition, published_operator
+from chapters.a1_waves import accuracy as waves
+from chapters.a1_waves import classical_inversion as inversion
+from chapters.a1_waves import derivatives
+from memprior import paper
+from memprior.paper import published_acquisition, published_operator
+from memprior.waves.helmholtz import HelmholtzOperator
 
 CPU = torch.device("cpu")
 
 
 def test_snapped_positions_are_centres_no_farther_than_half_a_cell():
-    grid, survey = waves.square(60), published_acquisition()
+    grid, survey = paper.square(60), published_acquisition()
     moved = waves.snapped(survey, grid)
     cells = moved.receivers_km / grid.spacing_km - 0.5
     assert torch.allclose(cells, cells.round(), atol=1e-9)
@@ -24,7 +26,7 @@ def test_snapped_positions_are_centres_no_farther_than_half_a_cell():
 
 def test_data_are_unstacked_by_frequency_source_and_receiver():
     survey = inversion.coarse_survey()
-    operator = HelmholtzOperator(waves.square(12), survey, [4.0, 6.0])
+    operator = HelmholtzOperator(paper.square(12), survey, [4.0, 6.0])
     data = operator(waves.homogeneous(operator.grid, 2.0, CPU))
     found = waves.as_complex(data, survey)
     assert found.shape == (1, 2, 15, 28)
@@ -47,8 +49,8 @@ def test_the_stencils_error_falls_with_the_square_of_the_cell():
 def test_a_model_of_one_value_per_edge_has_the_derivative_of_its_copies(generator):
     """Whole gradients have remainders of second order; without the margin's share, of first order on the ring."""
     operator = derivatives.padded_operator(20, 4)
-    model = waves.published_model(waves.square(20), 0, CPU)
-    ring = derivatives.ring_direction(waves.square(20), generator)
+    model = waves.published_model(paper.square(20), 0, CPU)
+    ring = derivatives.ring_direction(paper.square(20), generator)
     steps = [4e-3, 2e-3, 1e-3]
     assert derivatives.taylor_test(operator, model, ring, steps).slope == pytest.approx(2, abs=0.05)
     cropped = derivatives.taylor_test(operator, model, ring, steps, gradient=operator.cropped_gradient)
@@ -56,14 +58,14 @@ def test_a_model_of_one_value_per_edge_has_the_derivative_of_its_copies(generato
 
 
 def test_directions_are_of_unit_length_and_on_the_ring(generator):
-    ring = derivatives.ring_direction(waves.square(9), generator)
+    ring = derivatives.ring_direction(paper.square(9), generator)
     assert float(ring.norm()) == pytest.approx(1)
     assert not ring[:, 1:-1, 1:-1].any()
-    assert (derivatives.random_direction(waves.square(9), generator) != 0).all()
+    assert (derivatives.random_direction(paper.square(9), generator) != 0).all()
 
 
 def test_a_wrong_adjoint_has_a_gap(generator):
-    operator, model = published_operator(), waves.published_model(waves.square(64), 0, CPU)
+    operator, model = published_operator(), waves.published_model(paper.square(64), 0, CPU)
     assert derivatives.adjoint_gap(operator, model, generator) < 1e-15
 
     class Wrong(torch.autograd.Function):

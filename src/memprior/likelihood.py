@@ -97,3 +97,8 @@ def observe(
         clean = (forward if data_forward is None else data_forward)(truth[None])[0]
     noise = normal(*clean.shape, like=clean, generator=generator)
     return GaussianLikelihood(forward, clean + noise_std * noise, noise_std)
+
+
+def noisy(clean: torch.Tensor, noise_std: float, generator: torch.Generator) -> torch.Tensor:
+    """Data (m,) with one draw of the noise."""
+    return clean + noise_std * normal(*clean.shape, like=clean, generator=generator)

@@ -239,3 +239,10 @@ def draw_components(log_weights: torch.Tensor, num: int, generator: torch.Genera
     """``num`` component indices drawn by weight, (num,)."""
     expect_whole("num", num, 1)
     return choices(log_weights.exp(), num, generator=generator)
+
+
+def multinomial_floor(weights: torch.Tensor, num: int, *, generator: torch.Generator) -> tuple[float, float]:
+    """Mean and standard deviation of the total variation of ``num`` exact draws' frequencies to ``weights`` (K,)."""
+    counts = [draw_components(weights.log(), num, generator).bincount(minlength=len(weights)) for _ in range(200)]
+    distances = total_variation(torch.stack(counts) / num, weights)
+    return float(distances.mean()), float(distances.std())

@@ -5,9 +5,11 @@ T steps is the tensor (sigma_T, ..., sigma_1, 0): a sampler walks along it, and 
 it.
 """
 
+import math
+
 import torch
 
-from memprior._check import column_of, expect, expect_points, expect_positive, expect_whole
+from memprior._check import column_of, expect, expect_points, expect_positive, expect_whole, positive_number
 from memprior._random import normal
 
 
@@ -52,3 +54,10 @@ def perturb(x: torch.Tensor, sigma, *, generator: torch.Generator) -> torch.Tens
 
 def _ending_in_zero(sigmas: torch.Tensor) -> torch.Tensor:
     return torch.cat([sigmas, sigmas.new_zeros(1)])
+
+
+def geometric_sigmas(top: float, bottom: float, num_steps: int) -> torch.Tensor:
+    """(num_steps + 1,) levels from ``top`` to ``bottom`` with one ratio; it ends above 0, where D has chosen."""
+    top, bottom = positive_number("top", top), positive_number("bottom", bottom)
+    expect(top > bottom, "top", f"a level above the bottom {bottom}", top)
+    return torch.logspace(math.log10(top), math.log10(bottom), num_steps + 1, dtype=torch.float64)

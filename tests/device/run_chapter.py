@@ -14,6 +14,8 @@ import time
 import traceback
 from pathlib import Path
 
+from memprior import paper
+
 MOST = 24  # of anything that a setting counts, but for
 # points on a side of a grid that integrates, steps at some of which is looked, cells of a model, training examples.
 LONGER = {"grid": 201, "steps": 100, "cells": 32, "examples": 100}
@@ -66,11 +68,11 @@ def main(name: str, device: str, out: Path, overrides: dict | None = None) -> No
     import yaml
     from IPython.core.interactiveshell import InteractiveShell
 
-    from memprior.experiments import dps_fwi, dps_parts
+    from chapters.ch04_dps_fwi import runs as dps_parts
 
     draw_nothing()
     if overrides is None:  # sampling with waves: ten of the two hundred steps that no setting names
-        dps_parts.SIGMAS = dps_fwi.SIGMAS[::20]
+        dps_parts.SIGMAS = paper.SIGMAS[::20]
     out.mkdir(parents=True, exist_ok=True)
     os.environ |= {"COMPANION_RUN": str(out), "COMPANION_KEY": "tiny", "COMPANION_SCRATCH": str(out / "scratch")}
     os.environ["COMPANION_ROOT"] = str(root)

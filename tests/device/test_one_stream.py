@@ -6,11 +6,12 @@ import logging
 import pytest
 import torch
 
+from chapters.ch04_dps_fwi.kept_runs import kept_run
+from chapters.ch04_dps_fwi.runs import Lesson, trained
 from companion import record
+from companion.jobs import generator_for
 from memprior import _random
 from memprior.denoiser import EmpiricalDenoiser, NetworkDenoiser
-from memprior.experiments.dps_parts import Lesson, generator_for, trained
-from memprior.experiments.kept_runs import kept_run
 from memprior.guidance import dps_step
 from memprior.likelihood import GaussianLikelihood
 from memprior.networks import ResidualMLP

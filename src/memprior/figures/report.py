@@ -9,8 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from memprior.figures.memorized_prior import legend_below
-from memprior.figures.style import GREEN, GREY, INK, PURPLE, panels
+from memprior.figures.style import GREEN, GREY, INK, PURPLE, legend_below, panels
 
 LOOKS = {"samples": (GREEN, "-"), "held-out draws": (INK, "-"), "examples, left out": (PURPLE, "--")}
 BINS = np.linspace(0, 1, 41)  # of r; the paper's 0.7 is an edge, so that no bar lies on both sides of it

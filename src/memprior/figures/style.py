@@ -51,3 +51,11 @@ def panels(rows: int = 1, columns: int = 1, *, height: float = 2.8, **kwargs) ->
     """A figure of the article's width and its axes as a flat list; ``height`` in inches, of the whole figure."""
     figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, height), layout="constrained", squeeze=False, **kwargs)
     return figure, list(axes.flat)
+
+
+def legend_below(figure: Figure, axes: list[Axes], columns: int) -> Figure:
+    """The legends of some axes, as one under the whole figure."""
+    entries = [ax.get_legend_handles_labels() for ax in axes]
+    handles, labels = ([x for entry in entries for x in entry[k]] for k in (0, 1))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+    return figure

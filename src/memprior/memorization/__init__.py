@@ -12,14 +12,7 @@ import torch
 
 from memprior._check import expect, expect_finite, expect_points, expect_train_set, expect_whole
 from memprior.memorization._distances import HALF, expect_squares, nearest, rescaled
-from memprior.memorization._parts import (
-    distinct,
-    few_values,
-    grouped,
-    multiset_hash,
-    rank_statistic,
-    share_statistic,
-)
+from memprior.memorization._parts import distinct, few_values, grouped, multiset_hash, rank_statistic, share_statistic
 from memprior.memorization._verdict import Count, Evidence, finding_of, in_words
 
 

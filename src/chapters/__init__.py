@@ -1,0 +1,1 @@
+"""The experiments and figures of the book, one package a chapter. No chapter imports a chapter."""

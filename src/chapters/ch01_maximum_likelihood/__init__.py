@@ -1,0 +1,1 @@
+"""Chapter 1: maximum likelihood finds the training set."""

@@ -1,0 +1,1 @@
+"""Chapter 2: the memorized diffusion prior is a Gaussian mixture."""

@@ -1,0 +1,110 @@
+"""Chapter 2: the two closed forms that a network can reach, what each of them costs, and where each one sends noise.
+
+Frozen dataclasses and short functions, no defaults: sizes come from notebooks/profiles.yml. Coordinates of the
+published fields are standardized by their own training set, as in the paper.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from memprior._random import integers, normal
+from memprior.closed_forms import Priors
+from memprior.denoiser import Denoiser
+from memprior.gaussian import Gaussian
+from memprior.mixture import IsotropicMixture
+from memprior.noise import perturb
+from memprior.sampling import trajectory
+from memprior.training import denoising_loss
+
+
+def plane_priors(train_set: torch.Tensor, spread: float) -> Priors:
+    """Points of the plane (N, 2) beside N(0, spread^2 I), for held-out draws of which the points stand in."""
+    eye = torch.eye(2, dtype=train_set.dtype, device=train_set.device)
+    return Priors(train_set, train_set, Gaussian(train_set.new_zeros(2), spread**2 * eye))
+
+
+def score_gap(train_set: torch.Tensor, sigma: float, *, num_points: int, generator: torch.Generator) -> float:
+    """Largest difference between the softmax formula for the score and autograd's gradient of log p_sigma."""
+    mixture = IsotropicMixture(train_set, sigma)
+    x = mixture.sample(num_points, generator=generator).requires_grad_()
+    (gradient,) = torch.autograd.grad(mixture.log_prob(x).sum(), x)
+    return float((gradient - mixture.score(x.detach())).abs().max())
+
+
+@dataclass(frozen=True)
+class Excess:
+    """Loss of a denoiser over that of the empirical one, and their squared distance: equal by the theorem.
+
+    identity: largest relative difference, with the mean over examples given x taken exactly. loss, distance: per
+    coordinate, by plain draws; standard_error: of their difference.
+    """
+
+    identity: float
+    loss: float
+    distance: float
+    standard_error: float
+
+
+def excess_loss(
+    priors: Priors, denoiser: Denoiser, sigma: float, *, num_draws: int, generator: torch.Generator
+) -> Excess:
+    """The excess training loss of ``denoiser`` at one level, in the two ways the theorem says are one."""
+    chosen = integers(len(priors.train_set), num_draws, like=priors.train_set, generator=generator)
+    clean = priors.train_set[chosen]
+    x = perturb(clean, sigma, generator=generator)
+    best, other = priors.empirical(x, sigma), denoiser(x, sigma)
+    distance = (other - best).square().mean(1)
+    drawn = (other - clean).square().mean(1) - (best - clean).square().mean(1)
+    shares = IsotropicMixture(priors.train_set, sigma).responsibilities(x)
+    losses = [
+        (shares * torch.cdist(d, priors.train_set, compute_mode="donot_use_mm_for_euclid_dist").square()).sum(1)
+        for d in (other, best)
+    ]
+    apart = losses[0] - losses[1] - priors.train_set.shape[1] * distance
+    error = (drawn - distance).std() / math.sqrt(num_draws)
+    return Excess(float((apart.abs() / losses[0]).max()), float(drawn.mean()), float(distance.mean()), float(error))
+
+
+def loss_curve(
+    denoiser: Denoiser, points: torch.Tensor, sigmas: torch.Tensor, *, num_repeats: int, generator: torch.Generator
+) -> torch.Tensor:
+    """E |D(x + sigma eps) - x|^2 / d over clean points (P, d) at each level, (S,)."""
+    points = points.repeat(num_repeats, 1)
+    return torch.stack([denoising_loss(denoiser, points, s, generator=generator).mean() for s in sigmas.tolist()])
+
+
+def nats_per_level(
+    train_set: torch.Tensor, sigmas: torch.Tensor, *, num_draws: int, generator: torch.Generator
+) -> torch.Tensor:
+    """-dI / d(log sigma) = E |x_0 - D|^2 / sigma^2 for the empirical law, (S,).
+
+    I is the mutual information of x_0 and x_sigma, whose derivative by sigma^-2 / 2 is the loss that no denoiser can
+    avoid (Guo, Shamai and Verdu 2005). The area under the curve is log N: the nats that name an example.
+    """
+    chosen = integers(len(train_set), num_draws, like=train_set, generator=generator)
+    eps = normal(num_draws, train_set.shape[1], like=train_set, generator=generator)
+    squares = train_set.square().sum(1)
+    slopes = []
+    for sigma in sigmas.tolist():
+        shares = IsotropicMixture(train_set, sigma).responsibilities(train_set[chosen] + sigma * eps)
+        variance = shares @ squares - (shares @ train_set).square().sum(1)
+        slopes.append(variance.mean() / sigma**2)
+    return torch.stack(slopes)
+
+
+def gaussian_nats_per_level(variances: torch.Tensor, sigmas: torch.Tensor) -> torch.Tensor:
+    """The same for a Gaussian law with these eigenvalues (d,): sum_i lambda_i / (lambda_i + sigma^2), (S,)."""
+    return (variances / (variances + sigmas[:, None] ** 2)).sum(1)
+
+
+def area(sigmas: torch.Tensor, slopes: torch.Tensor) -> float:
+    """The integral of ``slopes`` over log sigma, by trapezoids."""
+    return float(torch.trapezoid(slopes, sigmas.log()))
+
+
+def flow_paths(denoiser: Denoiser, start: torch.Tensor, sigmas: torch.Tensor, *, generator) -> torch.Tensor:
+    """Where the probability flow takes ``start`` (B, d), at every one of ``sigmas`` (T + 1,): (T + 1, B, d)."""
+    states = trajectory(denoiser, start, sigmas, generator=generator)
+    return torch.stack([start, *(state.x for state in states)])

@@ -1,0 +1,139 @@
+"""Chapter 2: trained networks, measured against both closed forms as training goes on.
+
+Frozen dataclasses and short functions, no defaults: sizes come from notebooks/profiles.yml.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from memprior._check import expect
+from memprior.closed_forms import ClosedFormReference, relative_distances
+from memprior.denoiser import Denoiser, NetworkDenoiser
+from memprior.networks import ResidualMLP
+from memprior.noise import karras_sigmas
+from memprior.sampling import sample
+from memprior.training import TrainingPlan, snapshots
+
+# Optimiser steps at which a network is looked at: closer together where the crossing lies.
+SNAPSHOTS = (100, 200, 400, 600, 800, 1000, 1200, 1600, 2000, 3000, 4000, 6000, 8000, 12_000, 16_000, 20_000)
+
+
+def snapshots_until(num_steps: int) -> list[int]:
+    """Those of :data:`SNAPSHOTS` that lie within ``num_steps``."""
+    return [step for step in SNAPSHOTS if step <= num_steps]
+
+
+def published_plan(num_steps: int) -> TrainingPlan:
+    """How networks are trained on the published fields; standardized data have spread 1."""
+    return TrainingPlan(num_steps, 128, 1e-3, 1e-4, 0.999, 0.05, 20.0)
+
+
+def plane_plan(num_steps: int) -> TrainingPlan:
+    """The same for points of the plane; with smaller batches or larger steps a network stays with a line for long."""
+    return TrainingPlan(num_steps, 1024, 1e-3, 1e-5, 0.99, 0.01, 4.0)
+
+
+def follow(
+    train_set: torch.Tensor,
+    plan: TrainingPlan,
+    steps: list[int],
+    look: Callable[[int, NetworkDenoiser], dict],
+    *,
+    spread: float,
+    width: int,
+    depth: int,
+    weights: torch.Generator,
+    generator: torch.Generator,
+    folder: Path | None,
+) -> list[dict]:
+    """Train a residual network and ``look`` at (step, averaged denoiser) at each of ``steps``.
+
+    weights: draws the untrained network. generator: batches and noise.
+    """
+    network = ResidualMLP(train_set.shape[1], width, depth, generator=weights, device=train_set.device)
+    denoiser = NetworkDenoiser(network, spread)
+    return [look(*seen) for seen in snapshots(denoiser, train_set, plan, steps, generator=generator, folder=folder)]
+
+
+def draw(denoiser: Denoiser, start: torch.Tensor, plan: TrainingPlan, num_steps: int, *, generator) -> torch.Tensor:
+    """Samples (B, d) by the probability flow from ``start`` over the levels that a plan trains, then to 0."""
+    levels = karras_sigmas(num_steps, plan.sigma_min, plan.sigma_max)
+    with torch.no_grad():
+        return sample(denoiser, start, levels, generator=generator)
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """One training run.
+
+    steps: looked at. squares: name of a yardstick -> (steps, S, 4). samples: (B, d), at the end.
+    """
+
+    steps: list[int]
+    squares: dict[str, torch.Tensor]
+    samples: torch.Tensor
+
+    @classmethod
+    def of(cls, steps: list[int], seen: list[dict]) -> "Course":
+        """From what :func:`published_look` saw at each step."""
+        names = [name for name in seen[0] if name != "samples"]
+        squares = {name: torch.tensor([at[name] for at in seen], dtype=torch.float64) for name in names}
+        return cls(list(steps), squares, torch.tensor(seen[-1]["samples"], dtype=torch.float64))
+
+    def shares(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """a and b of a yardstick over all of its levels together, each (steps,)."""
+        return relative_distances(self.squares[name].sum(1))
+
+    @property
+    def crossing(self) -> float:
+        """The step from which the network is nearer to the empirical form, at noised training examples."""
+        return crossing_step(self.steps, *self.shares("train"))
+
+
+def plane_look(yardsticks: dict[str, ClosedFormReference], grid: torch.Tensor, sigma: float) -> Callable[..., dict]:
+    """What to keep of a network in the plane at a step, as JSON: its squares, and where it sends a grid of points."""
+
+    def look(step: int, denoiser: NetworkDenoiser) -> dict:
+        with torch.no_grad():
+            sent = denoiser(grid, sigma).tolist()
+        return {name: ruler.squares(denoiser).tolist() for name, ruler in yardsticks.items()} | {"sent": sent}
+
+    return look
+
+
+def published_look(
+    yardsticks: dict[str, ClosedFormReference],
+    last: int,
+    start: torch.Tensor,
+    plan: TrainingPlan,
+    num_levels: int,
+    *,
+    generator,
+) -> Callable[[int, NetworkDenoiser], dict]:
+    """What to keep of a network at a step, as JSON: its squares on each yardstick and, at the ``last``, its samples."""
+
+    def look(step: int, denoiser: NetworkDenoiser) -> dict:
+        seen = {name: ruler.squares(denoiser).tolist() for name, ruler in yardsticks.items()}
+        if step == last:
+            seen["samples"] = draw(denoiser, start, plan, num_levels, generator=generator).tolist()
+        return seen
+
+    return look
+
+
+def crossing_step(steps, a, b) -> float:
+    """The first step from which a < b, by a straight line of a - b in log step between snapshots; NaN if there is none.
+
+    Where the first snapshot is already past it, NaN too: then it is not known.
+    """
+    gaps = [float(x) - float(y) for x, y in zip(a, b, strict=True)]
+    expect(len(gaps) == len(steps), "steps", f"{len(gaps)} of them, as a has", len(steps))
+    for k in range(1, len(gaps)):
+        if gaps[k - 1] >= 0 > gaps[k]:
+            low, high = math.log(steps[k - 1]), math.log(steps[k])
+            return math.exp(low + (high - low) * gaps[k - 1] / (gaps[k - 1] - gaps[k]))
+    return math.nan

@@ -1,0 +1,1 @@
+"""Chapter 4: diffusion posterior sampling for full waveform inversion."""

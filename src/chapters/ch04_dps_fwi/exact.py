@@ -1,0 +1,111 @@
+"""Chapter 4: the exact answers that the samples stand beside: the ideal posterior, and the memorized one."""
+
+from dataclasses import dataclass
+
+import torch
+
+from chapters.ch04_dps_fwi.ideal import IdealPosterior
+from memprior._random import normal
+from memprior.fields import CosineBasis, Grid
+from memprior.likelihood import GaussianLikelihood
+from memprior.operators import ForwardOperator, compose
+from memprior.paper import FREQUENCY_HZ, Inversion, authors_noise, published_acquisition
+from memprior.waves.stencil import FivePointOperator
+
+
+@dataclass(frozen=True, eq=False)
+class Weighted:
+    """Samples (B, 100) and their normalized weights (B,)."""
+
+    samples: torch.Tensor
+    weights: torch.Tensor
+
+    @property
+    def effective(self) -> float:
+        """As many unweighted samples would say as much: 1 / sum of squared weights."""
+        return float(1 / self.weights.square().sum())
+
+
+def linearized(inversion: Inversion) -> ForwardOperator:
+    """F(t) + J (z - t) at the truth t: all of the data, as :func:`dps_fwi.tangent` has what matters of them."""
+    with torch.no_grad():
+        at_truth = inversion.likelihood.forward(inversion.truth[None])
+    return lambda z: at_truth + (z - inversion.truth) @ inversion.slope.T
+
+
+def corrected(
+    ideal: IdealPosterior,
+    forward: ForwardOperator,
+    linear: ForwardOperator,
+    observed: torch.Tensor,
+    num: int,
+    *,
+    generator: torch.Generator,
+) -> Weighted:
+    """The posterior under the true prior with the waves as they are, by importance sampling from the linearized one.
+
+    Both have the same prior, so a weight is the ratio of the two likelihoods: one forward solve a sample. Where the
+    linearized posterior has no draws, no weight can tell: the effective number says nothing of other modes.
+    """
+    z = ideal.sample(observed, num, generator=generator)
+    with torch.no_grad():
+        exact, proposed = (GaussianLikelihood(f, observed, ideal.noise_std).log_prob(z) for f in (forward, linear))
+    return Weighted(z, (exact - proposed).softmax(0))
+
+
+def new_noise(inversion: Inversion, num: int, *, generator: torch.Generator) -> torch.Tensor:
+    """Data (num, m) of the same truth under other draws of the noise."""
+    likelihood = inversion.likelihood
+    with torch.no_grad():
+        clean = likelihood.forward(inversion.truth[None])
+    eps = normal(num, clean.shape[1], like=clean, generator=generator)
+    return clean + likelihood.noise_std * eps
+
+
+def misfits_of(likelihood: GaussianLikelihood, models: torch.Tensor) -> torch.Tensor:
+    """|y - F(z)|^2 / (2 gamma^2) a datum of each of ``models`` (B, 100): (B,), by B forward solves."""
+    with torch.no_grad():
+        squares = torch.cat([likelihood.residual(some).square().sum(1) for some in models.split(16)])
+    return squares / (2 * likelihood.noise_std**2 * len(likelihood.observed))
+
+
+@dataclass(frozen=True, eq=False)
+class Lookup:
+    """The exactly memorized posterior (paper, Eq. 9). misfits: a datum, of each example (N,); truth: of the truth.
+
+    num_data: m. The weights are the softmax of -m times the misfits.
+    """
+
+    misfits: torch.Tensor
+    truth: float
+    num_data: int
+
+    @property
+    def weights(self) -> torch.Tensor:
+        """(N,)."""
+        return (-self.num_data * self.misfits).softmax(0)
+
+    @property
+    def chosen(self) -> int:
+        """The likeliest example."""
+        return int(self.misfits.argmin())
+
+    @property
+    def gap(self) -> float:
+        """Nats between the likeliest example and the next."""
+        return self.num_data * float(self.misfits.topk(2, largest=False).values.diff())
+
+    @property
+    def ratio(self) -> float:
+        """The likeliest example's misfit over the truth's."""
+        return float(self.misfits.min()) / self.truth
+
+
+def stencil_inversion(truth: torch.Tensor) -> GaussianLikelihood:
+    """The published data and likelihood with the 5-point stencil of the released setting: 200 x 200 cells of 10 m."""
+    operator = FivePointOperator(Grid((200, 200), 0.01), published_acquisition(), FREQUENCY_HZ)
+    forward = compose(operator, CosineBasis(operator.grid).decode)
+    with torch.no_grad():
+        clean = forward(truth[None])[0]
+    noise, noise_std = authors_noise(clean, (15, 196))
+    return GaussianLikelihood(forward, clean + noise, noise_std)

@@ -1,0 +1,167 @@
+"""Chapter 4's long work in parts that are kept apart: networks that train, samplers that walk.
+
+A part that is killed goes on where it was, and depends on nothing but itself: parts run side by side, one thread each,
+and give the same bits in whatever order they come.
+"""
+
+import hashlib
+import json
+import os
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from chapters.ch04_dps_fwi.kept_runs import Samples, kept_run
+from companion.jobs import Cost, generator_for, part_name
+from memprior._check import expect
+from memprior.denoiser import Denoiser, NetworkDenoiser
+from memprior.guidance import released_step
+from memprior.networks import ResidualMLP
+from memprior.paper import SIGMAS, STEP_SIZE, TRUTHS, TrainingSet, published_inversion, standardized, start
+from memprior.training import TrainingPlan, snapshots
+
+PRIORS = ("network", "truth", "memory")
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One network to train: how large, how long, and at which steps it is looked at, the last of them included."""
+
+    num_examples: int
+    seed: int
+    width: int
+    depth: int
+    batch_size: int
+    looks: tuple[int, ...]
+
+    @property
+    def plan(self) -> TrainingPlan:
+        """Levels are those the sampler walks, .01 to 2.56, and a little above; standardized data have spread 1."""
+        return TrainingPlan(self.looks[-1], self.batch_size, 2e-3, 1e-4, 0.999, 0.01, 4.0)
+
+    @property
+    def name(self) -> str:
+        return part_name(f"train_{self.num_examples}_{self.seed}", self)
+
+
+@dataclass(frozen=True)
+class Walk:
+    """One run of the released sampler with the waves, from one prior to the data of one truth.
+
+    prior: "network" (that of ``lesson``), "truth" or "memory". truth: one of ``dps_fwi.TRUTHS``. finer: data of a finer
+    grid. Walks of one seed start from the same noise. Raises ``ValueError`` for another prior or truth.
+    """
+
+    prior: str
+    num_examples: int
+    seed: int
+    num_samples: int
+    truth: str = "published"
+    finer: bool = False
+    lesson: Lesson | None = None
+
+    def __post_init__(self):
+        expect(self.prior in PRIORS, "prior", f"one of {PRIORS}", self.prior)
+        expect(self.truth in TRUTHS, "truth", f"one of {tuple(TRUTHS)}", self.truth)
+        taught = self.lesson is not None and self.lesson.num_examples == self.num_examples
+        expect(
+            taught if self.prior == "network" else self.lesson is None,
+            "lesson",
+            f"that of a network of {self.num_examples} examples, for a network alone",
+            self.lesson,
+        )
+
+    @property
+    def name(self) -> str:
+        return part_name(f"walk_{self.prior}_{self.num_examples}_{self.truth}_{self.seed}", self)
+
+
+def workers_on(device: torch.device, asked: int) -> int:
+    """Parts at a time: a GPU has one queue, in which two would only wait for each other, and one memory."""
+    return asked if device.type == "cpu" else 1
+
+
+@contextmanager
+def kept_part(name: str, folder: Path, unfinished: Path | None):
+    """The folder that a part works in: ``folder`` / name once it is done, until then below ``unfinished``, if given.
+
+    A finished part is one device's, whose rounding it has: ``folder`` may be that device's alone. What is begun is
+    everybody's: it goes on where it is taken up.
+    """
+    done = folder / name
+    home = done if unfinished is None or done.is_dir() else unfinished / name
+    home.mkdir(parents=True, exist_ok=True)
+    yield home
+    if home != done:
+        folder.mkdir(parents=True, exist_ok=True)
+        os.replace(home, done)
+
+
+def trained(
+    lesson: Lesson, folder: Path, device: torch.device, unfinished: Path | None = None
+) -> dict[int, NetworkDenoiser]:
+    """step -> the averaged network there, at each of the lesson's looks; kept by :func:`kept_part`."""
+    inside = TrainingSet.published(lesson.num_examples, device).standardized
+    weights = generator_for(f"weights {lesson.seed}")
+    network = ResidualMLP(inside.shape[1], lesson.width, lesson.depth, generator=weights, device=device)
+    denoiser, found = NetworkDenoiser(network, 1.0), {}
+    batches = generator_for(f"batches {lesson.num_examples} {lesson.seed}")
+    with kept_part(lesson.name, folder, unfinished) as home:
+        cost = Cost(home / "cost.json")
+        for step, average in snapshots(denoiser, inside, lesson.plan, lesson.looks, generator=batches, folder=home):
+            average.network.requires_grad_(False)  # a sampler would carry every step's graph along
+            found[step] = average
+            cost.write()
+    return found
+
+
+def walked(
+    walk: Walk, denoiser: Denoiser, folder: Path, device: torch.device, unfinished: Path | None = None
+) -> Samples:
+    """The samples in raw coefficients, and the misfits on the way, waves in complex64; kept by :func:`kept_part`.
+
+    denoiser: the prior that ``walk`` names, in standardized coordinates.
+    """
+    training = TrainingSet.published(walk.num_examples, device)
+    inversion = published_inversion(torch.complex64, device, truth=walk.truth, finer=walk.finer)
+    released = released_step(standardized(inversion.likelihood, training.standardizer), STEP_SIZE)
+
+    randomness = generator_for(f"start {walk.seed}")
+    first = start(walk.num_samples, inversion.truth, generator=randomness)
+    with kept_part(walk.name, folder, unfinished) as home:
+        cost = Cost(home / "cost.json")
+
+        def step(*args, **kwargs):
+            cost.write()
+            return released(*args, **kwargs)
+
+        found = kept_run(
+            denoiser,
+            first,
+            SIGMAS,
+            step=step,
+            generator=randomness,
+            file=home / "run.safetensors",
+            identity=asdict(walk),
+            save_every=5,
+        )
+        cost.write()
+    return Samples(training.standardizer.restore(found.x), found.misfits)
+
+
+def _read_cost(file: Path) -> dict[str, float]:
+    """What :class:`Cost` wrote for this part; ``ValueError`` naming the file for anything else."""
+    try:
+        cost = json.loads(file.read_bytes())
+        digest = cost.pop("digest")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"cost {file}: expected a file written by Cost, got {error!r}") from None
+    expect(digest == _digest(file, cost), f"cost {file}", "it as it was written", "a damaged file or another part's")
+    return cost
+
+
+def _digest(file: Path, cost: dict) -> str:
+    """Of the part that ``file`` belongs to and of what it has cost."""
+    return hashlib.sha256(json.dumps([file.parent.name, cost]).encode()).hexdigest()[:16]

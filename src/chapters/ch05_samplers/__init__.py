@@ -1,0 +1,1 @@
+"""Chapter 5: is it the prior or the sampler?"""

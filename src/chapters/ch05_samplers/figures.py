@@ -1,0 +1,176 @@
+"""Figures of chapter 5: arrays in, Axes out; no science.
+
+A sampler has one colour and one marker in all figures: black what is exact, blue DPS, vermilion frozen gradients, green
+Gaussian moments, orange DAPS, purple particles. Legends are the caller's, by ``legend_below``.
+"""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from memprior.figures.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PALE,
+    PURPLE,
+    SERIES,
+    SKY,
+    VERMILION,
+    array,
+    legend_below,
+    panels,
+)
+
+LOOKS = {
+    "exact": (INK, "*"),
+    "DPS, squared": (BLUE, "o"),
+    "DPS, norm": (BLUE, "s"),
+    "DPS, own weight": (BLUE, "^"),
+    "frozen, squared": (VERMILION, "o"),
+    "frozen, norm": (VERMILION, "s"),
+    "released": (VERMILION, "D"),
+    "released, ancestral": (VERMILION, "v"),
+    "PiGDM": (GREEN, "o"),
+    "MMPS": (GREEN, "s"),
+    "covariance": (GREEN, "^"),
+    "DAPS": (ORANGE, "D"),
+    "weighting": (SKY, "o"),
+    "twisted": (PURPLE, "o"),
+    "twisted, widened": (PURPLE, "s"),
+}
+DISTANCE = "total variation to the exact weights"
+
+
+def look(name: str) -> dict:
+    """Colour and marker of a sampler; "NAME, K = 16" looks like NAME."""
+    colour, marker = LOOKS[name.split(", K")[0]]
+    return {"color": colour, "marker": marker, "ms": 11 if marker == "*" else 6}
+
+
+def _within(value: float, half: float) -> np.ndarray:
+    """An interval's arms, (2, 1), cut off at 0 and 1, where no share can be."""
+    return np.array([[min(half, value)], [min(half, max(1 - value, 0))]])
+
+
+def cost_panel(ax: Axes, samplers: dict, curves: dict, *, floor: float, title: str) -> Axes:
+    """Distance against solves a sample, one marker each. samplers: name -> (solves, distance, half of its interval).
+
+    curves: name -> (solves, distances) of what grows with its number of particles. Shaded: up to the floor.
+    """
+    for name, (solves, distances) in curves.items():
+        ax.plot(solves, array(distances), "-", lw=1.3, **look(name), label=name)
+    costs = [solves for solves, *_ in samplers.values()]
+    for name, (solves, distance, half) in samplers.items():
+        same = [other for other, cost in zip(samplers, costs, strict=True) if cost == solves]
+        aside = solves * 10 ** (0.07 * (same.index(name) - (len(same) - 1) / 2))  # side by side where they are equal
+        bars = _within(distance, half)
+        ax.errorbar(aside, distance, bars, ls="", capsize=2.5, lw=1.2, **look(name), label=name, zorder=4)
+    if floor:
+        ax.axhspan(0, floor, color=PALE, lw=0, zorder=0)
+    ax.set(xscale="log", ylim=(-0.03, 1.05), xlabel="solves of F for one sample", ylabel=DISTANCE, title=title)
+    return ax
+
+
+def distance_rows(ax: Axes, found: dict, *, floor: tuple[float, float], title: str) -> Axes:
+    """A row for each sampler, from top to bottom: name -> (distance, half of its interval). floor: a range, shaded."""
+    for row, (name, (value, half)) in enumerate(found.items()):
+        ax.errorbar(value, row, xerr=_within(value, half), ls="", lw=1.6, **look(name), zorder=4)
+        ax.axhline(row, color=PALE, lw=0.7, zorder=0)
+    ax.axvspan(*floor, color=GREY, alpha=0.35, lw=0, zorder=1)
+    ax.set_yticks(range(len(found)), list(found))
+    ax.tick_params(axis="y", length=0, pad=6)
+    ax.spines["left"].set_visible(False)
+    ax.set(xlim=(-0.04, 1.02), ylim=(len(found) - 0.5, -0.5), xticks=[0, 0.5, 1], title=title)
+    return ax
+
+
+def sweep_panel(ax: Axes, lines: dict, *, ylabel: str, title: str, top: float) -> Axes:
+    """Against the scale, one line a family: name -> (scales, values, halves of intervals); beyond ``top`` cut off."""
+    for name, (scales, values, halves) in lines.items():
+        style = look(name) | {"ms": 5}
+        bars = np.hstack([_within(value, half) for value, half in zip(values, halves, strict=True)])
+        ax.errorbar(scales, values, bars, lw=1.3, elinewidth=0.8, capsize=2, **style, label=name)
+    ax.set(xscale="log", ylim=(0, top), xlabel="scale, or length of a step", ylabel=ylabel, title=title)
+    return ax
+
+
+def push_panel(ax: Axes, sigmas, curves: dict, left, *, ylabel: str, right: float | None = None) -> Axes:
+    """Curves by sampler against the noise level, down to where ``left`` (T,), what is still to choose, vanishes."""
+    x, open_still = array(sigmas), array(left) > 1e-3
+    ax.fill_between(x[open_still], 0, array(left)[open_still], color=PALE, lw=0, label="still to choose")
+    for name, values in curves.items():
+        style = look(name) | {"ms": 4}
+        ax.plot(x[open_still], array(values)[open_still], lw=1.3, markevery=2, **style, label=name)
+    if right is not None:
+        ax.axhline(right, color=INK, lw=1, ls="--")
+    ax.set(xscale="log", xlabel=r"$\sigma$", ylabel=ylabel, ylim=(0, None))
+    ax.invert_xaxis()
+    return ax
+
+
+def weighting_panel(ax: Axes, counts, mean, bound, dots: dict, *, title: str) -> Axes:
+    """Distance of likelihood weighting's law against K (S,), and its bound; dots: name -> (K, values, halves)."""
+    ax.plot(counts, bound, ls="--", color=GREY, lw=1.2, label=r"bound $2\rho/K$")
+    ax.plot(counts, array(mean), "-", **look("weighting") | {"ms": 0}, label="law of weighting")
+    for name, (at, values, halves) in dots.items():
+        ax.errorbar(at, values, halves, ls="", capsize=2.5, **look(name), label=name)
+    ax.set(xscale="log", yscale="log", ylim=(1e-3, 2), xlabel="particles $K$", ylabel=DISTANCE, title=title)
+    return ax
+
+
+def control_panel(ax: Axes, counts, curves: dict, floor: float, *, title: str) -> Axes:
+    """Energy distance against K by name, and the floor of exact draws."""
+    for (name, values), colour, marker in zip(curves.items(), SERIES, "os^D", strict=False):
+        ax.plot(counts, np.maximum(array(values), 1e-4), marker + "-", color=colour, ms=4.5, lw=1.3, label=name)
+    ax.axhspan(1e-4, floor, color=PALE, lw=0, zorder=0)
+    ax.set(xscale="log", yscale="log", ylim=(5e-4, None), xlabel="particles $K$", ylabel="energy distance", title=title)
+    return ax
+
+
+def doubling_panel(ax: Axes, levels, errors: dict, *, ylabel: str, title: str) -> Axes:
+    """Errors against the number of levels, by sampler, on logarithmic axes, and a line that halves as levels double."""
+    for name, values in errors.items():
+        ax.plot(levels, array(values), lw=1.3, **look(name), label=name)
+    first = errors["MMPS"][0]
+    ax.plot(levels, [0.8 * first * levels[0] / n for n in levels], ":", color=GREY, lw=1.2, label="one over levels")
+    ax.set(xscale="log", yscale="log", xlabel="levels", ylabel=ylabel, title=title)
+    ax.set_xticks(levels, [str(n) for n in levels], minor=False)
+    ax.minorticks_off()
+    return ax
+
+
+def step_frame(samples, train_set, weights, *, title: str, reach: float = 3.2) -> Figure:
+    """A frame of the slider over a step: where samples (B,) of the 1-D problem end, over the exact weights (N,)."""
+    figure, (ax,) = panels(height=2.6)
+    x, heights = array(train_set), array(weights)
+    inside = np.clip(array(samples), -reach, reach)
+    ax.hist(inside, np.linspace(-reach, reach, 81), weights=np.full(len(inside), 1 / len(inside)), color=VERMILION)
+    ax.plot(x, heights, "o", ms=10, mfc="none", mec=INK, mew=1.5, label="exact weight of each example")
+    ax.vlines(x, 0, heights, color=INK, lw=1)
+    ax.set(xlim=(-reach, reach), ylim=(0, 1.05), xlabel="$x$", ylabel="share of samples", title=title)
+    return legend_below(figure, [ax], 2)
+
+
+def law_frame(weights, law, *, title: str) -> Figure:
+    """A frame of the slider over K: the law of weighting's draw over the examples (N,), and the exact weights."""
+    figure, (ax,) = panels(height=2.6)
+    index = np.arange(len(weights))
+    ax.bar(index, array(weights), 0.85, color=PALE, ec=GREY, lw=0.6, label="exact weights")
+    ax.plot(index, array(law), "o", color=BLUE, ms=6, label="likelihood weighting")
+    ax.set(xlabel="example, likeliest first", ylabel="chance", ylim=(0, 1), title=title)
+    ax.set_xticks(index[::2] if len(index) > 10 else index)
+    return legend_below(figure, [ax], 2)
+
+
+def bias_panel(ax: Axes, noises, curves: dict, *, ylabel: str) -> Axes:
+    """Curves against gamma: name -> values; dots: name -> (gammas, values) in ``curves[name]`` given as a pair."""
+    for (name, values), colour in zip(curves.items(), (INK, BLUE, VERMILION), strict=False):
+        if isinstance(values, tuple):
+            ax.plot(*values, "o", color=BLUE, ms=5, label=name)
+        else:
+            ax.plot(noises, values, color=colour, label=name)
+    ax.set(xscale="log", xlabel=r"noise $\gamma$", ylabel=ylabel)
+    return ax

@@ -1,0 +1,1 @@
+"""Chapter 6: calibration, and what helps with few examples."""

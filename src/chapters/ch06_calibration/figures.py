@@ -1,0 +1,139 @@
+"""Figures of chapter 6: arrays in, Axes out; no science.
+
+Colours: vermilion the true prior, blue the memory, purple smoothed examples, sky a Gaussian fitted to the examples,
+green networks, grey what is claimed. Artists carry labels; legends are the caller's.
+"""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from memprior.figures.maps import model_map
+from memprior.figures.style import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, SKY, VERMILION, array, panels
+
+COLOURS = {
+    "exact prior": VERMILION,
+    "memory": BLUE,
+    "smoothed": PURPLE,
+    "exact prior, mirrored": VERMILION,
+    "Ledoit-Wolf": SKY,
+    "Ledoit-Wolf, mirrored": INK,
+    "prior alone": GREY,
+}
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+BINS = np.linspace(0, 1, 21)
+
+
+def colour(name: str) -> str:
+    """The colour of a prior by its name, or by what stands before a comma; networks and their remedies are green."""
+    return COLOURS.get(name, COLOURS.get(name.split(",")[0], GREEN))
+
+
+def dot_rows(ax: Axes, rows: dict, *, truth: float | None, xlabel: str, limits: tuple[float, float]) -> Axes:
+    """A dot and its interval, (value, low, high), for each name from top to bottom; dashed: what is right."""
+    if truth is not None:
+        ax.axvline(truth, color=GREY, lw=1, ls="--", zorder=0)
+    for height, (name, found) in enumerate(rows.items()):
+        ax.axhline(height, color=PALE, lw=0.8, zorder=0)
+        ax.hlines(height, *found[1:], color=colour(name), lw=1.8, clip_on=False)
+        ax.plot(found[0], height, "o", color=colour(name), ms=6, clip_on=False)
+    ax.set_yticks(range(len(rows)), list(rows))
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    ax.set(xlabel=xlabel, xlim=limits, ylim=(len(rows) - 0.5, -0.5))
+    return ax
+
+
+def by_size(ax: Axes, sizes, curves: dict, *, truth: float | None, ylabel: str) -> Axes:
+    """(value, low, high) of each prior at each N: a line of markers with intervals; dashed: what is right."""
+    if truth is not None:
+        ax.axhline(truth, color=GREY, lw=1, ls="--", zorder=0)
+    for (name, found), marker in zip(curves.items(), MARKERS, strict=False):
+        value, low, high = np.array(found).T
+        reach = np.maximum(0, [value - low, high - value])
+        # A ring around what lies on top of it: the exact prior and the mirrored examples nearly coincide.
+        look = {"ms": 11, "mfc": "none", "mew": 1.6} if name == "exact prior" else {"ms": 5}
+        ax.errorbar(sizes, value, reach, fmt=marker + "-", color=colour(name), lw=1.5, label=name, **look)
+    ax.set(xscale="log", xlabel="training models $N$", ylabel=ylabel)
+    ax.set_xticks(sizes, [f"{n}" for n in sizes])
+    ax.minorticks_off()
+    return ax
+
+
+def rank_histogram(ax: Axes, pit, name: str, *, top: float = 4) -> Axes:
+    """Where truths fall among their posterior draws, over all components; flat at 1 when calibrated."""
+    heights, _ = np.histogram(array(pit), BINS, density=True)
+    ax.stairs(heights, BINS, fill=True, color=colour(name), alpha=0.45)
+    ax.axhline(1, color=GREY, lw=1, ls="--")
+    if heights.max() > top:
+        ax.annotate(
+            f"up to {heights.max():.0f}", (0.5, 0.93), xycoords="axes fraction", ha="center", va="top", fontsize=8.5
+        )
+    ax.set(title=name, xlim=(0, 1), ylim=(0, top), xticks=[0, 0.5, 1], xlabel="rank of the truth")
+    return ax
+
+
+def tarp_curves(ax: Axes, credibilities: dict) -> Axes:
+    """Share of truths within the region of each credibility, by prior; the diagonal when calibrated."""
+    ax.plot([0, 1], [0, 1], color=GREY, lw=1, ls="--")
+    for (name, u), line in zip(credibilities.items(), ("-", "--", "-.", ":"), strict=False):
+        ordered = np.sort(array(u))
+        share = np.arange(1, len(ordered) + 1) / len(ordered)
+        ax.step([0, *ordered, 1], [0, *share, 1], line, color=colour(name), lw=1.6, where="post", label=name)
+    ax.set(xlabel="credibility", ylabel="share of truths", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    return ax
+
+
+def width_frame(widths, coverage, error, exact_error: float, best: float, pit, *, at: int) -> Figure:
+    """A frame of the slider over the bandwidth: coverage and error against it, and the ranks at this one."""
+    figure, axes = panels(1, 3, height=2.7)
+    marks = dict.fromkeys(("coverage of 90 % intervals", "error"))
+    for ax, values, truth, name in zip(axes, (coverage, error), (0.9, exact_error), marks, strict=False):
+        ax.semilogx(widths, values, "o-", ms=3, color=PURPLE)
+        ax.plot(widths[at], values[at], "o", ms=9, mfc="none", mec=INK, mew=1.5)
+        ax.axhline(truth, color=VERMILION, lw=1.2, ls="--")
+        ax.axvline(best, color=GREY, lw=1, ls=":")
+        ax.set(xlabel="bandwidth $h$", title=name, ylim=(0, 1))
+    rank_histogram(axes[2], pit, "smoothed")
+    axes[2].set_title(f"ranks at $h = {widths[at]:.2g}$")
+    return figure
+
+
+def mirror_maps(axes: list[Axes], models, titles) -> list[Axes]:
+    """Velocity maps of one model and of its mirror images, (B, nx, nz)."""
+    for ax, model, title in zip(axes, models, titles, strict=True):
+        model_map(ax, model, side_km=2.0, title=title)
+        ax.set(xticks=[], yticks=[])
+    return axes
+
+
+def choice_curve(ax: Axes, losses: dict, chosen: float, *, xlabel: str, log: bool) -> Axes:
+    """Validation loss against a strength or a step; the circle is the one that is chosen."""
+    x, y = list(losses), list(losses.values())
+    ax.plot(x, y, "o-", color=GREEN, ms=4)
+    ax.plot(chosen, losses[chosen], "o", ms=10, mfc="none", mec=INK, mew=1.5)
+    ax.set(xlabel=xlabel, ylabel="validation loss", xscale="log" if log else "linear")
+    ax.set_xticks(x, [f"{value:g}" for value in x], **({"rotation": 45, "ha": "right"} if len(x) > 6 else {}))
+    ax.minorticks_off()
+    return ax
+
+
+def alarm_grid(ax: Axes, found: dict, tests: list[str]) -> Axes:
+    """Which test fires for which prior: name -> p-values, a row each; filled where p < 0.05."""
+    for row, values in enumerate(found.values()):
+        for column, p in enumerate(values):
+            fires = p < 0.05
+            ax.plot(
+                column, row, "s", ms=32, mfc=ORANGE if fires else "white", mec=ORANGE if fires else PALE, clip_on=False
+            )
+            ax.annotate(
+                "<.001" if p < 1e-3 else f"{p:.3f}", (column, row), ha="center", va="center", fontsize=8, color=INK
+            )
+    ax.set_xticks(range(len(tests)), tests)
+    ax.set_yticks(range(len(found)), list(found))
+    ax.xaxis.tick_top()
+    ax.tick_params(length=0)
+    ax.set(xlim=(-0.6, len(tests) - 0.4), ylim=(len(found) - 0.4, -0.6))
+    for side in ("left", "bottom"):
+        ax.spines[side].set_visible(False)
+    return ax

@@ -1,0 +1,238 @@
+"""Chapter 6: posteriors of many held-out truths, under one prior after another.
+
+F is linearized once: then the posterior under a Gaussian, or under a mixture of Gaussians, is known without error, and
+what is measured is the prior. Frozen dataclasses and short functions, no defaults: sizes come from
+notebooks/profiles.yml.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from scipy.optimize import minimize_scalar
+from sklearn.covariance import LedoitWolf
+
+from memprior._random import choices, normal
+from memprior.denoiser import Denoiser
+from memprior.gaussian import Gaussian
+from memprior.guidance import covariance_step
+from memprior.likelihood import GaussianLikelihood
+from memprior.noise import karras_sigmas
+from memprior.operators import ForwardOperator
+from memprior.paper import HELD_OUT_SEED, Inversion, TrainingSet, published_coefficients, published_law
+from memprior.sampling import heun_step, sample
+
+MEMORY_WIDTH = 0.01  # of the memorized prior's components, in standardized coordinates
+SIGMAS = (0.02, 20.0)  # noise levels of networks and sampler; the widest axis of the data has deviation 7
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """Noisy data of held-out truths, by 100 numbers each.
+
+    law: the true prior. response: R of J = Q R, J the Jacobian of F at the published truth, (100, 100). truths: raw
+    coefficients (T, 100). data: (T, 100). noise_std: gamma. Data are Q^T (y - F(m)), m the law's mean: with F
+    linearized about m they are R (z - m) plus noise, and the rest of y says nothing of z.
+    """
+
+    law: Gaussian
+    response: torch.Tensor
+    truths: torch.Tensor
+    data: torch.Tensor
+    noise_std: float
+
+    @cached_property
+    def deviations(self) -> torch.Tensor:
+        """The true prior's standard deviation of each coefficient, (100,)."""
+        return self.law.covariance.diagonal().sqrt()
+
+    @cached_property
+    def overall(self) -> torch.Tensor:
+        """The root mean square of the deviations, in each place, (100,): errors in this unit are |error| / sqrt(tr)."""
+        return self.deviations.square().mean().sqrt().expand_as(self.deviations)
+
+    @cached_property
+    def axes(self) -> torch.Tensor:
+        """The principal axes of the true law, (100, 92): those with a variance above 1e-10 of the largest."""
+        variances, axes = torch.linalg.eigh(self.law.covariance)
+        return axes[:, variances > 1e-10 * variances.max()]
+
+    def predicted(self, z: torch.Tensor) -> torch.Tensor:
+        """R (z - m) of raw coefficients (..., 100)."""
+        return (z - self.law.mean) @ self.response.T
+
+    def first(self, num: int) -> "Survey":
+        """The first ``num`` truths and their data."""
+        return Survey(self.law, self.response, self.truths[:num], self.data[:num], self.noise_std)
+
+
+def linear_survey(inversion: Inversion, num: int, *, generator: torch.Generator) -> Survey:
+    """The first ``num`` held-out fields, observed by F linearized about the prior's mean."""
+    law = published_law()
+    law = Gaussian(law.mean.to(inversion.truth), law.covariance.to(inversion.truth))
+    response = torch.linalg.qr(inversion.slope.to(law.mean), mode="r").R
+    truths = published_coefficients(num, seed=HELD_OUT_SEED).to(law.mean)
+    noise_std = inversion.likelihood.noise_std
+    clean = (truths - law.mean) @ response.T
+    return Survey(
+        law, response, truths, clean + noise_std * normal(*truths.shape, like=truths, generator=generator), noise_std
+    )
+
+
+def wave_survey(
+    inversion: Inversion, num: int, *, generator: torch.Generator
+) -> tuple[Survey, ForwardOperator, torch.Tensor]:
+    """The same with the waves as they are: survey, z -> Q^T (F(z) - F(m)), and all of the data y (T, 5880).
+
+    R of the survey is that of the Jacobian at the prior's mean m. The noise of y and of the survey's data is one draw.
+    """
+    law, likelihood = published_law(), inversion.likelihood
+    law = Gaussian(law.mean.to(inversion.truth), law.covariance.to(inversion.truth))
+    q, response = torch.linalg.qr(likelihood.forward.jacobian(law.mean[None])[0].detach().to(law.mean))
+    truths = published_coefficients(num, seed=HELD_OUT_SEED).to(law.mean)
+    at_mean = solved(likelihood.forward, law.mean[None])
+
+    def forward(z):
+        return (solved(likelihood.forward, z) - at_mean) @ q
+
+    y = solved(likelihood.forward, truths)
+    y = y + likelihood.noise_std * normal(*y.shape, like=y, generator=generator)
+    return Survey(law, response, truths, (y - at_mean) @ q, likelihood.noise_std), forward, y
+
+
+def solved(forward: ForwardOperator, z: torch.Tensor) -> torch.Tensor:
+    """F of raw models (B, 100), sixteen at a time and without a graph, (B, m)."""
+    with torch.no_grad():
+        return torch.cat([forward(some) for some in z.split(16)]).to(z)
+
+
+def lookup_draws(
+    examples: torch.Tensor, predicted: torch.Tensor, y: torch.Tensor, noise_std: float, num: int, *, generator
+) -> torch.Tensor:
+    """``num`` draws for each truth of the exactly memorized posterior, (T, num, 100), from data of the examples (N, m).
+
+    y: (T, m). The lookup of chapter 3, one forward solve an example for all truths.
+    """
+    apart = torch.cdist(y, predicted, compute_mode="donot_use_mm_for_euclid_dist") / noise_std
+    return examples[choices((-0.5 * apart.square()).softmax(1), num, generator=generator)]
+
+
+# ---- posteriors that are known ---------------------------------------------------------------------------------------
+
+
+def gaussian_draws(survey: Survey, prior: Gaussian, num: int, *, generator: torch.Generator) -> torch.Tensor:
+    """``num`` draws for each truth under a Gaussian prior of raw coefficients, exact: (T, num, 100).
+
+    In z = mean + A u with A A^T the covariance, u has posterior precision I + B^T B, B = R A / gamma.
+    """
+    variances, axes = torch.linalg.eigh(prior.covariance)
+    root = axes * variances.clamp(min=0).sqrt()
+    whitened = survey.response @ root / survey.noise_std
+    precisions, turn = torch.linalg.eigh(whitened.T @ whitened)
+    shrink = 1 / (1 + precisions.clamp(min=0))
+    left = (survey.data - survey.predicted(prior.mean)) / survey.noise_std
+    mean = prior.mean + (left @ whitened @ turn * shrink) @ (root @ turn).T
+    eps = normal(len(survey.data), num, len(root), like=mean, generator=generator)
+    return mean[:, None] + eps @ (root @ turn * shrink.sqrt()).T
+
+
+@dataclass(frozen=True, eq=False)
+class MixturePosterior:
+    """The posterior under training examples smoothed at one width, F affine: exact, for every truth at once.
+
+    All components share one covariance, so their evidences share one determinant, which drops out. log_weights: (T, N).
+    predicted: data of the examples, (N, 100). gain, factor: of a component in standardized coordinates, (100, 100).
+    """
+
+    survey: Survey
+    training: TrainingSet
+    log_weights: torch.Tensor
+    predicted: torch.Tensor
+    gain: torch.Tensor
+    factor: torch.Tensor
+
+    @classmethod
+    def of(cls, survey: Survey, training: TrainingSet, width: float) -> "MixturePosterior":
+        """Of x_n + width S u, u ~ N(0, I), with S the standardizer's scale."""
+        u, known, v = torch.linalg.svd(survey.response * training.standardizer.scale * width)
+        # Data of u are U k V^T u plus noise: their covariance is U (k^2 + gamma^2) U^T.
+        spread = known.square() + survey.noise_std**2
+        predicted = survey.predicted(training.examples)
+        white = u / spread.sqrt()
+        apart = torch.cdist(survey.data @ white, predicted @ white, compute_mode="donot_use_mm_for_euclid_dist")
+        gain = width * (v.T * (known / spread)) @ u.T
+        factor = width * v.T * (survey.noise_std / spread.sqrt())
+        return cls(survey, training, (-0.5 * apart.square()).log_softmax(1), predicted, gain, factor)
+
+    def draws(self, num: int, *, generator: torch.Generator) -> torch.Tensor:
+        """``num`` raw draws for each truth, (T, num, 100)."""
+        chosen = choices(self.log_weights.exp(), num, generator=generator)
+        left = self.survey.data[:, None] - self.predicted[chosen]
+        moved = left @ self.gain.T + normal(*left.shape, like=left, generator=generator) @ self.factor.T
+        return self.training.examples[chosen] + self.training.standardizer.scale * moved
+
+
+def leave_one_out_width(x: torch.Tensor) -> float:
+    """The bandwidth h at which each of x (N, d) is likeliest, on average, under N(., h^2 I) about the others."""
+    squares = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist").square().fill_diagonal_(math.inf)
+
+    def loss(log_width):
+        return x.shape[1] * log_width - float((-0.5 * squares / math.exp(2 * log_width)).logsumexp(1).mean())
+
+    return math.exp(minimize_scalar(loss, bounds=(math.log(1e-3), math.log(10)), method="bounded").x)
+
+
+def ledoit_wolf(training: TrainingSet) -> Gaussian:
+    """The Ledoit-Wolf law of the standardized examples, in those coordinates: shrinkage depends on the unit."""
+    return ledoit_wolf_of(training.standardized)
+
+
+def ledoit_wolf_of(x: torch.Tensor) -> Gaussian:
+    """Mean of x (N, d), and covariance shrunk towards a multiple of the identity (ledoit2004well)."""
+    return Gaussian(x.mean(0), torch.from_numpy(LedoitWolf().fit(x.cpu().numpy()).covariance_).to(x))
+
+
+def restored(law: Gaussian, training: TrainingSet) -> Gaussian:
+    """A law of standardized coordinates as one of raw coefficients."""
+    scale = training.standardizer.scale
+    return Gaussian(training.standardizer.restore(law.mean), law.covariance * scale[:, None] * scale)
+
+
+# ---- posteriors that are sampled -------------------------------------------------------------------------------------
+
+
+def guided_draws(
+    survey: Survey,
+    training: TrainingSet,
+    denoiser: Denoiser,
+    covariance: torch.Tensor,
+    num: int,
+    num_levels: int,
+    *,
+    generator: torch.Generator,
+) -> torch.Tensor:
+    """``num`` raw draws for each truth by `guidance.covariance_step`, (T, num, 100): one call of D a step.
+
+    denoiser, covariance: of a prior in the coordinates of ``training``. The chains of all truths walk together: their
+    own data are part of the operator, whose observed data are 0.
+    """
+    scale = training.standardizer.scale
+    data = survey.data.repeat_interleave(num, 0)
+
+    def misfit(x):
+        return survey.predicted(training.standardizer.restore(x)) - data
+
+    heard = GaussianLikelihood(misfit, torch.zeros_like(survey.data[0]), survey.noise_std)
+    step = covariance_step(heard, covariance, survey.response * scale)
+    x = SIGMAS[1] * normal(*data.shape, like=data, generator=generator)
+    with torch.no_grad():
+        x = sample(denoiser, x, karras_sigmas(num_levels, *SIGMAS), step=step, generator=generator)
+    return training.standardizer.restore(x).unflatten(0, (-1, num))
+
+
+def prior_draws(denoiser: Denoiser, noise: torch.Tensor, num_levels: int, *, generator: torch.Generator):
+    """Where the probability flow takes standard normal ``noise`` (B, d), scaled to the highest level: prior samples."""
+    with torch.no_grad():
+        levels = karras_sigmas(num_levels, *SIGMAS)
+        return sample(denoiser, SIGMAS[1] * noise, levels, step=heun_step, generator=generator)

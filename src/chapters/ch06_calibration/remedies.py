@@ -1,0 +1,238 @@
+"""Chapter 6: what may keep a network from memorizing few examples: what is trained, and what is done to it afterwards.
+
+Frozen dataclasses and short functions, no defaults: sizes come from notebooks/profiles.yml.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+
+import torch
+
+from chapters.ch04_dps_fwi.kept_runs import kept_result
+from chapters.ch06_calibration.posteriors import SIGMAS
+from companion.jobs import generator_for, part_name
+from memprior._check import column_of, expect, expect_points, expect_positive
+from memprior._random import uniform
+from memprior.denoiser import Denoiser, NetworkDenoiser
+from memprior.fields import CosineBasis, Standardizer
+from memprior.networks import ResidualMLP
+from memprior.paper import FASTEST, SLOWEST, TrainingSet, published_fields, published_grid
+from memprior.training import TrainingPlan, denoising_loss, train
+
+CENTRE = (FASTEST + SLOWEST) / 2  # the mean of the published fields, squared slowness
+KINDS = ("plain", "first half", "second half", "weight decay", "dropout", "augmented")
+
+
+# ---- symmetries of the law -------------------------------------------------------------------------------------------
+
+
+def symmetries() -> list[Callable[[torch.Tensor], torch.Tensor]]:
+    """The 32 maps of published fields (B, 64, 64) that leave their law as it is; the first leaves the fields too.
+
+    Every field is Re ifft2(a w) about its mean, w independent real normals. Reflection of one axis (index -i mod 64; of
+    both it is the identity, for every field is point-symmetric) and transposition reorder w, and a does not change;
+    translation by half a period along an axis multiplies w by (-1)^k, the sign about the mean by -1. They make a group
+    of 2 x 2 x 4 x 2 maps. Translation by less is none: w would not stay real.
+    """
+    return [
+        lambda fields, of=(flip, turn, across, down, sign): _moved(fields, *of)
+        for sign, flip, turn, across, down in product((1, -1), (False, True), (False, True), (0, 32), (0, 32))
+    ]
+
+
+def _moved(fields, flip, turn, across, down, sign):
+    fields = fields.flip(1).roll(1, 1) if flip else fields
+    fields = fields.mT if turn else fields
+    return CENTRE + sign * (fields.roll((across, down), (1, 2)) - CENTRE)
+
+
+def augmented(num: int, device: torch.device) -> TrainingSet:
+    """The first ``num`` published fields and their mirror images, (32 num, 100), standardized by all of them."""
+    fields, basis = published_fields(num), CosineBasis(published_grid())
+    examples = torch.cat([basis.encode(move(fields)) for move in symmetries()]).to(device)
+    return TrainingSet(examples, Standardizer.fit(examples))
+
+
+def moved_covariances(device: torch.device) -> list[torch.Tensor]:
+    """The covariance of z when every field is moved, (100, 100) for each of :func:`symmetries`: exact but for rounding.
+
+    A coefficient is the inner product of a field and an image. To move the field is to move the image back, which is
+    one of the same maps. Against white noise w the image counts by a(k) times the real part of its transform.
+    """
+    basis, k = CosineBasis(published_grid()), torch.fft.fftfreq(64, 1 / 64, dtype=torch.float64)
+    # Not taken from `fields`, whose law this is compared with.
+    amplitude = (4 * math.pi**2 * (k[:, None] ** 2 + k**2) + 25) ** -1.5
+    amplitude[0, 0] = 0
+    amplitude *= (SLOWEST - FASTEST) / 6 / amplitude.norm()
+    modes = basis.decode(torch.eye(basis.size, dtype=torch.float64)) - basis.background
+    images = modes / modes.square().sum((1, 2), keepdim=True)  # of the projection, as the modes are orthogonal
+    found = []
+    for move in symmetries():
+        weights = (amplitude * torch.fft.fft2(move(images + CENTRE) - CENTRE).real).flatten(1)
+        found.append((weights @ weights.T).to(device))
+    return found
+
+
+# ---- networks --------------------------------------------------------------------------------------------------------
+
+
+class DropoutMLP(ResidualMLP):
+    """A residual network that, in training, leaves out each number that a block adds with probability ``rate``.
+
+    noise: (shape) -> numbers in [0, 1), called once a block; what is kept is divided by 1 - rate. ``eval()`` ends it.
+    Raises ``ValueError`` unless 0 < rate < 1.
+    """
+
+    def __init__(self, *sizes, rate: float, noise: Callable, generator: torch.Generator, device=None):
+        super().__init__(*sizes, generator=generator, device=device)
+        expect_positive("rate", rate)
+        expect(rate < 1, "rate", "below 1", rate)
+        for block in self.blocks:
+            block.register_forward_hook(self._thinned)
+        self._rate, self._noise = rate, noise
+
+    def _thinned(self, block, _, added):
+        if not block.training:
+            return added
+        return added * (self._noise(added) >= self._rate) / (1 - self._rate)
+
+
+@dataclass(frozen=True)
+class Training:
+    """One network to train. kind: one of :data:`KINDS`; strength: of weight decay or dropout, 0 for the others.
+
+    looks: optimiser steps at which the averaged weights are kept, the last of them ends the training. Raises
+    ``ValueError`` for another kind.
+    """
+
+    kind: str
+    num_examples: int
+    seed: int
+    strength: float
+    width: int
+    depth: int
+    batch_size: int
+    looks: tuple[int, ...]
+
+    def __post_init__(self):
+        expect(self.kind in KINDS, "kind", f"one of {KINDS}", self.kind)
+
+    @property
+    def name(self) -> str:
+        """Of its file: see :func:`dps_parts.part_name`."""
+        return part_name(f"{self.kind}_{self.num_examples}_{self.seed}", self)
+
+    @property
+    def plan(self) -> TrainingPlan:
+        """That of chapter 4's networks, over the levels of this chapter's sampler."""
+        return TrainingPlan(self.looks[-1], self.batch_size, 2e-3, 1e-4, 0.999, *SIGMAS)
+
+    def known(self, device: torch.device) -> TrainingSet:
+        """The examples that set the coordinates: all N of them, and their mirror images where it trains on those."""
+        published = TrainingSet.published(self.num_examples, device)
+        return augmented(self.num_examples, device) if self.kind == "augmented" else published
+
+    def seen(self, device: torch.device) -> torch.Tensor:
+        """The examples that are trained on, in those coordinates."""
+        x = self.known(device).standardized
+        return {"first half": x[::2], "second half": x[1::2]}.get(self.kind, x)
+
+
+def trained(part: Training, folder: Path, device: torch.device) -> dict[int, NetworkDenoiser]:
+    """step -> the averaged network there, at each of the looks; kept as one file below ``folder`` once it is done."""
+
+    def compute():
+        return {f"{step}.{name}": w for step, weights in _course(part, device) for name, w in weights.items()}
+
+    kept, found = kept_result(folder, part.name, asdict(part), device, compute), {}
+    for step in part.looks:
+        network = _network(part, device, None)
+        network.load_state_dict(
+            {key.removeprefix(f"{step}."): w for key, w in kept.items() if key.startswith(f"{step}.")}
+        )
+        found[step] = NetworkDenoiser(network.eval().requires_grad_(False), 1.0)
+    return found
+
+
+def _network(part, device, generator):
+    weights = generator_for(f"weights {part.seed}")
+    sizes = 100, part.width, part.depth
+    if part.kind != "dropout":
+        return ResidualMLP(*sizes, generator=weights, device=device)
+
+    def noise(like):
+        return uniform(*like.shape, like=like, generator=generator)
+
+    return DropoutMLP(*sizes, rate=part.strength, noise=noise, generator=weights, device=device)
+
+
+def _course(part: Training, device: torch.device):
+    """(step, copied weights of the average) at each look."""
+    generator = generator_for(f"batches {part.name}")
+    denoiser = NetworkDenoiser(_network(part, device, generator), 1.0)
+    plan = part.plan
+    weights = [w for w in denoiser.network.parameters() if w.ndim > 1]  # biases and gains do not decay
+    for state in train(denoiser, part.seen(device), plan, generator=generator):
+        if part.kind == "weight decay":  # decoupled from Adam: w <- (1 - rate lambda) w
+            with torch.no_grad():
+                torch._foreach_mul_(weights, 1 - plan.rate(state.step) * part.strength)
+        if state.step in part.looks:
+            yield state.step, {name: w.clone() for name, w in state.average.network.state_dict().items()}
+
+
+# ---- what is done afterwards -----------------------------------------------------------------------------------------
+
+
+class TikhonovDenoiser:
+    """A denoiser whose score is shrunk: D_c = x + (D - x) sigma^2 / (sigma^2 + c), c = width^2.
+
+    The minimiser of E |s - s_0|^2 + (c / sigma^2) |s|^2, s_0 the score of what D has learnt (baptista2025memorization):
+    each x by itself, so s = s_0 / (1 + c / sigma^2). Where sigma is far below ``width`` it stops denoising.
+    """
+
+    def __init__(self, denoiser: Denoiser, width: float):
+        expect_positive("width", width)
+        self.denoiser, self.width = denoiser, width
+
+    def __call__(self, x: torch.Tensor, sigma) -> torch.Tensor:
+        expect_points("x", x)
+        noise = column_of("sigma", sigma, x) ** 2
+        return x + (self.denoiser(x, sigma) - x) * noise / (noise + self.width**2)
+
+
+class Ensemble:
+    """The average of denoisers: members that remember differently cancel, what they have learnt alike stays."""
+
+    def __init__(self, members: Sequence[Denoiser]):
+        expect(len(members) > 0, "members", "at least one denoiser", len(members))
+        self.members = tuple(members)
+
+    def __call__(self, x: torch.Tensor, sigma) -> torch.Tensor:
+        return sum(member(x, sigma) for member in self.members) / len(self.members)
+
+
+def validation_loss(denoiser: Denoiser, points: torch.Tensor, num_levels: int, *, generator: torch.Generator) -> float:
+    """The training loss, over its own levels, of ``denoiser`` at clean ``points`` (P, d) that it has not seen."""
+    levels = torch.logspace(*(math.log10(s) for s in SIGMAS), num_levels, dtype=points.dtype).tolist()
+    with torch.no_grad():
+        losses = [denoising_loss(denoiser, points, s, generator=generator).mean() * (1 / s**2 + 1) for s in levels]
+    return float(torch.stack(losses).mean())
+
+
+def cross_validated(
+    halves: tuple[dict[int, Denoiser], dict[int, Denoiser]],
+    seen: tuple[torch.Tensor, torch.Tensor],
+    change: Callable[[Denoiser], Denoiser],
+    step: int,
+    *,
+    num_levels: int,
+    generator: torch.Generator,
+) -> float:
+    """Validation loss of two networks at ``step``, each at the half that the other has seen, after ``change``."""
+    pairs = zip(halves, reversed(seen), strict=True)
+    return sum(
+        validation_loss(change(half[step]), points, num_levels, generator=generator) for half, points in pairs
+    ) / len(halves)

@@ -1,0 +1,90 @@
+"""Intervals for what a finite number of draws, seeds or problems can tell."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from scipy import stats
+from scipy.stats import t as student
+
+from memprior.paper.inversion import MEMORIZED_BELOW
+
+
+def log_interval(values, confidence: float) -> tuple[float, float, float]:
+    """Geometric mean of positive values and its interval by Student's t on their logarithms: (mean, low, high).
+
+    NaN among the values, or fewer than two of them, make all three NaN: an event that was not seen has no time.
+    """
+    logs = torch.tensor([math.log(v) if v > 0 else math.nan for v in values], dtype=torch.float64)
+    if len(logs) < 2 or bool(logs.isnan().any()):
+        return math.nan, math.nan, math.nan
+    centre = float(logs.mean())
+    reach = float(logs.std()) / math.sqrt(len(logs)) * float(student.ppf(0.5 + confidence / 2, len(logs) - 1))
+    return math.exp(centre), math.exp(centre - reach), math.exp(centre + reach)
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of samples, and how many samples it rests on; weighted ones count as their effective number."""
+
+    value: float
+    num: float
+
+    @classmethod
+    def below(cls, ratios: torch.Tensor, weights: torch.Tensor | None = None) -> "Share":
+        """Of ratios r (B,) below the paper's threshold; weights: (B,), adding up to one."""
+        flags = (ratios < MEMORIZED_BELOW).double()
+        if weights is None:
+            return cls(float(flags.mean()), len(flags))
+        return cls(float(weights @ flags), float(1 / weights.square().sum()))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Jeffreys' interval of 95 %: that of the beta posterior of the share under its reference prior."""
+        k, n = self.value * self.num, self.num
+        low, high = stats.beta.ppf([0.025, 0.975], k + 0.5, n - k + 0.5)
+        return (0.0 if k == 0 else float(low)), (1.0 if k == n else float(high))
+
+    @property
+    def dot(self) -> tuple[float, float, float]:
+        """Value, low, high: what a figure draws."""
+        return self.value, *self.interval
+
+    def of(self, num: int) -> str:
+        """As a count of so many samples with its interval, "26 (18 to 37)"."""
+        low, high = (round(num * end) for end in self.interval)
+        return f"{num * self.value:.0f} ({low} to {high})"
+
+
+@dataclass(frozen=True)
+class Mean:
+    """value: a mean over independent values. half: half of its 95 % interval by Student's t, 0 where there is one."""
+
+    value: float
+    half: float
+
+    @classmethod
+    def over(cls, values) -> "Mean":
+        """Of numbers (n,), n >= 1: one for each problem, truth or data set."""
+        values = torch.as_tensor(values, dtype=torch.float64)
+        n = len(values)
+        error = float(values.std()) / math.sqrt(n) if n > 1 else math.nan
+        return cls(float(values.mean()), float(stats.t.ppf(0.975, n - 1)) * error if n > 1 else 0.0)
+
+    @property
+    def low(self) -> float:
+        """The interval's lower end."""
+        return self.value - self.half
+
+    @property
+    def high(self) -> float:
+        """The interval's upper end."""
+        return self.value + self.half
+
+    @property
+    def dot(self) -> tuple[float, float, float]:
+        """Value, low, high: what a figure draws."""
+        return self.value, self.low, self.high
+
+    def __str__(self):
+        return f"{self.value:.3f} ± {self.half:.3f}"

@@ -1,0 +1,164 @@
+"""The paper's full waveform inversion: noise, truths, schedule, step, threshold."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from memprior._check import expect
+from memprior._random import normal
+from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser
+from memprior.fields import CosineBasis, Grid, Standardizer
+from memprior.gaussian import Gaussian
+from memprior.likelihood import GaussianLikelihood
+from memprior.memorization import memorization_ratio, nearest_neighbors
+from memprior.noise import ddpm_sigmas
+from memprior.operators import ForwardOperator, MatrixOperator, compose
+from memprior.paper.fields import HELD_OUT_SEED, published_coefficients, published_grid, published_law, published_truth
+from memprior.paper.survey import published_operator, reference_operator
+from memprior.waves.helmholtz import FreezeStrays, HelmholtzOperator
+
+NOISE_SEED = 1123  # of the authors' draw, numpy's default_rng
+
+
+SIGMAS, STEP_SIZE = ddpm_sigmas(200), 0.07  # of the released sampler
+
+
+MEMORIZED_BELOW = 0.7  # the paper's threshold for r
+
+
+@dataclass(frozen=True, eq=False)
+class Inversion:
+    """The paper's inverse problem. operator: its survey; truth: z, (100,); likelihood: of raw coefficients z (B, 100).
+
+    strays: guards the operator in a run, and counts.
+    """
+
+    operator: HelmholtzOperator
+    strays: FreezeStrays
+    truth: torch.Tensor
+    likelihood: GaussianLikelihood
+
+    @cached_property
+    def slope(self) -> torch.Tensor:
+        """The Jacobian of F at the truth, (m, 100): what every linearization here is made of."""
+        return self.likelihood.forward.jacobian(self.truth[None])[0]
+
+
+def published_inversion(
+    dtype: torch.dtype, device: torch.device, *, truth: str = "published", finer: bool = False
+) -> Inversion:
+    """Data of one of :data:`TRUTHS` by the chapters' operator, with the authors' noise draw.
+
+    finer: the data come from 200 x 200 cells and a mesh whose error does not matter; they are inverted as always.
+    Raises ``ValueError`` for another truth.
+    """
+    expect(truth in TRUTHS, "truth", f"one of {tuple(TRUTHS)}", truth)
+    operator = published_operator(dtype=dtype, any_velocity=True)  # a run of a sampler passes through any medium
+    strays = FreezeStrays(operator)
+    forward = compose(strays, CosineBasis(operator.grid).decode)
+    z = TRUTHS[truth]().to(device)
+    with torch.no_grad():
+        clean = (finer_forward() if finer else forward)(z[None])[0]
+    noise, noise_std = authors_noise(clean, operator.data_shape)
+    return Inversion(operator, strays, z, GaussianLikelihood(forward, clean + noise, noise_std))
+
+
+def finer_forward() -> ForwardOperator:
+    """The paper's survey on its own 200 x 200 cells, by elements of order 12: nothing shared but the physics."""
+    operator = reference_operator(Grid((200, 200), 0.01))
+    return compose(operator, CosineBasis(operator.grid).decode)
+
+
+def held_out_truth() -> torch.Tensor:
+    """The first of the held-out fields, (100,): drawn from the law of the examples, and none of them."""
+    return published_coefficients(1, seed=HELD_OUT_SEED)[0]
+
+
+def disc_truth() -> torch.Tensor:
+    """A fast disc, 2.25 in 2 km/s, .35 km in radius, as far as 100 cosines can hold it: about half of its contrast.
+
+    Off the support of the law of the examples: a model that it does not make. (100,).
+    """
+    grid = published_grid()
+    at = (torch.arange(64, dtype=torch.float64) + 0.5) * grid.spacing_km
+    inside = torch.hypot(at[:, None] - 1.2, at[None, :] - 0.9) < 0.35
+    return CosineBasis(grid).encode(0.25 + (2.25**-2 - 0.25) * inside.double()[None])[0]
+
+
+TRUTHS = {"published": published_truth, "held out": held_out_truth, "disc": disc_truth}
+
+
+def standardized(likelihood: GaussianLikelihood, standardizer: Standardizer) -> GaussianLikelihood:
+    """The likelihood of raw z as a function of (z - mean) / std."""
+    forward = compose(likelihood.forward, standardizer.restore)
+    return GaussianLikelihood(forward, likelihood.observed, likelihood.noise_std)
+
+
+def tangent(inversion: Inversion) -> GaussianLikelihood:
+    """The likelihood of raw z with F linearized at the truth, by 100 numbers instead of 5880 data.
+
+    With J = Q R, |y - F(t) - J (z - t)|^2 = |Q^T (y - F(t)) + R t - R z|^2 and a rest that no z can change.
+    """
+    likelihood, truth = inversion.likelihood, inversion.truth
+    q, r = torch.linalg.qr(inversion.slope)
+    with torch.no_grad():
+        pulled = q.T @ likelihood.residual(truth[None])[0] + r @ truth
+    return GaussianLikelihood(MatrixOperator(r), pulled, likelihood.noise_std)
+
+
+def authors_noise(clean: torch.Tensor, data_shape: tuple[int, int]) -> tuple[torch.Tensor, float]:
+    """(noise (m,), its standard deviation in each real component) for clean data (m,).
+
+    n = gamma_c (a + i b) / sqrt(2), a then b standard normals of shape (S, R), gamma_c = 0.055 max |d|.
+    """
+    scale = NOISE_SHARE * float(torch.hypot(*clean.unflatten(0, (2, -1))).max()) / math.sqrt(2)
+    rng = np.random.default_rng(NOISE_SEED)
+    draws = np.stack([rng.standard_normal(data_shape) for _ in range(2)])
+    return scale * torch.from_numpy(draws).to(clean).flatten(), scale
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSet:
+    """N published examples, raw (N, 100), and the coordinates that diffusion runs in: standardized by them."""
+
+    examples: torch.Tensor
+    standardizer: Standardizer
+
+    @classmethod
+    def published(cls, num: int, device: torch.device) -> "TrainingSet":
+        examples = published_coefficients(num)
+        fitted = Standardizer.fit(examples)  # on the CPU: coordinates, and so what is trained, are one on all devices
+        return cls(examples.to(device), Standardizer(fitted.mean.to(device), fitted.scale.to(device)))
+
+    @property
+    def standardized(self) -> torch.Tensor:
+        """The examples in the coordinates of diffusion, (N, 100)."""
+        return self.standardizer.normalize(self.examples)
+
+    @property
+    def memorized_prior(self) -> EmpiricalDenoiser:
+        """The exactly memorized prior's denoiser."""
+        return EmpiricalDenoiser(self.standardized)
+
+    @property
+    def true_prior(self) -> GaussianDenoiser:
+        """The true prior's denoiser: the law that the examples were drawn from."""
+        law = published_law()
+        law = Gaussian(law.mean.to(self.examples), law.covariance.to(self.examples)).normalized(self.standardizer)
+        return GaussianDenoiser(law.mean, law.covariance)
+
+    def ratio(self, z: torch.Tensor) -> torch.Tensor:
+        """The paper's r = d_1 / mean(d_2..d_k), k = min(50, N), of raw samples (B, 100)."""
+        return memorization_ratio(nearest_neighbors(z, self.examples, min(50, len(self.examples))))
+
+
+def start(num_samples: int, like: torch.Tensor, *, generator: torch.Generator) -> torch.Tensor:
+    """N(0, I) in the released sampler's own, variance-preserving iterate, (num_samples, d)."""
+    eps = normal(num_samples, like.shape[-1], like=like, generator=generator)
+    return eps * float((1 + SIGMAS[0] ** 2).sqrt())
+
+
+NOISE_SHARE = 0.055  # the paper's noise: standard deviation of the complex noise over the largest |datum|

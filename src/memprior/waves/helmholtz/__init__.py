@@ -1,0 +1,13 @@
+"""Frequency-domain waves: the Helmholtz operator by spectral elements and a direct solver, with exact derivatives.
+
+`mesh` is one direction of the mesh and `choice` how fine it is; `blocks` are the matrix between groups of unknowns and
+`condensation` is the direct solver; `solver` is one frequency with its derivatives, `operator` the forward operator
+that the chapters call, `strays` its guard for samplers.
+"""
+
+from memprior.paper.survey import published_acquisition, published_operator
+from memprior.waves.acquisition import Acquisition
+from memprior.waves.helmholtz.operator import HelmholtzOperator
+from memprior.waves.helmholtz.strays import FreezeStrays
+
+__all__ = ["Acquisition", "FreezeStrays", "HelmholtzOperator", "published_acquisition", "published_operator"]
