@@ -13,7 +13,7 @@ from memprior import paper
 from memprior.fields import CosineBasis
 from memprior.guidance import released_step
 from memprior.intervals import Share
-from memprior.paper import SIGMAS, STEP_SIZE, TrainingSet, published_grid, published_law
+from memprior.paper import SIGMAS, STEP_SIZE, TrainingSet, memorized_share, published_grid, published_law
 from memprior.sampling import trajectory
 
 CPU = torch.device("cpu")
@@ -28,7 +28,7 @@ def training():
 
 
 def test_a_share_is_of_ratios_below_the_papers_threshold():
-    share = Share.below(torch.tensor([0.1, 0.6999, 0.7, 2.0]))
+    share = memorized_share(torch.tensor([0.1, 0.6999, 0.7, 2.0]))
     assert (share.value, share.num) == (0.5, 4)
     assert share.dot == (0.5, *share.interval)
 
@@ -44,9 +44,9 @@ def test_the_interval_is_jeffreys(k, n):
 
 
 def test_none_and_all_end_at_zero_and_one():
-    low, high = Share.below(torch.full((256,), 0.9)).interval
+    low, high = memorized_share(torch.full((256,), 0.9)).interval
     assert (low, high) == (0, pytest.approx(stats.beta.ppf(0.975, 0.5, 256.5), rel=1e-9))
-    assert Share.below(torch.full((256,), 0.1)).interval == (pytest.approx(1 - high, rel=1e-9), 1)
+    assert memorized_share(torch.full((256,), 0.1)).interval == (pytest.approx(1 - high, rel=1e-9), 1)
 
 
 @pytest.mark.parametrize("p", [0.03, 0.3, 0.5, 0.97])
@@ -59,13 +59,13 @@ def test_the_interval_covers_its_share_nineteen_times_in_twenty(p):
 
 def test_equal_weights_are_no_weights(generator):
     ratios = torch.rand(300, generator=generator)
-    plain, weighted = Share.below(ratios), Share.below(ratios, torch.full((300,), 1 / 300))
+    plain, weighted = memorized_share(ratios), memorized_share(ratios, torch.full((300,), 1 / 300))
     assert (weighted.value, weighted.num) == pytest.approx((plain.value, plain.num), rel=ROUNDING)
     assert weighted.interval == pytest.approx(plain.interval, rel=1e-9)
 
 
 def test_weighted_samples_count_as_their_effective_number():
-    share = Share.below(torch.tensor([0.1, 0.2, 0.9]), torch.tensor([0.5, 0.25, 0.25]))
+    share = memorized_share(torch.tensor([0.1, 0.2, 0.9]), torch.tensor([0.5, 0.25, 0.25]))
     assert (share.value, share.num) == (0.75, pytest.approx(8 / 3))
 
 
@@ -139,7 +139,7 @@ def test_without_data_the_true_prior_is_the_flow_of_a_gaussian(training):
     assert_same(training.standardizer.normalize(samples), by_hand, rounding=1e-9)
     # Held-out draws have .973. The released start is narrower than the law at its level, which costs .025 here, and
     # a count of a thousand four deviations of .007.
-    assert Share.below(training.ratio(samples)).value == pytest.approx(0.973, abs=0.053)
+    assert memorized_share(training.ratio(samples)).value == pytest.approx(0.973, abs=0.053)
 
 
 # The networks

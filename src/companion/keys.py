@@ -1,39 +1,23 @@
 """The content key of a run: everything that can change what a notebook finds, and nothing else.
 
-The key covers the notebook's cells (at profile full, its code), the modules of memprior and companion that it imports
-(transitively, read from the source), its sizes at that profile, the bounds of its claims and the pins of the packages
-that these import. It stands in a file that is rewritten only when it changes: that file is the input of the Snakemake
-rule, so editing one helper, or pinning a package for one chapter, re-executes its dependents and nothing else.
+The key covers the notebook's cells (at profile full, its code), the modules of ours that it takes names from
+(transitively, without docstrings, comments and formatting: see :mod:`companion.code`), its sizes at that profile, the
+bounds of its claims and the pins of the packages that these import. It stands in a file that is rewritten only when it
+changes: that file is the input of the Snakemake rule, so editing one helper, or pinning a package for one chapter,
+re-executes its dependents and nothing else.
 """
 
-import ast
 import hashlib
 import json
 import re
-from functools import cache
 from pathlib import Path
 
-from companion import claims, profiles
-from companion.sources import parse, read_notebook
+from companion import claims, code, profiles
+from companion.sources import read_notebook
 
-PACKAGES = ("memprior", "companion")
 IMPORTED_AS = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}  # where a package has another name
 SHOWN = ("tags", "mystnb")  # of a cell's metadata: what the page looks at; the rest is an editor's own
 CHECKED = ("id", "profiles", "expected", "tolerance", "at_most", "at_least")  # of a claim; the rest is prose
-
-
-def modules(root: Path, source: str, where: str = "source") -> set[Path]:
-    """Files under src/ that ``source`` imports, transitively, package ``__init__`` files included.
-
-    Raises :class:`~companion.sources.SourceError` for a file that is no Python; ``where`` names ``source``.
-    """
-    found, todo = set(), _imports(root, source, where)
-    while todo:
-        file = todo.pop()
-        if file not in found:
-            found.add(file)
-            todo |= _imports(root, file.read_text(), str(file.relative_to(root))) - found
-    return found
 
 
 def content_key(root: Path, name: str, profile: str) -> dict:
@@ -42,7 +26,7 @@ def content_key(root: Path, name: str, profile: str) -> dict:
     Raises :class:`~companion.sources.SourceError` naming the notebook, module or YAML file that cannot be read.
     """
     notebook = read_notebook(root / "notebooks" / f"{name}.ipynb")
-    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    program = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     # The page is made from the quick run's copy, prose and all; of a full run only the results are kept.
     cells = [
         [cell.cell_type, cell.source, {key: cell.metadata[key] for key in SHOWN if key in cell.metadata}]
@@ -51,14 +35,14 @@ def content_key(root: Path, name: str, profile: str) -> dict:
     listed = claims.load(root / "data" / "claims.yml").values()
     checked = [{key: getattr(claim, key) for key in CHECKED} for claim in listed if claim.chapter == name]
     sizes = profiles.of_chapter(root / "notebooks" / "profiles.yml", name)[profile]
-    files = modules(root, code, f"{name}.ipynb")
-    sources = [code, *(file.read_text() for file in files)]
+    files = code.closure(root, program, f"{name}.ipynb")
+    sources = [program, *(file.read_text() for file in files)]
     parts = {
-        "notebook": json.dumps(cells if profile == "quick" else code, sort_keys=True),
+        "notebook": json.dumps(cells, sort_keys=True) if profile == "quick" else code.canonical(program),
         "sizes": json.dumps(sizes, sort_keys=True),
         "claims": json.dumps(checked, sort_keys=True),
         "constraints": pins((root / "constraints.txt").read_text(), sources),
-        **{str(file.relative_to(root)): file.read_text() for file in files},
+        **{str(file.relative_to(root)): code.canonical(file.read_text()) for file in files},
     }
     digests = {what: hashlib.sha256(text.encode()).hexdigest() for what, text in sorted(parts.items())}
     return {"key": hashlib.sha256(json.dumps(digests).encode()).hexdigest(), "parts": digests}
@@ -66,7 +50,7 @@ def content_key(root: Path, name: str, profile: str) -> dict:
 
 def pins(constraints: str, sources: list[str]) -> str:
     """The lines of ``constraints`` that pin a package which one of ``sources`` imports itself."""
-    tops = {name.split(".")[0] for source in sources for name in _imported_names(source)}
+    tops = {module.split(".")[0] for source in sources for module, *_ in code.imported_names(source)}
     wanted = {IMPORTED_AS.get(top, top).lower().replace("_", "-") for top in tops}
     return "\n".join(line for line in constraints.splitlines() if re.split(r"[=<>~ ;\[]", line)[0].lower() in wanted)
 
@@ -79,25 +63,3 @@ def write_key(root: Path, name: str, profile: str) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
     return file
-
-
-@cache
-def _imported_names(source: str, where: str = "source") -> frozenset[str]:
-    names = set()
-    for node in ast.walk(parse(source, where)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return frozenset(names)
-
-
-def _imports(root: Path, source: str, where: str) -> set[Path]:
-    files = set()
-    for name in _imported_names(source, where):
-        parts = name.split(".")
-        if parts[0] in PACKAGES:
-            for depth in range(1, len(parts) + 1):
-                base = root.joinpath("src", *parts[:depth])
-                files |= {file for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()}
-    return files

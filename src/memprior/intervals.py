@@ -7,8 +7,6 @@ import torch
 from scipy import stats
 from scipy.stats import t as student
 
-from memprior.paper.inversion import MEMORIZED_BELOW
-
 
 def log_interval(values, confidence: float) -> tuple[float, float, float]:
     """Geometric mean of positive values and its interval by Student's t on their logarithms: (mean, low, high).
@@ -31,9 +29,9 @@ class Share:
     num: float
 
     @classmethod
-    def below(cls, ratios: torch.Tensor, weights: torch.Tensor | None = None) -> "Share":
-        """Of ratios r (B,) below the paper's threshold; weights: (B,), adding up to one."""
-        flags = (ratios < MEMORIZED_BELOW).double()
+    def of_flags(cls, flags: torch.Tensor, weights: torch.Tensor | None = None) -> "Share":
+        """Of draws (B,), true or false, that are true; weights: (B,), adding up to one."""
+        flags = flags.double()
         if weights is None:
             return cls(float(flags.mean()), len(flags))
         return cls(float(weights @ flags), float(1 / weights.square().sum()))

@@ -9,14 +9,19 @@ from memprior.gaussian import Gaussian
 
 # Extremes of the velocities the fields are scaled to, 1.5 and 3 km/s, as squared slowness in s^2/km^2.
 FASTEST, SLOWEST = 1 / 9, 1 / 2.25
-
-
+SIDE_KM = 2.0  # of the paper's square
+HELD_OUT_SEED = 12345  # of the fields that no published training set holds
 _CONTRAST, _CENTRE = (SLOWEST - FASTEST) / 6, (SLOWEST + FASTEST) / 2  # scale and mean of the published fields
+
+
+def square(cells: int) -> Grid:
+    """The paper's 2 km x 2 km in cells x cells."""
+    return Grid((cells, cells), SIDE_KM / cells)
 
 
 def published_grid() -> Grid:
     """The 64 x 64 cells of 31.25 m on which the paper's training fields are drawn."""
-    return Grid((64, 64), 2.0 / 64)
+    return square(64)
 
 
 def published_fields(num: int, *, seed: int = 42) -> torch.Tensor:
@@ -65,9 +70,6 @@ def published_law() -> Gaussian:
     noise_to_z = torch.from_numpy(_CONTRAST * _amplitude() * np.fft.fft2(analysis).real).flatten(1)
     mean = basis.encode(torch.full((1, 64, 64), _CENTRE, dtype=torch.float64))[0]
     return Gaussian(mean, noise_to_z @ noise_to_z.T)
-
-
-HELD_OUT_SEED = 12345  # of the fields that no published training set holds
 
 
 class FieldSpace:

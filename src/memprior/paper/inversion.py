@@ -12,6 +12,7 @@ from memprior._random import normal
 from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser
 from memprior.fields import CosineBasis, Grid, Standardizer
 from memprior.gaussian import Gaussian
+from memprior.intervals import Share
 from memprior.likelihood import GaussianLikelihood
 from memprior.memorization import memorization_ratio, nearest_neighbors
 from memprior.noise import ddpm_sigmas
@@ -20,12 +21,9 @@ from memprior.paper.fields import HELD_OUT_SEED, published_coefficients, publish
 from memprior.paper.survey import published_operator, reference_operator
 from memprior.waves.helmholtz import FreezeStrays, HelmholtzOperator
 
+NOISE_SHARE = 0.055  # the paper's noise: standard deviation of the complex noise over the largest |datum|
 NOISE_SEED = 1123  # of the authors' draw, numpy's default_rng
-
-
 SIGMAS, STEP_SIZE = ddpm_sigmas(200), 0.07  # of the released sampler
-
-
 MEMORIZED_BELOW = 0.7  # the paper's threshold for r
 
 
@@ -161,4 +159,6 @@ def start(num_samples: int, like: torch.Tensor, *, generator: torch.Generator) -
     return eps * float((1 + SIGMAS[0] ** 2).sqrt())
 
 
-NOISE_SHARE = 0.055  # the paper's noise: standard deviation of the complex noise over the largest |datum|
+def memorized_share(ratios: torch.Tensor, weights: torch.Tensor | None = None) -> Share:
+    """Share of ratios r (B,) below the paper's threshold; weights: (B,), adding up to one."""
+    return Share.of_flags(ratios < MEMORIZED_BELOW, weights)

@@ -5,9 +5,11 @@ import torch
 
 from memprior._check import expect_whole
 from memprior.fields import Grid
+from memprior.paper.fields import square
 from memprior.waves.acquisition import Acquisition
-from memprior.waves.helmholtz import HelmholtzOperator
 from memprior.waves.helmholtz.operator import HelmholtzOperator
+
+FREQUENCY_HZ, SPEED_KMS = 6.0, 2.0  # of the paper's data; the speed of its background
 
 
 def published_acquisition() -> Acquisition:
@@ -37,27 +39,18 @@ def published_operator(
     """
     cells = 64 if cells is None else cells
     expect_whole("cells", cells, 4)
-    operator = HelmholtzOperator(
-        Grid((cells, cells), 2.0 / cells),
+    return HelmholtzOperator(
+        square(cells),
         published_acquisition(),
-        6.0,
+        FREQUENCY_HZ,
         dtype=dtype,
         order=6,
         elements=(6, 7),
         layer_km=(0.363 + 0.415j, 0.083 + 0.412j),
         num_layers=1,
         any_velocity=any_velocity,
+        limit_nodes=False,  # its data stay what they were where an inversion makes rough models
     )
-    operator._limits = None  # its data stay what they were where an inversion makes rough models: nodes are not limited
-    return operator
-
-
-SIDE_KM, FREQUENCY_HZ, SPEED_KMS = 2.0, 6.0, 2.0  # the paper's square and frequency; the speed of its background
-
-
-def square(cells: int) -> Grid:
-    """The paper's 2 km x 2 km in cells x cells."""
-    return Grid((cells, cells), SIDE_KM / cells)
 
 
 def reference_operator(grid: Grid) -> HelmholtzOperator:

@@ -11,8 +11,6 @@ from memprior.mixture import IsotropicMixture
 from memprior.operators import CoupledQuadraticOperator, CubicOperator, ForwardOperator
 
 PUBLISHED_SIGMAS = (0.5, 0.3, 0.05)
-
-
 PUBLISHED_NOISE = 0.3
 
 
@@ -43,9 +41,9 @@ def line_problem(device: torch.device) -> Problem:
 
 
 def pentagon_problem(device: torch.device) -> tuple[Problem, torch.Tensor]:
-    """The paper's 2-D problem (Fig.
+    """The paper's 2-D problem (Fig. 1 d-f) and its truth (2,).
 
-    1 d-f) and its truth (2,): a regular pentagon of radius 2, truth 0.7 x_0, noise-free data.
+    A regular pentagon of radius 2, truth 0.7 x_0, noise-free data.
     """
     angles = 2 * math.pi / 5 * torch.arange(5, dtype=torch.float64, device=device)
     examples = 2 * torch.stack([angles.cos(), angles.sin()], dim=1)

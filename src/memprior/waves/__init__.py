@@ -1,1 +1,35 @@
-"""TODO."""
+"""The second wing: waves. Surveys, forward operators in frequency and in time, and readers of others' data.
+
+Every operator takes models (B, nx, nz) to data, as :mod:`memprior.operators` says; kilometres, seconds and km/s.
+"""
+
+from memprior.waves.acquisition import Acquisition
+from memprior.waves.helmholtz import FreezeStrays, HelmholtzOperator
+from memprior.waves.openfwi import read_openfwi_data, read_openfwi_models
+from memprior.waves.segy import SegyGather, read_segy
+from memprior.waves.stencil import FivePointOperator
+from memprior.waves.time_domain import (
+    AcousticOperator,
+    BornOperator,
+    Survey,
+    fourier,
+    openfwi_acquisition,
+    ricker,
+)
+
+__all__ = [
+    "AcousticOperator",
+    "Acquisition",
+    "BornOperator",
+    "FivePointOperator",
+    "FreezeStrays",
+    "HelmholtzOperator",
+    "SegyGather",
+    "Survey",
+    "fourier",
+    "openfwi_acquisition",
+    "read_openfwi_data",
+    "read_openfwi_models",
+    "read_segy",
+    "ricker",
+]

@@ -5,9 +5,7 @@
 that the chapters call, `strays` its guard for samplers.
 """
 
-from memprior.paper.survey import published_acquisition, published_operator
-from memprior.waves.acquisition import Acquisition
 from memprior.waves.helmholtz.operator import HelmholtzOperator
 from memprior.waves.helmholtz.strays import FreezeStrays
 
-__all__ = ["Acquisition", "FreezeStrays", "HelmholtzOperator", "published_acquisition", "published_operator"]
+__all__ = ["FreezeStrays", "HelmholtzOperator"]
