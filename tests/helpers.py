@@ -1,6 +1,5 @@
 """Checks and small independent references that several test files share."""
 
-import ast
 import importlib.util
 import json
 import math
@@ -224,77 +223,3 @@ class LargestTensor(TorchDispatchMode):
         made = func(*args, **(kwargs or {}))
         self.numel = max([self.numel, *(leaf.numel() for leaf in tree_leaves(made) if isinstance(leaf, torch.Tensor))])
         return made
-
-
-# Who may import whom: the level table of the architecture, each room with the rooms of ours it may use.
-_LEVEL_0 = {"noise", "mixture", "fields", "networks", "memorization", "operators"}
-_BELOW_3 = _LEVEL_0 | {
-    "acquisition", "denoiser", "helmholtz", "stencil", "wave", "io_openfwi", "io_segy", "likelihood",
-    "training", "sampling", "posterior", "guidance", "calibration",
-}  # fmt: skip
-ALLOWED_IMPORTS = {
-    "__init__": set(),
-    "_check": set(),
-    "_derivatives": set(),
-    "_random": set(),
-    **{room: set() for room in _LEVEL_0},
-    "acquisition": {"fields"},
-    "denoiser": {"mixture", "noise"},
-    "helmholtz": {"acquisition", "fields", "operators"},
-    "stencil": {"acquisition", "fields", "operators"},
-    "wave": {"acquisition", "fields", "operators"},
-    "io_openfwi": {"acquisition", "fields"},
-    "io_segy": {"acquisition", "fields"},
-    "likelihood": {"operators"},
-    "training": {"denoiser", "noise", "networks"},
-    "sampling": {"denoiser", "noise"},
-    "posterior": {"mixture", "likelihood", "operators", "denoiser"},
-    "guidance": {"denoiser", "likelihood", "sampling"},
-    "calibration": set(),
-    "experiments": _BELOW_3,
-    "figures": set(),
-    "report": {"memorization", "figures"},
-}
-PACKAGES = {"memprior", "companion"}
-
-
-def upward_imports(package_dir: Path) -> list[str]:
-    """The imports under ``package_dir`` that the level table forbids, one message each naming file and import.
-
-    A package directory called ``memprior`` is held to the table; any other of ours may not import a sister package.
-    """
-    package, messages = package_dir.name, []
-    for file in sorted(package_dir.rglob("*.py")):
-        place = file.relative_to(package_dir)
-        room = place.parts[0].removesuffix(".py")
-        if package == "memprior" and room not in ALLOWED_IMPORTS:
-            messages.append(f"{package}/{place}: {room} is not in the level table")
-            continue
-        for name in _imported(file, (package, *place.parts[:-1])):
-            top, _, inner = name.partition(".")
-            target = inner.split(".")[0]
-            if top in PACKAGES - {package}:
-                messages.append(f"{package}/{place}: imports {name}, a sister package")
-            elif package == "memprior" and top == "matplotlib" and room != "figures":
-                messages.append(f"{package}/{place}: imports {name}, which only figures may")
-            elif package == "memprior" == top and target not in ALLOWED_IMPORTS[room] | {
-                "_check",
-                "_derivatives",
-                "_random",
-                room,
-            }:
-                messages.append(f"{package}/{place}: imports {name}, an arrow the level table does not have")
-    return messages
-
-
-def _imported(file: Path, parents: tuple[str, ...]) -> list[str]:
-    """Full dotted names of what a file imports, wherever in it: ``from a import b`` counts as a.b for ours."""
-    names = []
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = [*parents[: len(parents) + 1 - node.level]] if node.level else []
-            module = ".".join(base + ([node.module] if node.module else []))
-            names += [f"{module}.{alias.name}" for alias in node.names] if module in PACKAGES else [module]
-    return names

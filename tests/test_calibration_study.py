@@ -46,7 +46,7 @@ def toy(num_truths, *, noise_std=0.4, size=3):
 
 def test_gaussian_draws_are_the_kalman_update():
     survey, training = toy(2)
-    prior = study.restored(study.ledoit_wolf(training), training)
+    prior = study.ledoit_wolf(training).restored(training.standardizer)
     draws = study.gaussian_draws(survey, prior, 40_000, generator=seeded())
     r, c = survey.response, prior.covariance
     gain = c @ r.T @ torch.linalg.inv(r @ c @ r.T + survey.noise_std**2 * torch.eye(3))
@@ -124,7 +124,7 @@ def test_the_lookup_returns_the_example_whose_data_fit():
 def test_the_sampler_is_exact_in_the_mean_for_a_gaussian():
     """Its variance is short by the levels' spacing; its mean is not."""
     survey, training = toy(3)
-    law = survey.law.normalized(training.standardizer)
+    law = survey.law.standardized(training.standardizer)
     denoiser = GaussianDenoiser(law.mean, law.covariance)
     draws = study.guided_draws(survey, training, denoiser, law.covariance, 2000, 100, generator=seeded())
     known = study.gaussian_draws(survey, survey.law, 100_000, generator=seeded(1))

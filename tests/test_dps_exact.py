@@ -9,7 +9,6 @@ from helpers import ROUNDING, assert_same, pentagon, square_grid
 
 from chapters.ch04_dps_fwi import exact as dps_exact
 from chapters.ch04_dps_fwi.exact import Lookup, Weighted, corrected, misfits_of
-from chapters.ch04_dps_fwi.ideal import IdealPosterior
 from memprior import paper
 from memprior.gaussian import Gaussian
 from memprior.likelihood import GaussianLikelihood
@@ -35,12 +34,12 @@ def plane_problem(forward=None):
 def ideal_of(inversion):
     """The posterior under LAW with F linearized at the truth, from its formulas in the plane."""
     forward, truth = inversion.likelihood.forward, inversion.truth
-    slope, root = jacobian(forward, truth[None])[0], torch.linalg.cholesky(LAW.covariance)
-    tangent = slope @ root
-    precision = torch.eye(2) + tangent.T @ tangent / GAMMA**2
-    factor = root @ torch.linalg.cholesky(torch.linalg.inv(precision))
-    at_mean = forward(truth[None])[0] + slope @ (LAW.mean - truth)
-    return IdealPosterior(LAW, tangent, root, factor, at_mean, GAMMA)
+    slope = jacobian(forward, truth[None])[0]
+    gain = LAW.covariance @ slope.T @ torch.linalg.inv(slope @ LAW.covariance @ slope.T + GAMMA**2 * torch.eye(2))
+    away = OBSERVED - forward(truth[None])[0] - slope @ (LAW.mean - truth)
+    covariance = LAW.covariance - gain @ slope @ LAW.covariance
+    covariance = (covariance + covariance.T) / 2
+    return Gaussian(LAW.mean + gain @ away, covariance, torch.linalg.cholesky(covariance))
 
 
 # Importance sampling from the linearized posterior
@@ -57,7 +56,7 @@ def test_linearized_is_the_value_and_the_slope_at_the_truth(generator):
 def test_where_the_operator_is_affine_all_weights_are_equal(generator):
     inversion = plane_problem(MatrixOperator(torch.tensor([[1.0, 0.5], [-0.2, 2.0]], dtype=torch.float64)))
     forward, linear = inversion.likelihood.forward, dps_exact.linearized(inversion)
-    found = corrected(ideal_of(inversion), forward, linear, OBSERVED, 500, generator=generator)
+    found = corrected(ideal_of(inversion), forward, linear, OBSERVED, GAMMA, 500, generator=generator)
     assert_same(found.weights, torch.full((500,), 1 / 500))
     assert found.effective == pytest.approx(500, rel=ROUNDING)
 
@@ -67,7 +66,7 @@ def test_corrected_has_the_moments_of_quadrature(generator):
     inversion = plane_problem()
     forward, num = inversion.likelihood.forward, 40_000
     ideal = ideal_of(inversion)
-    found = corrected(ideal, forward, dps_exact.linearized(inversion), OBSERVED, num, generator=generator)
+    found = corrected(ideal, forward, dps_exact.linearized(inversion), OBSERVED, GAMMA, num, generator=generator)
     points, cell = square_grid(-4.0, 4.0, 400)
     prior = torch.distributions.MultivariateNormal(LAW.mean, LAW.covariance)
     density = (prior.log_prob(points) + inversion.likelihood.log_prob(points)).softmax(0)
@@ -86,7 +85,7 @@ def test_corrected_has_the_moments_of_quadrature(generator):
     assert float(found.weights.sum()) == pytest.approx(1, rel=ROUNDING)
     # Of draws from q with weights p / q, one over the integral of p^2 / q counts: over where draws come, within five
     # deviations of q, for this F has another root far away which q does not know.
-    q = torch.distributions.MultivariateNormal(ideal.mean(OBSERVED), ideal.factor @ ideal.factor.T)
+    q = torch.distributions.MultivariateNormal(ideal.mean, ideal.covariance)
     within = q.log_prob(points) > q.log_prob(q.mean) - 5**2 / 2
     integral = (density[within].square() / (cell * q.log_prob(points[within]).exp())).sum()
     assert found.effective / num == pytest.approx(1 / float(integral), rel=0.005)

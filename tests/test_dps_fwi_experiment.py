@@ -222,17 +222,16 @@ def test_it_starts_from_a_standard_normal_in_its_own_iterate():
 
 
 def test_the_ideal_posterior_is_where_its_gradient_vanishes_and_as_wide_as_its_curvature(exact, by_hand, generator):
-    """Gaussian prior, affine F: A (J A)^T (y - F(mean)) / gamma^2 = mean - prior mean; the covariance is known."""
-    ideal, observed = dps_fwi.ideal_posterior(exact), exact.likelihood.observed
-    away = ideal.mean(observed) - ideal.prior.mean
-    residual = observed - by_hand[0](ideal.mean(observed)[None])[0]
-    pull = ideal.root @ (ideal.tangent.T @ residual) / exact.likelihood.noise_std**2
-    assert_same(pull, away, rounding=1e-6)
-    precision = torch.eye(100) + ideal.tangent.T @ ideal.tangent / exact.likelihood.noise_std**2
-    covariance = ideal.root @ torch.linalg.inv(precision) @ ideal.root.T
-    assert_same(ideal.factor @ ideal.factor.T, covariance, rounding=1e-8)
-    draws = ideal.sample(observed, 4000, generator=generator)
+    """Gaussian prior C, affine F: C J^T (y - F(mean)) / gamma^2 = mean - prior mean; the covariance is Kalman's."""
+    ideal, observed, law = dps_fwi.ideal_posterior(exact), exact.likelihood.observed, published_law()
+    residual = observed - by_hand[0](ideal.mean[None])[0]
+    gamma, slope = exact.likelihood.noise_std, exact.slope
+    assert_same(law.covariance @ (slope.T @ residual) / gamma**2, ideal.mean - law.mean, rounding=1e-6)
+    information = slope.T @ slope / gamma**2  # (I + C H)^-1 C: no inverse of C, which is singular
+    covariance = torch.linalg.solve(torch.eye(100) + law.covariance @ information, law.covariance)
+    assert_same(ideal.covariance, covariance, rounding=1e-8)
+    draws = ideal.sample(4000, generator=generator)
     variances = covariance.diagonal()
-    error = (draws.mean(0) - ideal.mean(observed)).abs() / (variances / 4000).sqrt()
+    error = (draws.mean(0) - ideal.mean).abs() / (variances / 4000).sqrt()
     assert float(error.max()) < 4.5
     assert float((draws.var(0) / variances - 1).abs().max()) < 4.5 * (2 / 4000) ** 0.5

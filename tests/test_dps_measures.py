@@ -129,7 +129,7 @@ def test_without_data_the_true_prior_is_the_flow_of_a_gaussian(training):
     """Along an eigenvector of variance v an Euler step from s to t multiplies by (v + s t) / (v + s^2)."""
     draws = [torch.Generator().manual_seed(7) for _ in range(2)]
     samples = measures.without_data(training, training.true_prior, 1000, generator=draws[0])
-    law = published_law().normalized(training.standardizer)
+    law = published_law().standardized(training.standardizer)
     variances, axes = torch.linalg.eigh(law.covariance)
     start = math.sqrt(1 + float(SIGMAS[0]) ** 2) * torch.randn(1000, 100, generator=draws[1])
     shrink = torch.ones(100)
@@ -181,7 +181,7 @@ def test_who_corrects_nothing_leaves_all_of_a_push(training):
 @pytest.mark.parametrize("length", [0.1, 3.0])
 def test_of_the_true_prior_a_push_is_left_by_its_closed_form(training, length):
     """<S p, p> / |p|^2 with S = C (C + sigma^2)^-1: pushes from one example towards another, drawn without repeats."""
-    x, covariance = training.standardized, published_law().normalized(training.standardizer).covariance
+    x, covariance = training.standardized, published_law().standardized(training.standardizer).covariance
     pairs = torch.multinomial(torch.ones(400, 50), 2, generator=torch.Generator().manual_seed(3))
     ways = x[pairs[:, 1]] - x[pairs[:, 0]]
     ways = ways / ways.norm(dim=1, keepdim=True)

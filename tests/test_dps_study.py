@@ -8,8 +8,8 @@ import yaml
 
 from chapters.ch04_dps_fwi.kept_runs import Samples
 from chapters.ch04_dps_fwi.measures import TangentWalk
-from chapters.ch04_dps_fwi.runs import workers_on
 from chapters.ch04_dps_fwi.study import Study
+from companion.jobs import workers_on
 
 ROOT = Path(__file__).resolve().parents[1]
 CPU = torch.device("cpu")

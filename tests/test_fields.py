@@ -194,7 +194,7 @@ def test_draws_of_a_law_are_its_generators(law):
 def test_a_normalized_law_is_the_law_of_normalized_draws():
     z = training_set()
     standard = Standardizer.fit(z[:200])
-    law, normal = Gaussian(z.mean(0), torch.cov(z.T)).normalized(standard), standard.normalize(z)
+    law, normal = Gaussian(z.mean(0), torch.cov(z.T)).standardized(standard), standard.normalize(z)
     assert_same(law.mean, normal.mean(0))
     assert_same(law.covariance, torch.cov(normal.T))
 

@@ -90,10 +90,10 @@ def test_carried_moments_are_those_of_draws(generator):
 
 
 def test_a_law_against_itself_and_scaled(case):
-    exact = gaussian.GaussianLaw(case.mean, case.covariance)
+    exact = gaussian.Moments(case.mean, case.covariance)
     assert exact.against(case) == pytest.approx({"mean": 0.0, "narrow": 1.0, "wide": 1.0}, abs=1e-9)
     root = torch.linalg.cholesky(case.covariance)
-    moved = gaussian.GaussianLaw(case.mean + root @ torch.full((10,), 0.5), 4 * case.covariance)
+    moved = gaussian.Moments(case.mean + root @ torch.full((10,), 0.5), 4 * case.covariance)
     assert moved.against(case) == pytest.approx({"mean": 0.5, "narrow": 2.0, "wide": 2.0}, rel=1e-9)
 
 

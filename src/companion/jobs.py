@@ -8,19 +8,16 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
-from chapters.ch04_dps_fwi.runs import _digest, _read_cost
-from memprior._check import expect_whole
-from memprior.training import canonical
-
 
 def part_name(readable: str, part) -> str:
     """A file or folder of its own for every part, a dataclass, however little two of them differ."""
-    digest = hashlib.sha256(json.dumps(canonical("part", asdict(part))).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(json.dumps(asdict(part), default=lambda number: number.item()).encode()).hexdigest()[:8]
     return f"{readable.replace(' ', '_')}-{digest}"
 
 
@@ -66,7 +63,8 @@ def side_by_side(parts: list, work: Callable, workers: int, tell: Callable[[str]
     earlier(other): what a part before this one has come to, once it is done. tell: hears which one is done, and how
     many are. An error in one of them ends the rest as soon as they can.
     """
-    expect_whole("workers", workers, 1)
+    if not isinstance(workers, int) or workers < 1:
+        raise ValueError(f"workers: expected an integer >= 1, got {workers!r}")
     with one_thread_each(workers) as pool:
         begun = {}  # in order: whoever waits for an earlier part waits for one that has a thread already
         for part in parts:
@@ -80,3 +78,41 @@ def side_by_side(parts: list, work: Callable, workers: int, tell: Callable[[str]
             pool.shutdown(wait=False, cancel_futures=True)
             raise
         return [future.result() for future in names]
+
+
+def workers_on(device: torch.device, asked: int) -> int:
+    """Parts at a time: a GPU has one queue, in which two would only wait for each other, and one memory."""
+    return asked if device.type == "cpu" else 1
+
+
+@contextmanager
+def kept_part(name: str, folder: Path, unfinished: Path | None):
+    """The folder that a part works in: ``folder`` / name once it is done, until then below ``unfinished``, if given.
+
+    A finished part is one device's, whose rounding it has: ``folder`` may be that device's alone. What is begun is
+    everybody's: it goes on where it is taken up.
+    """
+    done = folder / name
+    home = done if unfinished is None or done.is_dir() else unfinished / name
+    home.mkdir(parents=True, exist_ok=True)
+    yield home
+    if home != done:
+        folder.mkdir(parents=True, exist_ok=True)
+        os.replace(home, done)
+
+
+def _read_cost(file: Path) -> dict[str, float]:
+    """What :class:`Cost` wrote for this part; ``ValueError`` naming the file for anything else."""
+    try:
+        cost = json.loads(file.read_bytes())
+        digest = cost.pop("digest")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"cost {file}: expected a file written by Cost, got {error!r}") from None
+    if digest != _digest(file, cost):
+        raise ValueError(f"cost {file}: expected it as it was written, got a damaged file or another part's")
+    return cost
+
+
+def _digest(file: Path, cost: dict) -> str:
+    """Of the part that ``file`` belongs to and of what it has cost."""
+    return hashlib.sha256(json.dumps([file.parent.name, cost]).encode()).hexdigest()[:16]

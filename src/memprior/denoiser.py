@@ -10,15 +10,13 @@ import torch
 from memprior._check import (
     column_of,
     expect,
-    expect_finite,
-    expect_like,
     expect_points,
     expect_positive,
-    expect_symmetric,
     expect_tensor,
     expect_train_set,
 )
 from memprior._derivatives import followed
+from memprior.gaussian import Gaussian
 from memprior.mixture import IsotropicMixture, PointCloud, normalized_log_weights
 
 
@@ -65,42 +63,18 @@ class EmpiricalDenoiser:
 
 
 class GaussianDenoiser:
-    """The denoiser of N(mean, covariance): D = mean + U diag(l / (l + sigma^2)) U^T (x - mean).
+    """The denoiser of N(mean, covariance), ``Gaussian.denoiser``. mean: (d,). covariance: (d, d), it may be singular.
 
-    (l, U) are the covariance's eigenpairs.
-
-    mean: (d,). covariance: (d, d), symmetric positive semidefinite; it may be singular. Raises ``ValueError`` when
-    it is not symmetric, or has an eigenvalue below zero by more than rounding.
+    Raises what :class:`memprior.gaussian.Gaussian` raises.
     """
 
     def __init__(self, mean: torch.Tensor, covariance: torch.Tensor):
         expect_tensor("mean", mean, "(d,)")
         expect(mean.ndim == 1, "mean", "shape (d,)", tuple(mean.shape))
-        expect_points("covariance", covariance, size=len(mean))
-        expect(
-            covariance.shape == (len(mean), len(mean)),
-            "covariance",
-            f"shape {(len(mean), len(mean))}, as mean has {len(mean)}",
-            tuple(covariance.shape),
-        )
-        expect_like("mean", mean, covariance)
-        expect_finite("mean", mean)
-        expect_finite("covariance", covariance)
-        rounding = len(mean) * torch.finfo(covariance.dtype).eps * covariance.abs().max()
-        expect_symmetric("covariance", covariance)
-        variances, self._axes = torch.linalg.eigh(covariance)
-        expect(
-            bool(variances.min() >= -rounding),
-            "covariance",
-            "a positive semidefinite matrix",
-            lambda: f"eigenvalue {float(variances.min()):.3g}",
-        )
-        self.mean, self._variances = mean, variances.clamp(min=0)
+        self.law = Gaussian(mean, covariance)
 
     def __call__(self, x: torch.Tensor, sigma) -> torch.Tensor:
-        expect_points("x", x, size=len(self.mean), like=self.mean)
-        shrink = self._variances / (self._variances + column_of("sigma", sigma, x) ** 2)
-        return self.mean + ((x - self.mean) @ self._axes * shrink) @ self._axes.T
+        return self.law.denoiser(x, sigma)
 
 
 class MixtureDenoiser:

@@ -74,8 +74,7 @@ def published_problem(
     """The paper's first ``num`` training fields, standardized by themselves; their true law in those coordinates."""
     raw = published_coefficients(num).to(float64_on(device, generator))
     standardizer = Standardizer.fit(raw)
-    law = published_law()
-    law = type(law)(law.mean.to(raw), law.covariance.to(raw)).normalized(standardizer)
+    law = published_law().to(raw).standardized(standardizer)
     noised = torch.distributions.MultivariateNormal(law.mean, law.covariance + floor**2 * torch.eye(100).to(raw))
     held_out = perturb(law.sample(num_scored, generator=generator), floor, generator=generator)
     fresh = law.sample(num_fresh, generator=generator)

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import torch
 
-from chapters.ch04_dps_fwi.ideal import IdealPosterior
 from memprior._random import normal
 from memprior.fields import CosineBasis, Grid
+from memprior.gaussian import Gaussian
 from memprior.likelihood import GaussianLikelihood
 from memprior.operators import ForwardOperator, compose
 from memprior.paper import FREQUENCY_HZ, Inversion, authors_noise, published_acquisition
@@ -34,22 +34,24 @@ def linearized(inversion: Inversion) -> ForwardOperator:
 
 
 def corrected(
-    ideal: IdealPosterior,
+    proposal: Gaussian,
     forward: ForwardOperator,
     linear: ForwardOperator,
     observed: torch.Tensor,
+    noise_std: float,
     num: int,
     *,
     generator: torch.Generator,
 ) -> Weighted:
-    """The posterior under the true prior with the waves as they are, by importance sampling from the linearized one.
+    """The posterior under the true prior with the waves as they are, by importance sampling from the linearized one,
+    ``proposal``.
 
     Both have the same prior, so a weight is the ratio of the two likelihoods: one forward solve a sample. Where the
     linearized posterior has no draws, no weight can tell: the effective number says nothing of other modes.
     """
-    z = ideal.sample(observed, num, generator=generator)
+    z = proposal.sample(num, generator=generator)
     with torch.no_grad():
-        exact, proposed = (GaussianLikelihood(f, observed, ideal.noise_std).log_prob(z) for f in (forward, linear))
+        exact, proposed = (GaussianLikelihood(f, observed, noise_std).log_prob(z) for f in (forward, linear))
     return Weighted(z, (exact - proposed).softmax(0))
 
 

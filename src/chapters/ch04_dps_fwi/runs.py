@@ -4,17 +4,13 @@ A part that is killed goes on where it was, and depends on nothing but itself: p
 and give the same bits in whatever order they come.
 """
 
-import hashlib
-import json
-import os
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
 from chapters.ch04_dps_fwi.kept_runs import Samples, kept_run
-from companion.jobs import Cost, generator_for, part_name
+from companion.jobs import Cost, generator_for, kept_part, part_name
 from memprior._check import expect
 from memprior.denoiser import Denoiser, NetworkDenoiser
 from memprior.guidance import released_step
@@ -78,27 +74,6 @@ class Walk:
         return part_name(f"walk_{self.prior}_{self.num_examples}_{self.truth}_{self.seed}", self)
 
 
-def workers_on(device: torch.device, asked: int) -> int:
-    """Parts at a time: a GPU has one queue, in which two would only wait for each other, and one memory."""
-    return asked if device.type == "cpu" else 1
-
-
-@contextmanager
-def kept_part(name: str, folder: Path, unfinished: Path | None):
-    """The folder that a part works in: ``folder`` / name once it is done, until then below ``unfinished``, if given.
-
-    A finished part is one device's, whose rounding it has: ``folder`` may be that device's alone. What is begun is
-    everybody's: it goes on where it is taken up.
-    """
-    done = folder / name
-    home = done if unfinished is None or done.is_dir() else unfinished / name
-    home.mkdir(parents=True, exist_ok=True)
-    yield home
-    if home != done:
-        folder.mkdir(parents=True, exist_ok=True)
-        os.replace(home, done)
-
-
 def trained(
     lesson: Lesson, folder: Path, device: torch.device, unfinished: Path | None = None
 ) -> dict[int, NetworkDenoiser]:
@@ -149,19 +124,3 @@ def walked(
         )
         cost.write()
     return Samples(training.standardizer.restore(found.x), found.misfits)
-
-
-def _read_cost(file: Path) -> dict[str, float]:
-    """What :class:`Cost` wrote for this part; ``ValueError`` naming the file for anything else."""
-    try:
-        cost = json.loads(file.read_bytes())
-        digest = cost.pop("digest")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"cost {file}: expected a file written by Cost, got {error!r}") from None
-    expect(digest == _digest(file, cost), f"cost {file}", "it as it was written", "a damaged file or another part's")
-    return cost
-
-
-def _digest(file: Path, cost: dict) -> str:
-    """Of the part that ``file`` belongs to and of what it has cost."""
-    return hashlib.sha256(json.dumps([file.parent.name, cost]).encode()).hexdigest()[:16]

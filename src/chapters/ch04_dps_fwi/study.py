@@ -12,8 +12,8 @@ import torch
 
 from chapters.ch04_dps_fwi.kept_runs import Samples
 from chapters.ch04_dps_fwi.measures import TangentWalk, tangent_walk
-from chapters.ch04_dps_fwi.runs import PRIORS, Lesson, Walk, trained, walked, workers_on
-from companion.jobs import one_thread_each, side_by_side
+from chapters.ch04_dps_fwi.runs import PRIORS, Lesson, Walk, trained, walked
+from companion.jobs import one_thread_each, side_by_side, workers_on
 from memprior.denoiser import Denoiser
 from memprior.likelihood import GaussianLikelihood
 from memprior.paper import STEP_SIZE, Inversion, TrainingSet, published_inversion, tangent
@@ -24,7 +24,7 @@ class Study:
     """The paper's FWI experiment at the sizes of ``settings`` (04_dps_fwi of notebooks/profiles.yml).
 
     seed: that of the notebook; networks and walks take 100 seed, 100 seed + 1, ... folder: keeps the parts, those that
-    are done only where ``unfinished`` is given for the others (`dps_parts.kept_part`).
+    are done only where ``unfinished`` is given for the others (`companion.jobs.kept_part`).
     generator: purpose -> randomness, for all that is short. tell: hears of every part that is done.
     """
 

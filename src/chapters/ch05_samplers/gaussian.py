@@ -16,6 +16,7 @@ from chapters.ch05_samplers.problems import DIM, NUM_DATA
 from memprior._random import choices, float64_on, normal
 from memprior.calibration import energy_distance
 from memprior.denoiser import GaussianDenoiser
+from memprior.gaussian import Gaussian
 from memprior.guidance import covariance_step, dps_step, frozen_step, mmps_step, pigdm_step, point_step
 from memprior.likelihood import GaussianLikelihood, noisy
 from memprior.operators import MatrixOperator
@@ -39,16 +40,20 @@ class GaussianCase:
         return GaussianDenoiser(self.prior_covariance.new_zeros(len(self.prior_covariance)), self.prior_covariance)
 
     @cached_property
+    def posterior_law(self) -> Gaussian:
+        """The posterior."""
+        prior = Gaussian(self.prior_covariance.new_zeros(len(self.prior_covariance)), self.prior_covariance)
+        return prior.condition(self.matrix, self.likelihood.observed, self.likelihood.noise_std)
+
+    @property
     def covariance(self) -> torch.Tensor:
         """Of the posterior, (d, d)."""
-        a, gamma = self.matrix, self.likelihood.noise_std
-        found = torch.linalg.inv(torch.linalg.inv(self.prior_covariance) + a.T @ a / gamma**2)
-        return (found + found.T) / 2
+        return self.posterior_law.covariance
 
-    @cached_property
+    @property
     def mean(self) -> torch.Tensor:
         """Of the posterior, (d,)."""
-        return self.covariance @ self.matrix.T @ self.likelihood.observed / self.likelihood.noise_std**2
+        return self.posterior_law.mean
 
     @property
     def posterior(self) -> GaussianDenoiser:
@@ -93,7 +98,7 @@ def affine_steps(case: GaussianCase, scale: float) -> dict[str, Callable[..., St
 
 
 @dataclass(frozen=True, eq=False)
-class GaussianLaw:
+class Moments:
     """mean (d,) and covariance (d, d) of a sampler's law."""
 
     mean: torch.Tensor
@@ -109,7 +114,7 @@ class GaussianLaw:
         return {"mean": float(off.square().mean().sqrt()), "narrow": float(ratios[0]), "wide": float(ratios[-1])}
 
 
-def law_of(step: Step, denoiser, case: GaussianCase, sigmas: torch.Tensor) -> GaussianLaw:
+def law_of(step: Step, denoiser, case: GaussianCase, sigmas: torch.Tensor) -> Moments:
     """The law of x at the last of ``sigmas``, from the exact p(x_sigma | y) at the first.
 
     ``step`` must be affine in x and made with :func:`drift` for its base: x' = b + x M, probed at 0 and along each
@@ -123,17 +128,17 @@ def law_of(step: Step, denoiser, case: GaussianCase, sigmas: torch.Tensor) -> Ga
         matrix = moved[1:] - moved[0]
         noise = sigma_next**2 * (1 - (sigma_next / sigma) ** 2)
         mean, covariance = moved[0] + mean @ matrix, matrix.T @ covariance @ matrix + noise * eye
-    return GaussianLaw(mean, (covariance + covariance.T) / 2)
+    return Moments(mean, (covariance + covariance.T) / 2)
 
 
-def exact_law(case: GaussianCase, sigmas: torch.Tensor) -> GaussianLaw:
+def exact_law(case: GaussianCase, sigmas: torch.Tensor) -> Moments:
     """That of ancestral steps with the posterior's own denoiser: what is left is that levels are finite."""
     return law_of(drift, case.posterior, case, sigmas)
 
 
-def moments_of(samples: torch.Tensor) -> GaussianLaw:
+def moments_of(samples: torch.Tensor) -> Moments:
     """Of draws (B, d), for steps that are not affine."""
-    return GaussianLaw(samples.mean(0), samples.T.cov())
+    return Moments(samples.mean(0), samples.T.cov())
 
 
 def point_law(observed: float, noise_std: float) -> tuple[float, float]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from chapters.ch06_calibration.posteriors import ledoit_wolf, restored
+from chapters.ch06_calibration.posteriors import ledoit_wolf
 from chapters.ch06_calibration.remedies import Ensemble, TikhonovDenoiser, Training, augmented, cross_validated
 from companion.jobs import generator_for, part_name
 from memprior._check import expect
@@ -124,7 +124,7 @@ def gaussian_of(column: Column, truth: Gaussian, device: torch.device) -> Gaussi
     if column.remedy == "exact prior":
         return truth
     known = _examples(column, device)
-    return restored(ledoit_wolf(known), known)
+    return ledoit_wolf(known).restored(known.standardizer)
 
 
 def _examples(column: Column, device: torch.device) -> TrainingSet:

@@ -69,8 +69,7 @@ class Survey:
 
 def linear_survey(inversion: Inversion, num: int, *, generator: torch.Generator) -> Survey:
     """The first ``num`` held-out fields, observed by F linearized about the prior's mean."""
-    law = published_law()
-    law = Gaussian(law.mean.to(inversion.truth), law.covariance.to(inversion.truth))
+    law = published_law().to(inversion.truth)
     response = torch.linalg.qr(inversion.slope.to(law.mean), mode="r").R
     truths = published_coefficients(num, seed=HELD_OUT_SEED).to(law.mean)
     noise_std = inversion.likelihood.noise_std
@@ -87,8 +86,7 @@ def wave_survey(
 
     R of the survey is that of the Jacobian at the prior's mean m. The noise of y and of the survey's data is one draw.
     """
-    law, likelihood = published_law(), inversion.likelihood
-    law = Gaussian(law.mean.to(inversion.truth), law.covariance.to(inversion.truth))
+    law, likelihood = published_law().to(inversion.truth), inversion.likelihood
     q, response = torch.linalg.qr(likelihood.forward.jacobian(law.mean[None])[0].detach().to(law.mean))
     truths = published_coefficients(num, seed=HELD_OUT_SEED).to(law.mean)
     at_mean = solved(likelihood.forward, law.mean[None])
@@ -122,19 +120,9 @@ def lookup_draws(
 
 
 def gaussian_draws(survey: Survey, prior: Gaussian, num: int, *, generator: torch.Generator) -> torch.Tensor:
-    """``num`` draws for each truth under a Gaussian prior of raw coefficients, exact: (T, num, 100).
-
-    In z = mean + A u with A A^T the covariance, u has posterior precision I + B^T B, B = R A / gamma.
-    """
-    variances, axes = torch.linalg.eigh(prior.covariance)
-    root = axes * variances.clamp(min=0).sqrt()
-    whitened = survey.response @ root / survey.noise_std
-    precisions, turn = torch.linalg.eigh(whitened.T @ whitened)
-    shrink = 1 / (1 + precisions.clamp(min=0))
-    left = (survey.data - survey.predicted(prior.mean)) / survey.noise_std
-    mean = prior.mean + (left @ whitened @ turn * shrink) @ (root @ turn).T
-    eps = normal(len(survey.data), num, len(root), like=mean, generator=generator)
-    return mean[:, None] + eps @ (root @ turn * shrink.sqrt()).T
+    """``num`` draws for each truth under a Gaussian prior of raw coefficients, exact: (T, num, 100)."""
+    observed = survey.data + survey.law.mean @ survey.response.T
+    return prior.condition(survey.response, observed, survey.noise_std).sample(num, generator=generator)
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,12 +179,6 @@ def ledoit_wolf(training: TrainingSet) -> Gaussian:
 def ledoit_wolf_of(x: torch.Tensor) -> Gaussian:
     """Mean of x (N, d), and covariance shrunk towards a multiple of the identity (ledoit2004well)."""
     return Gaussian(x.mean(0), torch.from_numpy(LedoitWolf().fit(x.cpu().numpy()).covariance_).to(x))
-
-
-def restored(law: Gaussian, training: TrainingSet) -> Gaussian:
-    """A law of standardized coordinates as one of raw coefficients."""
-    scale = training.standardizer.scale
-    return Gaussian(training.standardizer.restore(law.mean), law.covariance * scale[:, None] * scale)
 
 
 # ---- posteriors that are sampled -------------------------------------------------------------------------------------

@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 
 from chapters.ch04_dps_fwi.kept_runs import kept_result
-from chapters.ch04_dps_fwi.runs import workers_on
 from chapters.ch06_calibration.columns import (
     CLOSED,
     OF_NETWORKS,
@@ -32,7 +31,7 @@ from chapters.ch06_calibration.posteriors import (
     wave_survey,
 )
 from chapters.ch06_calibration.remedies import Training, trained
-from companion.jobs import generator_for, side_by_side
+from companion.jobs import generator_for, side_by_side, workers_on
 from memprior.denoiser import Denoiser
 from memprior.likelihood import GaussianLikelihood
 from memprior.operators import ForwardOperator

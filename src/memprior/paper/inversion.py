@@ -11,7 +11,6 @@ from memprior._check import expect
 from memprior._random import normal
 from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser
 from memprior.fields import CosineBasis, Grid, Standardizer
-from memprior.gaussian import Gaussian
 from memprior.intervals import Share
 from memprior.likelihood import GaussianLikelihood
 from memprior.memorization import memorization_ratio, nearest_neighbors
@@ -144,8 +143,7 @@ class TrainingSet:
     @property
     def true_prior(self) -> GaussianDenoiser:
         """The true prior's denoiser: the law that the examples were drawn from."""
-        law = published_law()
-        law = Gaussian(law.mean.to(self.examples), law.covariance.to(self.examples)).normalized(self.standardizer)
+        law = published_law().to(self.examples).standardized(self.standardizer)
         return GaussianDenoiser(law.mean, law.covariance)
 
     def ratio(self, z: torch.Tensor) -> torch.Tensor:

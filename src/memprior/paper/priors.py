@@ -4,7 +4,6 @@ import torch
 
 from memprior.closed_forms import Priors
 from memprior.fields import Standardizer
-from memprior.gaussian import Gaussian
 from memprior.paper.fields import published_law
 
 
@@ -14,6 +13,5 @@ def published_priors(raw: torch.Tensor, held_out: torch.Tensor) -> tuple[Priors,
     held_out: coefficients of other draws, :data:`HELD_OUT_SEED` in the paper's setting, standardized with them.
     """
     standardizer = Standardizer.fit(raw)
-    law = published_law()
-    law = Gaussian(law.mean.to(raw), law.covariance.to(raw)).normalized(standardizer)
+    law = published_law().to(raw).standardized(standardizer)
     return Priors(standardizer.normalize(raw), standardizer.normalize(held_out), law), standardizer
