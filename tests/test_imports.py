@@ -38,8 +38,8 @@ def test_imports_keep_the_contracts():
         ("memprior/sampling.py", "from companion import record", "Chapters stand on the library"),
         ("companion/claims.py", "from chapters.ch04_dps_fwi import study", "Chapters stand on the library"),
         ("chapters/ch05_samplers/extra.py", "from chapters.ch04_dps_fwi import study", "No chapter imports a chapter"),
-        ("memprior/sampling.py", "import matplotlib.pyplot as plt", "Only figures draw"),
-        ("memprior/networks.py", "import zuko", "Priors and posteriors need"),
+        ("memprior/sampling.py", "import matplotlib.pyplot as plt", "Heavy packages are imported where"),
+        ("memprior/networks.py", "import zuko", "Heavy packages are imported where"),
     ],
 )
 def test_imports_that_break_a_contract_are_named(tmp_path, file, line, contract):
@@ -49,6 +49,6 @@ def test_imports_that_break_a_contract_are_named(tmp_path, file, line, contract)
         source.write(f"\n\n{line}\n")
     status, said = lint(tmp_path)
     assert status == 1, said
-    broken = [words for words in said.splitlines() if words.rstrip().endswith("BROKEN")]
+    broken = [words for words in said.splitlines() if " BROKEN" in words]
     assert any(words.startswith(contract) for words in broken), said
     assert Path(file).stem in said
