@@ -45,13 +45,15 @@ def test_it_is_a_folder_of_the_repository_that_keeps_what_is_put_there(book):
 MATTERS = {
     "the module": lambda root: (root / "src/memprior/between.py").write_text("from memprior.used import x as y\n"),
     "what it imports": lambda root: (root / "src/memprior/used.py").write_text("import torch, math\n"),
-    "the package": lambda root: (root / "src/memprior/__init__.py").write_text("import warnings\n"),
+    "the package": lambda root: (root / "src/memprior/__init__.py").write_text("FLAG = 1\n"),
     "one more module": lambda root: (root / "src/memprior/used.py").write_text(
         "import torch\nimport memprior.unused\n"
     ),
     "a pin": lambda root: (root / "constraints.txt").write_text("torch==1\n"),
 }
 DOES_NOT = {
+    "words": lambda root: (root / "src/memprior/used.py").write_text('"""Of use."""\n\nimport torch  # why\n'),
+    "a front door": lambda root: (root / "src/memprior/__init__.py").write_text("from memprior.unused import y\n"),
     "another module": lambda root: (root / "src/memprior/unused.py").write_text("x = 2\n"),
     "another pin": lambda root: (root / "constraints.txt").write_text("torch==0\nscipy==1\n"),
     "the notebook": lambda root: write_notebook(root / "notebooks" / f"{NAME}.ipynb", work="from memprior import used"),

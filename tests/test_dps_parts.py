@@ -22,6 +22,7 @@ from helpers import assert_same
 
 from chapters.ch04_dps_fwi import runs as dps_parts
 from chapters.ch04_dps_fwi.runs import Lesson, Walk, trained, walked
+from companion import jobs
 from companion.jobs import Cost, costs, generator_for, side_by_side
 from memprior import paper, training
 from memprior.denoiser import NetworkDenoiser
@@ -364,12 +365,12 @@ def test_who_waits_for_a_part_that_fails_fails_too():
 
 
 def write_cost(file, cost):
-    file.write_text(json.dumps(cost | {"digest": dps_parts._digest(file, cost)}))
+    file.write_text(json.dumps(cost | {"digest": jobs._digest(file, cost)}))
 
 
 def test_seconds_add_up_over_attempts(tmp_path, monkeypatch):
     now = [1000.0]
-    monkeypatch.setattr(dps_parts, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(jobs, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     file = tmp_path / "part" / "cost.json"
     file.parent.mkdir()
     write_cost(file, {"seconds": 100.0, "peak_mb": 1e9})
@@ -416,7 +417,7 @@ def test_a_cost_that_was_not_written_so_is_named(tmp_path, change):
 def test_a_part_costs_what_all_of_its_attempts_took(tmp_path, monkeypatch):
     """On a clock that goes on by a second with each call of a prior, and of a network that learns."""
     now, forward = [0.0], ResidualMLP.forward
-    monkeypatch.setattr(dps_parts, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(jobs, "time", SimpleNamespace(perf_counter=lambda: now[0]))
 
     def passing(x, sigma):
         if now[0] == dies_at:

@@ -51,7 +51,7 @@ def test_a_sweep_has_its_seeds_and_its_settings(tmp_path, config, points):
     [
         ({"overrides": {"siez": "5"}}, "tiny: overrides: expected keys among size, spread, got 'siez'"),
         ({"overrides": {"size": "many"}}, "tiny: overrides: expected size to be of the kind of 3, got 'many'"),
-        ({"seeds": "one"}, "tiny: seed: expected an integer >= 0, got 'one'"),
+        ({"seeds": "one"}, "tiny: seed: expected an integer >= 0 and <= 4294967295, got 'one'"),
         ({"profile": "fast"}, "tiny: profile: expected one of quick, full, got 'fast'"),
         ({"chapters": "tiny,other"}, "other: expected notebooks/other.ipynb and its sizes in notebooks/profiles.yml"),
         ({"seed": 5}, "config: expected brief, chapters, overrides, profile, seeds, got seed"),

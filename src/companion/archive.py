@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from types import ModuleType
 
-from companion import keys, paths, record
+from companion import code, keys, paths, record
 from companion.results import RunError, digest, read_sealed
 
 MADE_FOR = "made_for.json"
@@ -37,9 +37,9 @@ def _folder(run: record.Run, module: ModuleType, device: str) -> Path:
     if not record.unattended():
         return Path(tempfile.mkdtemp(prefix=f"{run.name}-"))
     root = paths.require_repository()
-    files = keys.modules(root, f"import {module.__name__}")
-    sources = {str(file.relative_to(root)): file.read_text() for file in files}
-    pins = keys.pins((root / "constraints.txt").read_text(), list(sources.values()))
+    files = code.closure(root, f"import {module.__name__}")
+    pins = keys.pins((root / "constraints.txt").read_text(), [file.read_text() for file in files])
+    sources = {str(file.relative_to(root)): code.canonical(file.read_text(), file.name) for file in files}
     told = hashlib.sha256(repr((sorted(sources.items()), pins, device)).encode()).hexdigest()
     kept = root / "_build" / "archive" / f"{run.name}-{told[:12]}"
     kept.mkdir(parents=True, exist_ok=True)
