@@ -58,7 +58,7 @@ DOES_NOT = {
     "another pin": lambda root: (root / "constraints.txt").write_text("torch==0\nscipy==1\n"),
     "the notebook": lambda root: write_notebook(root / "notebooks" / f"{NAME}.ipynb", work="from memprior import used"),
     "sizes": lambda root: (root / "notebooks/profiles.yml").write_text("tiny: {quick: {size: 4}, full: {size: 5}}\n"),
-    "claims": lambda root: (root / "data/claims.yml").write_text("[]\n"),
+    "claims": lambda root: (root / "data/claims/tiny.yml").write_text("[]\n"),
     "results": lambda root: (root / "_build" / "results.json").write_text("{}\n"),
 }
 

@@ -186,11 +186,10 @@ def test_a_notebook_of_ones_own_does_not_stop_the_build(tmp_path):
 def test_claims_of_a_chapter_that_is_not_there_are_named(tmp_path):
     root = write_book(tmp_path)
     write_run(root)
-    claims = root / "data" / "claims.yml"
-    claims.write_text(
-        claims.read_text() + "- {id: g, chapter: gone, statement: s, source: s, at_most: 1, why: w, profiles: [full]}\n"
+    (root / "data" / "claims" / "gone.yml").write_text(
+        "- {id: g, chapter: gone, statement: s, source: s, at_most: 1, why: w, profiles: [full]}\n"
     )
-    assert book.check_runs(root) == ["claims.yml: expected chapters that exist, got 'gone'"]
+    assert book.check_runs(root) == ["data/claims: expected chapters that exist, got 'gone'"]
 
 
 def test_a_release_needs_full_runs_of_this_code(tmp_path):
@@ -266,7 +265,7 @@ def test_an_older_recording_stops_no_build_and_its_page_says_so(tmp_path):
     root = write_book(tmp_path)
     write_run(root, "full")
     book.keep(root, NAME)
-    claims = root / "data" / "claims.yml"
+    claims = root / "data" / "claims" / f"{NAME}.yml"
     new = "- {id: tiny.new, chapter: tiny, statement: s, source: ours, at_most: 1, why: w, profiles: [quick, full]}\n"
     claims.write_text(claims.read_text().replace("tiny.drawn", "tiny.gone") + new)
     write_run(root, claims={"tiny.answer": 2.0, "tiny.gone": 0.0, "tiny.new": 0.5})
@@ -283,7 +282,7 @@ def test_an_older_recording_stops_no_build_and_its_page_says_so(tmp_path):
 def test_prose_of_a_claim_begins_no_html_and_no_block(tmp_path):
     root = write_book(tmp_path)
     text = "Share < 0.7 and <script>alert(1)</script> & <!-- x -->\\n\\n# No heading"
-    claims = root / "data" / "claims.yml"
+    claims = root / "data" / "claims" / f"{NAME}.yml"
     claims.write_text(claims.read_text().replace("statement: The answer", f'statement: "{text}"'))
     write_run(root)
     page = pages.claims_page(root)
@@ -333,7 +332,7 @@ def test_the_browser_checks_fetch_nothing(tmp_path, monkeypatch, tools):
 
 def test_a_claim_that_cannot_fail_stops_every_command(tmp_path):
     root = write_book(tmp_path)
-    (root / "data" / "claims.yml").write_text(
+    (root / "data" / "claims" / f"{NAME}.yml").write_text(
         "- {id: a, chapter: tiny, statement: s, source: s, expected: 1, tolerance: 2, why: w, profiles: [quick]}\n"
     )
     with pytest.raises(ClaimError, match="claim a: expected a tolerance"):

@@ -31,7 +31,7 @@ def test_a_claim_holds_within_its_bounds_only(bounds, held, failed):
     assert not any(one.holds(value) for value in (*failed, math.nan, math.inf, -math.inf))
 
 
-@pytest.mark.parametrize("one", claims.load(REPOSITORY / "data" / "claims.yml").values(), ids=lambda one: one.id)
+@pytest.mark.parametrize("one", claims.load(REPOSITORY / "data" / "claims").values(), ids=lambda one: one.id)
 def test_no_claim_of_the_book_would_accept_twice_its_value(one):
     if one.expected is not None:
         assert one.holds(one.expected)
@@ -40,7 +40,7 @@ def test_no_claim_of_the_book_would_accept_twice_its_value(one):
 
 
 def test_every_claim_belongs_to_a_chapter_and_gives_its_reason():
-    for one in claims.load(REPOSITORY / "data" / "claims.yml").values():
+    for one in claims.load(REPOSITORY / "data" / "claims").values():
         assert one.chapter in chapters(REPOSITORY)
         assert len(one.why) > 10
 
@@ -69,9 +69,28 @@ def test_every_claim_belongs_to_a_chapter_and_gives_its_reason():
     ],
 )
 def test_an_entry_that_says_too_little_is_named(tmp_path, text, message):
-    (tmp_path / "claims.yml").write_text(text)
-    with pytest.raises(ClaimError, match=message):
-        claims.load(tmp_path / "claims.yml")
+    file = tmp_path / "data" / "claims" / "c.yml"
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    for path in (file, file.parent):
+        with pytest.raises(ClaimError, match=f"^data/claims/c.yml: {message}"):
+            claims.load(path)
+
+
+def test_claims_of_a_folder_are_those_of_its_files_and_each_is_of_its_own_file_s_chapter(tmp_path):
+    texts = {name: f"- {{{ENTRY}, at_most: 1}}\n".replace("id: a", f"id: {name}.a") for name in ("c", "d")}
+    for name, text in texts.items():
+        (tmp_path / f"{name}.yml").write_text(text.replace("chapter: c", f"chapter: {name}"))
+    assert {id: one.chapter for id, one in claims.load(tmp_path).items()} == {"c.a": "c", "d.a": "d"}
+    assert claims.of_chapter(tmp_path, "d").keys() == {"d.a"}
+    assert claims.of_chapter(tmp_path, "e") == {}
+    (tmp_path / "d.yml").write_text(texts["d"])
+    assert claims.of_chapter(tmp_path, "c").keys() == {"c.a"}  # the other's file is not read
+    with pytest.raises(ClaimError, match=r"^d.yml: claim d.a: expected a claim of chapter d, got one of c"):
+        claims.load(tmp_path)
+    (tmp_path / "d.yml").write_text(texts["c"].replace("chapter: c", "chapter: d"))
+    with pytest.raises(ClaimError, match=r"^d.yml: claim c.a: expected one entry of this id, got two"):
+        claims.load(tmp_path)
 
 
 def test_what_is_wrong_with_a_run_is_all_said_at_once():

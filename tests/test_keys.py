@@ -33,11 +33,11 @@ def test_editing_what_a_run_depends_on_changes_its_key_and_only_its_key(book):
     assert edited(book, "constraints.txt", "Pillow[x]==1\ntorchvision==1\npackage-of-others==1\n") == set()
     other = "other: {quick: {size: 1}}\ntiny: {quick: {size: 4, spread: 1.0}, full: {size: 300, spread: 1.0}}\n"
     assert edited(book, "notebooks/profiles.yml", other) == {"quick"}
-    claims = (book / "data" / "claims.yml").read_text()
-    foreign = "- {id: o, chapter: other, statement: s, source: s, at_most: 1, why: w, profiles: [quick]}\n"
-    assert edited(book, "data/claims.yml", claims + foreign) == set()
-    assert edited(book, "data/claims.yml", claims.replace("The answer", "Forty-two")) == set()
-    assert edited(book, "data/claims.yml", claims.replace("0.1", "0.2")) == {"quick", "full"}
+    own = f"data/claims/{NAME}.yml"
+    claims = (book / own).read_text()
+    assert edited(book, "data/claims/other.yml", "- {no: claim}\n") == set()  # another chapter's are not even read
+    assert edited(book, own, claims.replace("The answer", "Forty-two")) == set()
+    assert edited(book, own, claims.replace("0.1", "0.2")) == {"quick", "full"}
 
 
 def test_the_key_file_is_touched_only_when_the_key_changes(book):

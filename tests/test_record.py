@@ -44,7 +44,7 @@ def test_with_other_settings_it_only_warns(book, settings):
 
 
 def test_outside_the_repository_it_only_warns(book, monkeypatch):
-    shipped = {name: record.paths.shipped(name) for name in ("claims.yml", "profiles.yml")}
+    shipped = {name: record.paths.shipped(name) for name in ("claims", "profiles.yml")}
     monkeypatch.setattr(record.paths, "shipped", shipped.get)
     monkeypatch.setattr(record.paths, "repository", lambda: None)
     record.begin(NAME, "quick", 0, {})

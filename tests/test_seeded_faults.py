@@ -83,9 +83,9 @@ def flipped(file):
 
 
 def listed(text):
-    """One more entry in claims.yml."""
-    return lambda root: (root / "data/claims.yml").write_text(
-        (root / "data/claims.yml").read_text() + f"- {{{text}}}\n"
+    """One more claim."""
+    return lambda root: (root / "data/claims/tiny.yml").write_text(
+        (root / "data/claims/tiny.yml").read_text() + f"- {{{text}}}\n"
     )
 
 
@@ -195,7 +195,7 @@ FAULTS = {
     "a bound in words": Fault("claim tiny.x: expected a number as at_most, got 'small'", claim("at_most: small")),
     "a bound that is yes": Fault("claim tiny.x: expected a number as at_most, got True", claim("at_most: yes")),
     "a bound twice": Fault(
-        "data/claims.yml, line .*: expected YAML, got: the key at_most twice", claim("at_most: 1, at_most: 2")
+        "data/claims/tiny.yml, line .*: expected YAML, got: the key at_most twice", claim("at_most: 1, at_most: 2")
     ),
     "a claim made nowhere": Fault(
         "claim tiny.x: expected profiles among quick, full, got none", claim("at_most: 1", profiles="[]")
@@ -206,11 +206,12 @@ FAULTS = {
         listed("id: tiny.x, chapter: tiny, statement: s, source: o, why: , profiles: [full], at_most: 1"),
     ),
     "claims that are no YAML": Fault(
-        r"data/claims.yml, line \d: expected YAML, got: ",
-        lambda root: (root / "data/claims.yml").write_text("- {id: a\n<<<<<<< HEAD\n"),
+        r"data/claims/tiny.yml, line \d: expected YAML, got: ",
+        lambda root: (root / "data/claims/tiny.yml").write_text("- {id: a\n<<<<<<< HEAD\n"),
     ),
     "no claims": Fault(
-        "data/claims.yml: expected entries, got an empty file", lambda root: (root / "data/claims.yml").write_text("")
+        "data/claims/tiny.yml: expected entries, got an empty file",
+        lambda root: (root / "data/claims/tiny.yml").write_text(""),
     ),
     "sizes of one profile only": Fault(
         "profiles.yml, tiny: expected the profiles quick, full, got quick",

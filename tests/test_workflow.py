@@ -77,8 +77,8 @@ def broken(root, file, text):
             PlanError,
             "tiny: expected notebooks/tiny.ipynb and its sizes",
         ),
-        ("data/claims.yml", "- {id: a\n", SourceError, r"data/claims.yml, line 2: expected YAML"),
-        ("data/claims.yml", "- {id: a}\n", ClaimError, "claim a: expected the fields"),
+        ("data/claims/tiny.yml", "- {id: a\n", SourceError, r"data/claims/tiny.yml, line 2: expected YAML"),
+        ("data/claims/tiny.yml", "- {id: a}\n", ClaimError, "data/claims/tiny.yml: claim a: expected the fields"),
         (
             f"notebooks/{NAME}.ipynb",
             '{"cells": [<<<<<<<',

@@ -49,8 +49,8 @@ def write_book(root: Path, **swapped) -> Path:
     """The whole tiny repository, with this repository's own src."""
     write_notebook(root / "notebooks" / f"{NAME}.ipynb", **swapped)
     (root / "notebooks" / "profiles.yml").write_text(PROFILES)
-    (root / "data").mkdir()
-    (root / "data" / "claims.yml").write_text(CLAIMS)
+    (root / "data" / "claims").mkdir(parents=True)
+    (root / "data" / "claims" / f"{NAME}.yml").write_text(CLAIMS)
     (root / "constraints.txt").write_text("torch==0\n")
     (root / "src").symlink_to(REPOSITORY / "src")
     return root

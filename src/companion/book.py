@@ -56,9 +56,9 @@ def check_sources(root: Path) -> list[str]:
 
 def check_runs(root: Path) -> list[str]:
     """Problems of the quick runs, and of the recorded full ones, against the claims as they are listed now."""
-    listed, problems, names = claims.load(root / "data" / "claims.yml"), [], chapters(root)
+    listed, problems, names = claims.load(root / "data" / "claims"), [], chapters(root)
     for unknown in sorted({claim.chapter for claim in listed.values()} - set(names)):
-        problems.append(f"claims.yml: expected chapters that exist, got {unknown!r}")
+        problems.append(f"data/claims: expected chapters that exist, got {unknown!r}")
     kept = (folder.name for folder in (root / "data" / "recorded").glob("*/"))
     for unknown in sorted(set(kept) - {*names, "benchmarks"}):
         cut = " (`keep` was cut short: run it again)" if unknown.startswith(".") else ""

@@ -1,4 +1,8 @@
-"""data/claims.yml: every number the book quotes, what it should be, and why it may differ by so much and no more."""
+"""data/claims/NAME.yml: every number chapter NAME quotes, what it should be, why it may differ by so much and no more.
+
+An entry has ``expected`` with ``tolerance``, or a one-sided bound; ``why`` is the reason for exactly that bound. A
+chapter's run fails when one of its claims is out of bounds, is never made, or is made and not listed.
+"""
 
 import math
 import re
@@ -6,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from companion.profiles import PROFILES
-from companion.sources import read_yaml
+from companion.sources import read_yaml, short
 
 REQUIRED = {"id", "chapter", "statement", "source", "why", "profiles"}
 BOUNDS = {"expected", "tolerance", "at_most", "at_least"}
@@ -18,7 +22,7 @@ class ClaimError(ValueError):
 
 @dataclass(frozen=True)
 class Claim:
-    """One line of claims.yml. Either ``expected`` with ``tolerance``, or a one-sided bound ``at_most`` / ``at_least``.
+    """One entry. Either ``expected`` with ``tolerance``, or a one-sided bound ``at_most`` / ``at_least``.
 
     profiles: those in which the claim is made and checked. source: the paper's item, or "ours".
     """
@@ -79,16 +83,36 @@ class Claim:
 
 
 def load(path: Path) -> dict[str, Claim]:
-    """Every claim by its id.
+    """Every claim by its id: of one chapter's file, or of all in a folder, a file a chapter, by name.
 
-    Raises :class:`ClaimError` for a missing or unknown field, a doubled id, or a claim that cannot fail.
+    Raises :class:`ClaimError` naming the file, for a missing or unknown field, a doubled id, a claim that cannot fail,
+    or one of another chapter than the file's.
     """
+    claims = {}
+    for file in sorted(path.glob("*.yml")) if path.is_dir() else [path]:
+        try:
+            of_file = _of_file(file)
+            if twice := claims.keys() & of_file.keys():
+                raise ClaimError(f"claim {min(twice)}: expected one entry of this id, got two")
+        except ClaimError as error:
+            raise ClaimError(f"{short(file)}: {error}") from None
+        claims |= of_file
+    return claims
+
+
+def of_chapter(folder: Path, name: str) -> dict[str, Claim]:
+    """Those of chapter ``name``, which alone are read; none where it has no file yet. Raises as :func:`load`."""
+    file = folder / f"{name}.yml"
+    return load(file) if file.is_file() else {}
+
+
+def _of_file(path: Path) -> dict[str, Claim]:
     entries, claims = read_yaml(path), {}
     if not isinstance(entries, list):
-        raise ClaimError(f"{path.name}: expected a list of claims, got {type(entries).__name__}")
+        raise ClaimError(f"expected a list of claims, got {type(entries).__name__}")
     for entry in entries:
         if not isinstance(entry, dict):
-            raise ClaimError(f"{path.name}: expected the fields {', '.join(sorted(REQUIRED))}, got {entry!r}")
+            raise ClaimError(f"expected the fields {', '.join(sorted(REQUIRED))}, got {entry!r}")
         named = f"claim {entry.get('id', entry)}"
         if missing := REQUIRED - entry.keys():
             raise ClaimError(
@@ -101,6 +125,8 @@ def load(path: Path) -> dict[str, Claim]:
         texts = {key: entry[key] for key in REQUIRED - {"profiles"}}
         bounds = {key: _number(named, key, entry[key]) for key in BOUNDS & entry.keys()}
         claim = Claim(**texts, profiles=tuple(entry["profiles"]), **bounds)
+        if claim.chapter != path.stem:
+            raise ClaimError(f"{named}: expected a claim of chapter {path.stem}, got one of {claim.chapter}")
         if claim.id in claims:
             raise ClaimError(f"{named}: expected one entry of this id, got two")
         claims[claim.id] = claim

@@ -32,8 +32,8 @@ def content_key(root: Path, name: str, profile: str) -> dict:
         [cell.cell_type, cell.source, {key: cell.metadata[key] for key in SHOWN if key in cell.metadata}]
         for cell in notebook.cells
     ]
-    listed = claims.load(root / "data" / "claims.yml").values()
-    checked = [{key: getattr(claim, key) for key in CHECKED} for claim in listed if claim.chapter == name]
+    listed = claims.of_chapter(root / "data" / "claims", name).values()
+    checked = [{key: getattr(claim, key) for key in CHECKED} for claim in listed]
     sizes = profiles.of_chapter(root / "notebooks" / "profiles.yml", name)[profile]
     files = code.closure(root, program, f"{name}.ipynb")
     sources = [program, *(file.read_text() for file in files)]

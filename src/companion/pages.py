@@ -113,7 +113,7 @@ def measured(root: Path, name: str) -> str:
 
 def recorded(root: Path, name: str) -> str:
     """The chapter's claims as this build computed them beside the recorded full run, each with its provenance."""
-    listed = [claim for claim in claims.load(root / "data" / "claims.yml").values() if claim.chapter == name]
+    listed = claims.of_chapter(root / "data" / "claims", name).values()
     now, full = quick_run(root, name)[0]["claims"], full_run(root, name)
     then = full[0]["claims"] if full else {}
     rows = [[_link(claim), claim.bound, _number(now.get(claim.id)), _number(then.get(claim.id))] for claim in listed]
@@ -129,13 +129,13 @@ def recorded(root: Path, name: str) -> str:
 
 def claims_page(root: Path) -> str:
     """Every number the book quotes: what is expected, why by so much, and what was found."""
-    listed, parts = claims.load(root / "data" / "claims.yml").values(), []
+    parts = []
     for name in chapters(root):
         now = quick_run(root, name)[0]["claims"]
         full = full_run(root, name)
         then = full[0]["claims"] if full else {}
         parts.append(f"## {_title(root, name)}\n\n{{doc}}`Go to the chapter </notebooks/{name}>`")
-        for claim in (claim for claim in listed if claim.chapter == name):
+        for claim in claims.of_chapter(root / "data" / "claims", name).values():
             found = [f"quick {_number(now[claim.id])}"] if claim.id in now else []
             found += [f"full {_number(then[claim.id])}"] if claim.id in then else []
             statement, source, why = map(_line, (claim.statement, claim.source, claim.why))

@@ -39,7 +39,7 @@ def require_repository() -> Path:
 
 
 def shipped(name: str) -> Path:
-    """profiles.yml or claims.yml: the repository's own, else the one in the package."""
-    folder = {"profiles.yml": "notebooks", "claims.yml": "data"}[name]
+    """profiles.yml or the folder claims: the repository's own, else the one in the package."""
+    folder = {"profiles.yml": "notebooks", "claims": "data"}[name]
     root = repository()
     return root / folder / name if root else Path(str(resources.files("companion") / "_data" / name))

@@ -111,11 +111,11 @@ def unattended() -> bool:
 def begin(name: str, profile: str, seed: int, overrides: dict) -> Run:
     """Start the record of notebook ``name``.
 
-    Raises, before any work, ``SettingsError`` for settings that do not exist and ``ClaimError`` for a bad claims.yml.
+    Raises, before any work, ``SettingsError`` for settings that do not exist and ``ClaimError`` for bad claims.
     """
     global _run
     settings = profiles.settings(paths.shipped("profiles.yml"), name, profile, seed, overrides)
-    listed = claims.load(paths.shipped("claims.yml"))  # once: parsing it takes longer than a claim may
+    listed = claims.of_chapter(paths.shipped("claims"), name)  # once: parsing them takes longer than a claim may
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     _run = Run(name, profile, int(seed), overrides, settings, device, listed)
     _devices(_run)
@@ -139,7 +139,7 @@ class _Resumed(logging.Handler):
 
 
 def claim(id: str, value) -> float:
-    """State a result: check it against data/claims.yml, keep it for the page, return it as a float.
+    """State a result: check it against data/claims/NAME.yml, keep it for the page, return it as a float.
 
     Raises ``ClaimError`` for an id that is not listed for this notebook and profile, and for a value out of
     tolerance; where the settings are not the published ones, or outside the repository, it warns instead. A value
@@ -147,10 +147,8 @@ def claim(id: str, value) -> float:
     """
     run, value = _begun(), float(value)
     listed = run.listed.get(id)
-    if listed is None or listed.chapter != run.name or run.profile not in listed.profiles:
-        _fail(
-            run, f"claim {id}: expected an entry for {run.name} at profile {run.profile} in data/claims.yml, got none"
-        )
+    if listed is None or run.profile not in listed.profiles:
+        _fail(run, f"claim {id}: expected an entry at profile {run.profile} in data/claims/{run.name}.yml, got none")
     elif not listed.holds(value):
         _fail(run, listed.failure(value))
     run.values[id] = value

@@ -184,7 +184,7 @@ def _execute(root: Path, source: Path, profile: str, key: str, seed: int, overri
         file.replace(out / file.name)
     partial.rmdir()
     shutil.rmtree(scratch, ignore_errors=True)
-    listed = claims.load(root / "data" / "claims.yml")
+    listed = claims.of_chapter(root / "data" / "claims", name)
     failures = claims.check_made(listed, name, profile, results["claims"])
     for line in json.loads((out / "provenance.json").read_text()).get("resumed", []):
         print(f"{name} {profile}: {line}", flush=True)

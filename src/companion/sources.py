@@ -27,14 +27,14 @@ def read_yaml(file: Path):
     try:
         held = _parsed(file.read_text("utf-8"))
     except FileNotFoundError:
-        raise SourceError(f"{_short(file)}: expected a YAML file, found none") from None
+        raise SourceError(f"{short(file)}: expected a YAML file, found none") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         told = getattr(error, "problem", None) or error
-        raise SourceError(f"{_short(file)}{line}: expected YAML, got: {told}") from None
+        raise SourceError(f"{short(file)}{line}: expected YAML, got: {told}") from None
     if held is None:
-        raise SourceError(f"{_short(file)}: expected entries, got an empty file")
+        raise SourceError(f"{short(file)}: expected entries, got an empty file")
     return held
 
 
@@ -60,10 +60,10 @@ def read_notebook(file: Path) -> nbformat.NotebookNode:
     try:
         return nbformat.read(file, as_version=4)
     except FileNotFoundError:
-        raise SourceError(f"{_short(file)}: expected a notebook, found none") from None
+        raise SourceError(f"{short(file)}: expected a notebook, found none") from None
     except (nbformat.reader.NotJSONError, nbformat.ValidationError, ValueError, AttributeError, KeyError) as error:
         told = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise SourceError(f"{_short(file)}: expected a notebook in JSON, got: {told}") from None
+        raise SourceError(f"{short(file)}: expected a notebook in JSON, got: {told}") from None
 
 
 def toc_files(toc) -> Iterator[str]:
@@ -84,5 +84,7 @@ def parse(code: str, where: str) -> ast.Module:
         raise SourceError(f"{where}: expected Python, got {error.msg} in its line {error.lineno}: {line}") from None
 
 
-def _short(file: Path) -> str:
-    return f"{file.parent.name}/{file.name}" if file.parent.name in ("notebooks", "data", "book") else file.name
+def short(file: Path) -> str:
+    """The file as messages name it: from its folder in the repository on."""
+    parts = {"notebooks": 2, "data": 2, "book": 2, "claims": 3}.get(file.parent.name, 1)
+    return "/".join(file.parts[-parts:])

@@ -52,7 +52,7 @@ def plan(root: Path, config: dict) -> Plan:
     check_sources(root)
     for stray in [] if config.get("brief") else unlisted(root):
         print(f"notebooks/{stray}.ipynb: not in _toc.yml, passed over", file=sys.stderr)
-    claims.load(root / "data" / "claims.yml")
+    claims.load(root / "data" / "claims")
     sizes = root / "notebooks" / "profiles.yml"
     for name in names:
         if name not in read_yaml(sizes) or not (root / "notebooks" / f"{name}.ipynb").is_file():

@@ -19,6 +19,7 @@ from memprior.figures.style import (
     SERIES,
     VERMILION,
     array,
+    legend_below,
     panels,
 )
 
@@ -135,8 +136,7 @@ def training_frame(looks: list[dict], index: int, train_set) -> Figure:
         axes[1].plot(steps, values, style, color=colour, ms=3.5, label=name)
         axes[1].plot(steps[index], values[index], "o", color=colour, ms=9, mec="white")
     axes[1].set(xscale="log", xlabel="training step", ylabel="energy distance (root)", ylim=(0, None))
-    figure.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    return figure
+    return legend_below(figure, axes[1:], 2)
 
 
 def memory_curves(ax: Axes, curves: dict, level: float) -> Axes:

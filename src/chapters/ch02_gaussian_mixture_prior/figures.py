@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from memprior.figures.maps import density_map
+from memprior.figures.ratios import BINS, ratio_axis
 from memprior.figures.style import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, SERIES, SKY, VERMILION, array, panels
 
 
@@ -109,13 +110,9 @@ def ratio_panel(ax: Axes, ratios: dict, threshold: float, *, title: str) -> Axes
     colours = {"held out": INK, "true law": VERMILION, "network": GREEN}
     for name, values in ratios.items():
         filled = {"histtype": "stepfilled", "alpha": 0.3} if name == "network" else {"histtype": "step", "lw": 1.6}
-        bins = np.linspace(0, 1, 41)
-        ax.hist(array(values), bins=bins, density=True, color=colours[name], label=name, **filled)
-    ax.axvline(threshold, color=GREY, lw=1, ls="--")
+        ax.hist(array(values), bins=BINS, density=True, color=colours[name], label=name, **filled)
     ax.plot(0, 0, "D", color=BLUE, ms=8, clip_on=False, zorder=5, label="memorized, all of them")
-    ax.set(xlabel="ratio $r$", title=title, xlim=(0, 1), yticks=[])
-    ax.spines["left"].set_visible(False)
-    return ax
+    return ratio_axis(ax, threshold, title=title)
 
 
 def nats_area(ax: Axes, sigmas, empirical, true, level: float) -> Axes:

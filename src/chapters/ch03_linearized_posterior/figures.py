@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 
 from memprior.figures.maps import density_map
-from memprior.figures.style import BLUE, DENSITY, GREEN, GREY, INK, PALE, VERMILION, array, panels
+from memprior.figures.style import BLUE, DENSITY, GREEN, GREY, INK, PALE, VERMILION, array, legend_below, panels
 
 
 def plane_posterior(ax: Axes, comparison, train_set, truth) -> Axes:
@@ -136,7 +136,7 @@ def densities_and_weights(comparison, train_set) -> Figure:
     figure, axes = panels(1, 2, height=2.7, width_ratios=[1.6, 1])
     line_densities(axes[0], comparison, train_set)
     weight_bars(axes[1], comparison.exact.weights, comparison.linearized.weights, comparison.released.weights)
-    return legend_below(figure, axes[0])
+    return legend_below(figure, axes[:1], 4)
 
 
 def describe(comparison, train_set) -> str:
@@ -146,9 +146,3 @@ def describe(comparison, train_set) -> str:
         f"most weight, {weights.max():.2f}, on x = {float(train_set[weights.argmax(), 0]):g}; linearized "
         f"weights are off by {comparison.distance:.3f}, without determinant by {comparison.distance_released:.3f}"
     )
-
-
-def legend_below(figure: Figure, ax: Axes) -> Figure:
-    """The legend of one axes, under the whole figure."""
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4)
-    return figure

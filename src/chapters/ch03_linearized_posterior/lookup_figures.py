@@ -4,8 +4,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from chapters.ch03_linearized_posterior.figures import legend_below, line_densities
-from memprior.figures.style import BLUE, GREEN, GREY, INK, PALE, SERIES, SKY, array, panels
+from chapters.ch03_linearized_posterior.figures import line_densities
+from memprior.figures.style import BLUE, GREEN, GREY, INK, PALE, SERIES, SKY, array, legend_below, panels
 
 
 def lookup_stems(ax: Axes, train_set, weights) -> Axes:
@@ -102,4 +102,4 @@ def densities_and_lookup(comparison, train_set, lookup) -> Figure:
     figure, axes = panels(1, 2, height=2.7, width_ratios=[1.6, 1])
     line_densities(axes[0], comparison, train_set)
     lookup_stems(axes[1], train_set, lookup)
-    return legend_below(figure, axes[0])
+    return legend_below(figure, axes[:1], 4)

@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from memprior.figures.maps import WAVES, model_map, speed_bar
+from memprior.figures.ratios import BINS, ratio_axis
+from memprior.figures.rows import interval_rows, named_rows, whisker
 from memprior.figures.style import (
     BLUE,
     DENSITY,
@@ -31,7 +33,7 @@ from memprior.figures.style import (
 COLOURS = {"network": GREEN, "memory": BLUE, "true prior": VERMILION, "ideal posterior": PURPLE, "held out": INK}
 SHORT = {"trained network": "network", "exact memory": "memory", "held-out fields": "held out"}
 SPREADS = colormaps["magma"].resampled(16)  # in steps, as the maps of velocity are
-BINS = np.linspace(0, 1, 41)  # of r; the paper's 0.7 is an edge, so that no bar lies on both sides of it
+CLEAR = 9  # points between names and rows: a dot at 0 stays clear of its name
 SHARE, MISFIT = "share with $r < 0.7$", "misfit a datum"
 
 
@@ -39,31 +41,19 @@ def _colour(name: str) -> str:
     return COLOURS[SHORT.get(name, name)]
 
 
-def _whisker(ax: Axes, found: tuple, height: float, colour: str, label: str | None = None) -> None:
-    """One row of a dot plot: (share, low, high), the dot over its line."""
-    ax.hlines(height, *found[1:], color=colour, lw=1.8, clip_on=False)
-    ax.plot(found[0], height, "o", color=colour, ms=6, clip_on=False, label=label)
-
-
-def _share_rows(ax: Axes, names, *, title: str) -> Axes:
-    """Rows for named things, from top to bottom, over a share from 0 to 100 %."""
-    ax.set_yticks(range(len(names)), list(names))
-    ax.tick_params(axis="y", length=0, pad=9)  # a dot at 0 stays clear of its name
-    ax.spines["left"].set_visible(False)
-    # Limits rather than invert_yaxis: of panels that share the axis, every second would turn it back.
-    ax.set(xlim=(0, 1), ylim=(len(names) - 0.5, -0.5), xticks=[0, 0.5, 1], xlabel=f"{SHARE}, %", title=title)
+def _share_axis(ax: Axes, *, title: str) -> Axes:
+    """From 0 to 100 %."""
+    ax.set(xlim=(0, 1), xticks=[0, 0.5, 1], xlabel=f"{SHARE}, %", title=title)
     ax.xaxis.set_major_formatter(PercentFormatter(1, symbol=""))
     return ax
 
 
 def count_panel(ax: Axes, counts: dict, *, published: float, title: str) -> Axes:
     """Shares of samples by name, (share, low, high), a row each; the open diamond is the published share."""
-    for row, (name, found) in enumerate(counts.items()):
-        _whisker(ax, found, row, _colour(name))
-        ax.axhline(row, color=PALE, lw=0.8, zorder=0)
+    interval_rows(ax, counts, _colour, pad=CLEAR)
     row = [_colour(name) for name in counts].index(GREEN)
     ax.plot(published, row, "D", mfc="none", mec=INK, mew=1.3, ms=10, zorder=4, clip_on=False, label="published")
-    return _share_rows(ax, counts, title=title)
+    return _share_axis(ax, title=title)
 
 
 def truth_panel(ax: Axes, counts: dict, title: str) -> Axes:
@@ -71,9 +61,9 @@ def truth_panel(ax: Axes, counts: dict, title: str) -> Axes:
     for row, found in enumerate(counts.values()):
         for k, (name, share) in enumerate(found.items()):
             height = row + 0.6 * ((k + 0.5) / len(found) - 0.5)
-            _whisker(ax, share, height, _colour(name), name if row == 0 else None)
+            whisker(ax, share, height, colour=_colour(name), label=name if row == 0 else None)
         ax.axhline(row - 0.5, color=PALE, lw=0.8, zorder=0)
-    return _share_rows(ax, counts, title=title)
+    return _share_axis(named_rows(ax, counts, pad=CLEAR), title=title)
 
 
 def data_panel(ax: Axes, data, *, title: str) -> Axes:
@@ -148,14 +138,6 @@ def scatter_panel(ax: Axes, samples, train_set, truth, *, chosen=(0, 1), title="
     return ax
 
 
-def _ratio_axis(ax: Axes, threshold: float, *, title: str, top: float | None = None) -> Axes:
-    """From 0 to 1, with the threshold below which the paper says memorized."""
-    ax.axvline(threshold, color=GREY, lw=1, ls="--")
-    ax.set(xlabel="ratio $r$", title=title, xlim=(0, 1), ylim=(0, top), yticks=[])
-    ax.spines["left"].set_visible(False)
-    return ax
-
-
 def ratio_panel(ax: Axes, ratios: dict, threshold: float, *, title: str) -> Axes:
     """Densities of the ratio r for named sets of samples, with the threshold."""
     for name, values in ratios.items():
@@ -169,7 +151,7 @@ def ratio_panel(ax: Axes, ratios: dict, threshold: float, *, title: str) -> Axes
         first, last = np.flatnonzero(heights)[[0, -1]]  # no line along the axis where there is nothing
         look |= {"fill": True, "alpha": 0.3} if _colour(name) == GREEN else {"lw": 1.6}
         ax.stairs(heights[first : last + 1], BINS[first : last + 2], **look)
-    return _ratio_axis(ax, threshold, title=title)
+    return ratio_axis(ax, threshold, title=title)
 
 
 def copies_frame(samples, nearest, ratios, indices, *, side_km: float, title: str, limits=(1.7, 2.5)) -> Figure:
@@ -250,7 +232,7 @@ def reverse_frame(
     heights, _ = np.histogram(array(denoised_ratio), BINS)
     # By its own highest bar: narrow early and broad late, the histogram then fills one axis in all frames.
     axes[1].stairs(heights / max(heights.max(), 1), BINS, fill=True, color=GREEN, alpha=0.4)
-    _ratio_axis(axes[1], threshold, title="the denoiser's guesses", top=1.05)
+    ratio_axis(axes[1], threshold, title="the denoiser's guesses", top=1.05)
     return legend_below(figure, axes[:1], 3)
 
 

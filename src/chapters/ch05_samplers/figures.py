@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from memprior.figures.rows import named_rows
 from memprior.figures.style import (
     BLUE,
     GREEN,
@@ -80,10 +81,7 @@ def distance_rows(ax: Axes, found: dict, *, floor: tuple[float, float], title: s
         ax.errorbar(value, row, xerr=_within(value, half), ls="", lw=1.6, **look(name), zorder=4)
         ax.axhline(row, color=PALE, lw=0.7, zorder=0)
     ax.axvspan(*floor, color=GREY, alpha=0.35, lw=0, zorder=1)
-    ax.set_yticks(range(len(found)), list(found))
-    ax.tick_params(axis="y", length=0, pad=6)
-    ax.spines["left"].set_visible(False)
-    ax.set(xlim=(-0.04, 1.02), ylim=(len(found) - 0.5, -0.5), xticks=[0, 0.5, 1], title=title)
+    named_rows(ax, found, pad=6).set(xlim=(-0.04, 1.02), xticks=[0, 0.5, 1], title=title)
     return ax
 
 

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from memprior.figures.maps import model_map
+from memprior.figures.rows import interval_rows
 from memprior.figures.style import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, SKY, VERMILION, array, panels
 
 COLOURS = {
@@ -33,14 +34,7 @@ def dot_rows(ax: Axes, rows: dict, *, truth: float | None, xlabel: str, limits: 
     """A dot and its interval, (value, low, high), for each name from top to bottom; dashed: what is right."""
     if truth is not None:
         ax.axvline(truth, color=GREY, lw=1, ls="--", zorder=0)
-    for height, (name, found) in enumerate(rows.items()):
-        ax.axhline(height, color=PALE, lw=0.8, zorder=0)
-        ax.hlines(height, *found[1:], color=colour(name), lw=1.8, clip_on=False)
-        ax.plot(found[0], height, "o", color=colour(name), ms=6, clip_on=False)
-    ax.set_yticks(range(len(rows)), list(rows))
-    ax.tick_params(axis="y", length=0)
-    ax.spines["left"].set_visible(False)
-    ax.set(xlabel=xlabel, xlim=limits, ylim=(len(rows) - 0.5, -0.5))
+    interval_rows(ax, rows, colour).set(xlabel=xlabel, xlim=limits)
     return ax
 
 

@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from memprior.figures.ratios import BINS
 from memprior.figures.style import GREEN, GREY, INK, PURPLE, legend_below, panels
 
 LOOKS = {"samples": (GREEN, "-"), "held-out draws": (INK, "-"), "examples, left out": (PURPLE, "--")}
-BINS = np.linspace(0, 1, 41)  # of r; the paper's 0.7 is an edge, so that no bar lies on both sides of it
 
 
 def ratio_histogram(ax: Axes, ratios: dict, threshold: float) -> Axes:

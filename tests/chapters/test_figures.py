@@ -1,0 +1,284 @@
+"""Every public function that draws is drawn once, from tiny arrays: a new one without an entry here fails."""
+
+import importlib
+import inspect
+import pkgutil
+from types import SimpleNamespace as Of
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+import chapters
+import memprior.figures
+
+NOT_DRAWN = {  # they set or say something
+    "style.use",
+    "style.array",
+    "ch03_linearized_posterior.figures.describe",
+    "ch05_samplers.figures.look",
+    "ch06_calibration.figures.colour",
+}
+
+
+def found() -> dict:
+    """Public functions by the name of their module: of memprior.figures, and of chapters' figures."""
+    modules = [f"memprior.figures.{one.name}" for one in pkgutil.iter_modules(memprior.figures.__path__)]
+    for chapter in pkgutil.iter_modules(chapters.__path__, "chapters."):
+        inside = pkgutil.iter_modules(importlib.import_module(chapter.name).__path__, f"{chapter.name}.")
+        modules += [one.name for one in inside if one.name.endswith("figures")]
+    functions = {}
+    for module in map(importlib.import_module, modules):
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            if function.__module__ == module.__name__ and not name.startswith("_"):
+                short = module.__name__.removeprefix("memprior.figures.").removeprefix("chapters.")
+                functions[f"{short}.{name}"] = function
+    return functions
+
+
+FUNCTIONS = found()
+
+
+def draw(*shape: int) -> torch.Tensor:
+    """Numbers from 0 to 1, the same at every call."""
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(sum(shape)), dtype=torch.float64)
+
+
+def grid(reach: float, side: int = 6) -> torch.Tensor:
+    line = torch.linspace(-reach, reach, side, dtype=torch.float64)
+    return torch.cartesian_prod(line, line)
+
+
+PLANE, LINE = 4 * draw(5, 2) - 2, torch.tensor([[-1.0], [0.5], [2.0]], dtype=torch.float64)
+X = torch.linspace(-3, 3, 21, dtype=torch.float64)[:, None]
+SIGMAS = torch.tensor([0.1, 0.5, 1.0, 4.0, 10.0], dtype=torch.float64)
+MODEL = 0.16 + 0.1 * draw(4, 4)
+SURVEY = Of(receivers_km=draw(3, 2), sources_km=draw(2, 2))
+LIMITS = {"mean": (1.7, 2.5), "std": (0.0, 0.3)}
+MAPS = {"mean": MODEL, "std": 0.1 * draw(4, 4), "error": 0.2 * draw(4, 4) - 0.1}
+FAMILIES = ("Gaussian", "kernel", "mixture", "flow", "autoencoder", "diffusion")
+SHARES = {"trained network": (0.4, 0.3, 0.5), "exact memory": (0.9, 0.8, 1.0)}
+HISTORIES = [(np.array([1, 10, 100]), np.array([1.1, 0.8, 0.2]), np.array([0.9, 0.5, 0.7]))] * 2
+LOOKS = [{"step": k, "to_memory": 1 / k, "to_truth": 2 / k, "train": -k, "held_out": -2 * k} for k in (1, 10, 100)]
+LOOKS = [look | {"points": draw(20, 2).numpy()} for look in LOOKS]
+RATIOS = {"trained network": draw(50), "exact memory": 0.01 * draw(50), "held-out fields": 0.5 + 0.5 * draw(50)}
+TESTS = {"x": Of(steps=np.array([1e-3, 1e-2, 1e-1]), remainders=np.array([1e-6, 1e-4, 1e-2]), slope=2.0)}
+INVERSIONS = {"x": Of(misfits=[9.0, 3.0, 0.6], iterations=[0, 1, 2])}
+LEVEL = Of(predicted=0.5, measured=0.6, error=0.1)
+SELECTION = {name: Of(frequencies=draw(5) / draw(5).sum()) for name in "abcd"}
+DOMINANCE = Of(num=50, sigmas=SIGMAS, exact=1 + draw(5), linearized=1 + draw(5), sigma_crit=0.5, onset=0.6)
+MANY = Of(sizes=[10, 100], effective=1 + 9 * draw(3, 2), distances=draw(3, 2))
+ROWS = {"memory": (0.4, 0.3, 0.5), "exact prior": (0.9, 0.8, 1.0)}
+
+
+def _density(points):
+    return -0.5 * points.square().sum(1)
+
+
+def _comparison(points):
+    exact = Of(points=points, log_density=_density(points), weights=torch.tensor([0.2, 0.3, 0.5]))
+    covariances = torch.tensor([[0.2, 0.1], [0.1, 0.3]]).expand(3, 2, 2)
+    made = Of(means=PLANE[:3], covariances=covariances, weights=exact.weights.flip(0), log_prob=_density)
+    return Of(exact=exact, linearized=made, released=made, sigma=0.5, distance=0.1, distance_released=0.2)
+
+
+A1, C1, C2, C3, C4, C5, C6 = (
+    f"{name}.figures."
+    for name in (
+        "a1_waves",
+        "ch01_maximum_likelihood",
+        "ch02_gaussian_mixture_prior",
+        "ch03_linearized_posterior",
+        "ch04_dps_fwi",
+        "ch05_samplers",
+        "ch06_calibration",
+    )
+)
+B2, B3 = "ch02_gaussian_mixture_prior.condensation_figures.", "ch03_linearized_posterior.lookup_figures."
+TITLE = {"title": "t"}
+
+
+def _labelled(axes):
+    axes[0].plot([0, 1], label="line")
+    return axes
+
+
+def _maps(axes):
+    return [FUNCTIONS["maps.model_map"](ax, MODEL, side_km=2.0, title="t") for ax in axes]
+
+
+def _posterior_rows(axes):
+    return FUNCTIONS[C4 + "posterior_row"](axes, MAPS, side_km=2.0, limits=LIMITS, first=True)
+
+
+# What each is called with: (positional, by name). Of ON_AX after one Axes; ON_AXES makes the first from four Axes.
+ON_AX = {
+    "gaps.gap_histories": ((HISTORIES,), {"crossing": (10, 5, 20), **TITLE}),
+    "maps.density_map": ((grid(2.9), _density(grid(2.9)), PLANE), {"truth": PLANE[0]}),
+    "maps.velocity_map": ((MODEL**-0.5, 2.0, (1.7, 2.5)), TITLE),
+    "maps.model_map": ((MODEL,), {"side_km": 2.0, **TITLE}),
+    "ratios.ratio_axis": ((0.7,), {"top": 1.0, **TITLE}),
+    "rows.named_rows": ((["a", "b"],), {"pad": 6}),
+    "rows.whisker": (((0.4, 0.3, 0.5), 1), {"colour": "red"}),
+    "rows.interval_rows": ((ROWS, dict.fromkeys(ROWS, "red").get), {}),
+    "report.ratio_histogram": (({"samples": draw(30), "held-out draws": draw(40)}, 0.7), {}),
+    "report.share_curves": (({"samples": draw(30)},), {"xlabel": "x", "right": 1.0, "threshold": 0.3, **TITLE}),
+    A1 + "wavefield_map": ((torch.polar(draw(5, 5), draw(5, 5)),), {"side_km": 2.0, "survey": SURVEY, **TITLE}),
+    A1 + "accuracy_curves": (({4: [(4, 1e-2), (8, 1e-4)]}, [(5, 1e-1), (9, 1e-2)], (4, 1e-2), (9, 1e-2)), {}),
+    A1 + "layer_curves": (([1.5, 2.0], {1: [1e-3, 1e-4], 2: [1e-5, 1e-6]}), TITLE),
+    A1 + "taylor_curves": ((TESTS,), {}),
+    A1 + "gather": ((draw(8, 3) - 0.5, 1e-3), TITLE),
+    A1 + "two_solvers": ((torch.polar(draw(6), draw(6)), torch.polar(draw(6), draw(6))), TITLE),
+    A1 + "digits_scatter": (({"a": ([2, 20], [1e-6, 1e-4]), "b": ([3, 30], [1e-5, 1e-3])}, 100.0), {}),
+    A1 + "misfit_curves": ((INVERSIONS,), {}),
+    A1 + "error_curves": ((INVERSIONS, {"x": [1.0, 0.7, 0.5]}), {}),
+    C1 + "sample_panel": ((PLANE, PLANE), {"colour": "red", **TITLE}),
+    C1 + "memory_plane": (({"flow": [LOOKS, LOOKS], "Gaussian": [LOOKS[:1]]}, 2.0), {}),
+    C1 + "floor_curves": ((Of(floors=SIGMAS / 10, train=-SIGMAS, held_out=-2 * SIGMAS, best=0.1),), {}),
+    C1 + "component_curves": (({1: LOOKS[0], 10: LOOKS[1]}, 1.0, -1.0), {}),
+    C1 + "memory_curves": (({10: [[(1, 1.0), (10, 0.5)]], 20: [[(1, 0.9), (10, 0.6)]]}, 0.5), {}),
+    C1 + "times_against_size": (([10, 20, 40], [[100, 210, 400], [120, 190, 420]], 1.0), {}),
+    C1 + "gaps_in_training": (({"flow": [LOOKS]}, 1.0, 2.0, 2), {}),
+    C2 + "paths_panel": ((grid(2.9), _density(grid(2.9)), PLANE, draw(4, 3, 2), torch.tensor([0, 1, 4])), TITLE),
+    C2 + "loss_curves": ((SIGMAS, {"memorized": draw(5), "true": draw(5)}), TITLE),
+    C2 + "level_curves": ((SIGMAS, {"10 steps": draw(5), "100": draw(5)}), {"ylabel": "y"}),
+    C2 + "control_curves": ((SIGMAS, {"set": draw(5), "other": 1 - draw(5)}), {}),
+    C2 + "gap_plane": (({"small": HISTORIES, "large": HISTORIES[:1]}, (10,)), {}),
+    C2 + "gap_levels": ((SIGMAS, draw(5), 1 - draw(5)), TITLE),
+    C2 + "ratio_panel": (({"held out": draw(30), "true law": draw(40), "network": draw(50)}, 0.7), TITLE),
+    C2 + "nats_area": ((SIGMAS, 1 + draw(5), draw(5), 0.7), {}),
+    B2 + "share_curves": ((SIGMAS, {50: draw(5), 200: draw(5)}, {50: 0.4, 200: 0.6}), {}),
+    B2 + "level_scatter": (([LEVEL], {4: [LEVEL], 16: [LEVEL]}), {}),
+    B2 + "sorted_frequencies": ((SELECTION,), {}),
+    B2 + "favoured": ((draw(5), SELECTION["a"]), {}),
+    B2 + "start_curves": (({50: (SIGMAS, draw(5)), 200: (SIGMAS, draw(5))},), {}),
+    C3 + "plane_posterior": ((_comparison(grid(2.9)), PLANE, PLANE[0]), {}),
+    C3 + "component_ellipses": ((_comparison(X).linearized,), {}),
+    C3 + "line_densities": ((_comparison(X), LINE), {}),
+    C3 + "mark_examples": ((LINE,), {}),
+    C3 + "weight_bars": ((draw(3), draw(3), draw(3)), {}),
+    C3 + "distance_curves": ((SIGMAS, {"linearized": draw(5), "importance-corrected": draw(5)}), {}),
+    C3 + "breakdown_map": ((SIGMAS, X[:4, 0], draw(4, 5)), {}),
+    C3 + "two_posteriors": ((_comparison(X).exact, _density(X), LINE), {}),
+    B3 + "lookup_stems": ((LINE, draw(3)), {}),
+    B3 + "landing_bars": (({"run": Of(weights=draw(3), frequencies=draw(3))},), {}),
+    B3 + "effective_curves": (([DOMINANCE] * 5,), {}),
+    B3 + "onset_scatter": (([DOMINANCE] * 5,), {}),
+    B3 + "convergence_curve": ((MANY,), {}),
+    B3 + "effective_against_noise": ((Of(sizes=[50, 200], noises=SIGMAS, effective=1 + draw(2, 5)),), {}),
+    B3 + "ratio_histograms": (({50: 0.2 + 0.8 * draw(30)}, 0.7), {}),
+    C4 + "count_panel": ((SHARES,), {"published": 0.6, **TITLE}),
+    C4 + "truth_panel": (({"disc": SHARES, "layer": SHARES}, "t"), {}),
+    C4 + "data_panel": ((torch.polar(draw(4, 5), draw(4, 5)),), TITLE),
+    C4 + "weights_panel": ((0.5 + draw(9), 2, 0.5), {}),
+    C4 + "count_course": (({50: ([1, 10], [0.9, 0.4]), 200: ([1, 10], [0.5, 0.1])},), {"xlabel": "x", **TITLE}),
+    C4 + "scatter_panel": ((draw(6, 3), draw(4, 3), draw(3)), TITLE),
+    C4 + "ratio_panel": ((RATIOS, 0.7), TITLE),
+    C4 + "misfit_bands": (({"trained network": 0.5 + draw(4, 6)},), TITLE),
+    C4 + "error_against_std": ((draw(5, 5), draw(5, 5)), {"reach": 1.0, **TITLE}),
+    C4 + "noise_draws": ((np.array([3, 5, 9, 40]),), {"published": 7, "nonlinear": 8, "num": 64, **TITLE}),
+    C4 + "cost_bars": (({"here": 3.0, "there": 1.5},), {}),
+    C4 + "push_panel": ((SIGMAS, dict.fromkeys(("network", "memory", "true prior"), SIGMAS / 10)), TITLE),
+    C5 + "cost_panel": (
+        ({"exact": (10, 0.1, 0.2), "MMPS": (10, 0.4, 0.1)}, {"weighting": ([1, 9], draw(2))}),
+        {"floor": 0.1, **TITLE},
+    ),
+    C5 + "distance_rows": (({"exact": (0.1, 0.2), "PiGDM": (0.6, 0.1)},), {"floor": (0.05, 0.1), **TITLE}),
+    C5 + "sweep_panel": (({"DAPS": ([0.1, 1], [0.4, 0.2], [0.1, 0.1])},), {"ylabel": "y", "top": 1.0, **TITLE}),
+    C5 + "push_panel": ((SIGMAS, {"MMPS": draw(5)}, draw(5)), {"ylabel": "y", "right": 0.5}),
+    C5 + "weighting_panel": (([1, 10], draw(2), draw(2), {"weighting": ([1], [0.5], [0.1])}), TITLE),
+    C5 + "control_panel": (([1, 10], {"a": draw(2), "b": draw(2)}, 0.01), TITLE),
+    C5 + "doubling_panel": (([8, 16], {"MMPS": [0.2, 0.1]}), {"ylabel": "y", **TITLE}),
+    C5 + "bias_panel": ((SIGMAS, {"law": SIGMAS, "drawn": ([0.1, 1], [0.2, 0.9])}), {"ylabel": "y"}),
+    C6 + "dot_rows": ((ROWS,), {"truth": 0.5, "xlabel": "x", "limits": (0, 1)}),
+    C6 + "by_size": (([50, 200], {"memory": [ROWS["memory"]] * 2}), {"truth": 0.5, "ylabel": "y"}),
+    C6 + "rank_histogram": ((draw(99, 2), "memory"), {}),
+    C6 + "tarp_curves": (({"memory": draw(30)},), {}),
+    C6 + "choice_curve": (({0.1: 1.0, 1.0: 0.5}, 1.0), {"xlabel": "x", "log": True}),
+    C6 + "alarm_grid": (({"memory": [1e-4, 0.3], "network": [0.2, 0.01]}, ["ranks", "energy"]), {}),
+}
+ON_AXES = {
+    "style.legend_below": (lambda axes: (axes[0].figure, _labelled(axes), 2), {}),
+    "maps.speed_bar": (lambda axes: (axes[0].figure, _maps(axes)), {}),
+    C1 + "gaps_against_size": (
+        lambda axes: (axes[:1], [10, 20], {"flow": {"memory": [(1, 0.1)] * 2, "truth": [(2, 0.1)] * 2}}),
+        {},
+    ),
+    C4 + "posterior_row": (lambda axes: (axes, MAPS), {"side_km": 2.0, "limits": LIMITS, "first": True}),
+    C4 + "posterior_bars": (lambda axes: (axes[0].figure, _posterior_rows(axes[:4])), {}),
+    C6 + "mirror_maps": (lambda axes: (axes[:2], [MODEL, MODEL.flip(0)], ["a", "b"]), {}),
+}
+WHOLE = {
+    "style.panels": ((1, 2), {}),
+    "report.report_figure": (({"samples": draw(30)}, {"samples": draw(30)}, {"samples": draw(30)}), TITLE),
+    C1 + "families_and_truth": (
+        (PLANE, PLANE, dict.fromkeys(FAMILIES, PLANE), "e"),
+        {},
+    ),
+    C1 + "kernel_density": ((grid(2.9), _density(grid(2.9)).exp(), PLANE), TITLE),
+    C1 + "training_frame": ((LOOKS, 1, PLANE), {}),
+    C2 + "arrows_frame": ((grid(3, 3), draw(9, 2), draw(9, 2), PLANE, SIGMAS, draw(5)), {"step": 10, "sigma": 0.5}),
+    B2 + "size_frame": (
+        (SIGMAS, draw(5)),
+        {"num": 50, "predicted": 2.0, "sizes": [50, 200], "levels": [2.0, 1.5]},
+    ),
+    B2 + "sigma_frame": (
+        (dict.fromkeys(("noised", "a", "b", "clean"), MODEL**-0.5), draw(5)),
+        {"sigma": 0.5, "limits": (1.7, 2.5)},
+    ),
+    C3 + "densities_and_weights": ((_comparison(X), LINE), {}),
+    B3 + "densities_and_lookup": ((_comparison(X), LINE, draw(3)), {}),
+    C4 + "copies_frame": (([MODEL] * 2, [MODEL] * 2, [0.1, 0.8], [3, 4]), {"side_km": 2.0, **TITLE}),
+    C4 + "step_frame": ((RATIOS, {"memory": 0.6, "network": 200.0}, {"memory": 0.3}, 0.7), {"step": 1.0}),
+    C4 + "reverse_frame": (
+        (draw(6, 3), draw(6), draw(4, 3), draw(3)),
+        {"sigma": 0.5, "step": 3, "limits": [(0, 1), (0, 1)]},
+    ),
+    C5 + "step_frame": ((4 * draw(20) - 2, LINE[:, 0], draw(3)), TITLE),
+    C5 + "law_frame": ((draw(3), draw(3)), TITLE),
+    C6 + "width_frame": (([0.1, 0.2, 0.4], [0.5, 0.9, 1.0], [0.4, 0.3, 0.5], 0.3, 0.2, draw(50)), {"at": 1}),
+}
+
+
+def pixels(figure: Figure) -> np.ndarray:
+    figure.canvas.draw()
+    return np.asarray(figure.canvas.buffer_rgba()).copy()
+
+
+def drawn(name: str) -> tuple[np.ndarray, np.ndarray, object, Figure]:
+    """Pixels before and after, what was returned, and the figure."""
+    figure, blank = None, np.zeros(0)
+    if name in ON_AX:
+        figure, ax = plt.subplots(figsize=(3, 2), dpi=60)
+        (positional, named), blank = ON_AX[name], pixels(figure)
+        returned = FUNCTIONS[name](ax, *positional, **named)
+    elif name in ON_AXES:
+        figure, axes = plt.subplots(1, 4, figsize=(8, 2), dpi=60, layout="constrained")
+        positional, named = ON_AXES[name]
+        arguments = positional(list(axes))
+        blank = pixels(figure)
+        returned = FUNCTIONS[name](*arguments, **named)
+    else:
+        positional, named = WHOLE[name]
+        returned = FUNCTIONS[name](*positional, **named)
+        figure = returned[0] if isinstance(returned, tuple) else returned
+    return blank, pixels(figure), returned, figure
+
+
+def test_figures_all_have_an_entry_here():
+    assert {*ON_AX, *ON_AXES, *WHOLE} | NOT_DRAWN == FUNCTIONS.keys()
+
+
+@pytest.mark.parametrize("name", sorted({*ON_AX, *ON_AXES, *WHOLE}))
+def test_figures_are_drawn_and_return_what_they_say(name):
+    blank, after, returned, figure = drawn(name)
+    assert after.shape != blank.shape or (after != blank).any()
+    said = inspect.signature(FUNCTIONS[name]).return_annotation
+    if said in (Axes, Figure, None):
+        assert returned is None if said is None else isinstance(returned, said)
+    for ax in figure.axes:  # nothing that is not a number stands on an axis
+        assert np.isfinite([*ax.get_xlim(), *ax.get_ylim()]).all()
+    plt.close("all")
