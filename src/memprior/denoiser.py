@@ -44,7 +44,7 @@ def denoised_traced(denoiser: Denoiser, x: torch.Tensor, sigma) -> torch.Tensor:
 class EmpiricalDenoiser:
     """The denoiser of the empirical law: what training on ``train_set`` (K, d) tends to (paper, Eq. 3).
 
-    D(x, sigma) = sum_n softmax_n(-|x - x_n|^2 / 2 sigma^2) x_n, plus ``log_weights`` (K,) where examples are not
+    ``D(x, sigma) = sum_n softmax_n(-|x - x_n|^2 / 2 sigma^2) x_n``, plus ``log_weights`` (K,) where examples are not
     equally likely. The exact minimiser of denoising score matching at every sigma. Bounded memory: see
     :class:`memprior.mixture.PointCloud`.
 

@@ -61,12 +61,12 @@ class Gaussian:
 
     @property
     def variances(self) -> torch.Tensor:
-        """l, (d,): the variances along the principal axes, ascending."""
+        """The variances l along the principal axes, ascending, (d,)."""
         return self._eigenpairs[0]
 
     @property
     def axes(self) -> torch.Tensor:
-        """U, (d, d): the principal axes, one a column."""
+        """The principal axes U, one in each column, (d, d)."""
         return self._eigenpairs[1]
 
     def sample(self, num: int, *, generator: torch.Generator) -> torch.Tensor:

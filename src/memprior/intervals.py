@@ -38,14 +38,14 @@ class Share:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Jeffreys' interval of 95 %: that of the beta posterior of the share under its reference prior."""
+        """Jeffreys' interval of 95 %, that of the beta posterior of the share under its reference prior."""
         k, n = self.value * self.num, self.num
         low, high = stats.beta.ppf([0.025, 0.975], k + 0.5, n - k + 0.5)
         return (0.0 if k == 0 else float(low)), (1.0 if k == n else float(high))
 
     @property
     def dot(self) -> tuple[float, float, float]:
-        """Value, low, high: what a figure draws."""
+        """What a figure draws (value, low, high)."""
         return self.value, *self.interval
 
     def of(self, num: int) -> str:
@@ -81,7 +81,7 @@ class Mean:
 
     @property
     def dot(self) -> tuple[float, float, float]:
-        """Value, low, high: what a figure draws."""
+        """What a figure draws (value, low, high)."""
         return self.value, self.low, self.high
 
     def __str__(self):

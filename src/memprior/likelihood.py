@@ -60,7 +60,7 @@ class GaussianLikelihood:
         return self.observed - self.predicted(x)
 
     def log_prob(self, x: torch.Tensor) -> torch.Tensor:
-        """log p(y | x) = -|y - F(x)|^2 / 2 gamma^2 - (m/2) log(2 pi gamma^2), (B,)."""
+        """``log p(y | x) = -|y - F(x)|^2 / 2 gamma^2 - (m/2) log(2 pi gamma^2)``, (B,)."""
         normalizer = 0.5 * len(self.observed) * math.log(2 * math.pi * self.noise_std**2)
         return -0.5 * self.residual(x).square().sum(1) / self.noise_std**2 - normalizer
 

@@ -178,10 +178,10 @@ class PointCloud:
     """Points (K, d) with equal noise around each, as matrix products.
 
     Never a (B, K, d) array: a copy of the points, and at most a few blocks of (rows, K) at a time.
-    Coordinates are taken about the points' mean, because |x|^2 - 2 x.x_n + |x_n|^2 loses digits in proportion to
-    the norms: the exponent is good to about eps |x|^2 / sigma^2, with eps 2e-16 in float64 and 1e-7 in float32. Where
-    that is above ``TOLERATED``, as for clusters far apart or little noise, distances are made of differences, which
-    are slower and good to eps of themselves.
+    Coordinates are taken about the points' mean, because ``|x|^2 - 2 x.x_n + |x_n|^2`` loses digits in proportion
+    to the norms: the exponent is good to about ``eps |x|^2 / sigma^2``, with eps 2e-16 in float64 and 1e-7 in float32.
+    Where that is above ``TOLERATED``, as for clusters far apart or little noise, distances are made of differences,
+    which are slower and good to eps of themselves.
     """
 
     def __init__(self, points: torch.Tensor):
@@ -190,7 +190,7 @@ class PointCloud:
         self.half_norms = 0.5 * torch.linalg.vector_norm(self.points, dim=1) ** 2  # no second (K, d) array
 
     def log_joint_blocks(self, x, sigma, log_weights) -> Iterator[torch.Tensor]:
-        """Blocks of rows of log w_n - |x - x_n|^2 / 2 sigma^2, for x (B, d) and sigma a scalar or (B,)."""
+        """Blocks of rows of ``log w_n - |x - x_n|^2 / 2 sigma^2``, for x (B, d) and sigma a scalar or (B,)."""
         expect_points("x", x, size=self.points.shape[1], like=self.points)
         precision = (column_of("sigma", sigma, x) ** -2).expand(len(x), 1)
         num = max(1, BLOCK // len(self.points))

@@ -81,8 +81,8 @@ def linearized_posterior(
     with Z_n = sigma J_n / gamma and delta_n = (mu_n - x_n) / sigma, one QR factorization of
     ((Z_n, (y - F_n) / gamma), (I, 0)), in float64, gives Sigma_n = sigma^2 (I + Z_n^T Z_n)^-1 by its factor, delta_n,
     and (y - F_n)^T C_n^-1 (y - F_n) as the square that least squares leave; det C_n = gamma^2m det(I + Z_n^T Z_n).
-    Good to about eps |Z_n|, where a squared Z_n would lose eps |Z_n|^2. Warns where the dtype of the data cannot carry
-    the narrowest deviations, gamma / |J_n|.
+    Good to about ``eps |Z_n|``, where a squared Z_n would lose ``eps |Z_n|^2``. Warns where the dtype of the data
+    cannot carry the narrowest deviations, ``gamma / |J_n|``.
     """
     if chunk_size is not None:
         expect_whole("chunk_size", chunk_size, 1)
@@ -152,7 +152,7 @@ def quadrature_posterior(
     """Sum p_sigma(x) p(y | x) over ``points`` (P, d), each standing for a volume ``cell``.
 
     On a uniform grid that covers the posterior the error falls faster than any power of the spacing, once that is
-    below sigma and gamma / |F'|.
+    below sigma and ``gamma / |F'|``.
     """
     expect_points("points", points, size=prior.means.shape[1], like=prior.means)
     cell = positive_number("cell", cell)

@@ -55,9 +55,9 @@ def euler_step(denoiser, x, sigma, sigma_next, *, generator) -> SamplerState:
 
 
 def heun_step(denoiser, x, sigma, sigma_next, *, generator) -> SamplerState:
-    """Euler, corrected with the slope at its end: second order (Karras et al.
+    """Euler, corrected with the slope at its end: second order (Karras et al. 2022, Alg. 1).
 
-    2022, Alg. 1). Euler alone where sigma_next = 0.
+    Euler alone where sigma_next = 0.
     """
     trial = euler_step(denoiser, x, sigma, sigma_next, generator=generator)
     if sigma_next == 0:

@@ -1,7 +1,8 @@
 """Denoising score matching: a loss, a training loop that is a generator, and checkpoints that lose nothing.
 
-Minimise E |D(x_0 + sigma eps, sigma) - x_0|^2 over examples x_0, noise eps ~ N(0, I) and levels sigma. At every sigma
-the minimiser over all functions is the denoiser of the examples' empirical law (paper, claim 1; chapter 2 proves it).
+Minimize ``E |D(x_0 + sigma eps, sigma) - x_0|^2`` over examples x_0, noise eps ~ N(0, I) and levels sigma. At every
+sigma the minimizer over all functions is the denoiser of the examples' empirical law (paper, claim 1; proved in
+chapter 2).
 
 Killed at any moment and started again with the same arguments, training ends in the same bits: a checkpoint carries
 weights, their moving average, the moments of Adam and the state of the generator, and replaces the one before it at
@@ -80,7 +81,7 @@ class TrainingState:
 
 
 def denoising_loss(denoiser: Denoiser, x: torch.Tensor, sigma, *, generator: torch.Generator) -> torch.Tensor:
-    """|D(x + sigma eps, sigma) - x|^2 / d for clean examples x (B, d), sigma scalar or (B,): (B,).
+    """``|D(x + sigma eps, sigma) - x|^2 / d`` for clean examples x (B, d), sigma scalar or (B,): (B,).
 
     Denoising score matching is this divided by sigma^4 (Vincent 2011).
     """

@@ -25,7 +25,7 @@ LOWEST, RHO = 1 / 100, 7.0  # of the ODE's levels: the last above zero, as a sha
 
 @dataclass(frozen=True, eq=False)
 class DecoupledState(SamplerState):
-    """denoised: the draw of x_0, (B, d). misfit: |y - F(x_0)|^2 / (2 gamma^2) of it, (B,).
+    """denoised: the draw of x_0, (B, d). misfit: ``|y - F(x_0)|^2 / (2 gamma^2)`` of it, (B,).
 
     acceptance: (B,), the share of the Langevin proposals that were accepted: near 0 the draw is still at x_hat.
     """

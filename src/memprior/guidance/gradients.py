@@ -1,6 +1,6 @@
 """Guided steps along a gradient of the misfit: a reverse step, and then a move towards the data.
 
-With D = D(x, sigma) the denoised guess and r = y - F(D) its residual, a guided step is a reverse step, and then
+With D = D(x, sigma) the denoised guess and r = y - F(D) its residual, a guided step is a reverse step, and then::
 
     x_next <- x_next - (length) * (gradient of |r|^2, of |r|, or its direction alone)
 
@@ -26,7 +26,10 @@ NORMS = ("squared", "norm")
 
 @dataclass(frozen=True, eq=False)
 class GuidedState(SamplerState):
-    """misfit: |y - F(D)|^2 / (2 gamma^2), (B,), of the guess whose gradient was used: a plot of it costs no solve."""
+    """misfit: ``|y - F(D)|^2 / (2 gamma^2)``, (B,), of the guess whose gradient was used.
+
+    A plot of it costs no solve.
+    """
 
     misfit: torch.Tensor
 
@@ -34,14 +37,18 @@ class GuidedState(SamplerState):
 def dps_step(likelihood: GaussianLikelihood, *, scale: float, norm: str, base: Step = ancestral_step) -> Step:
     """DPS as published (Chung et al. 2023): the gradient goes through the denoiser.
 
-    norm: "squared", x_next <- x_next - scale d|r|^2/dx, or "norm", - scale d|r|/dx, the paper's step zeta' / |r|.
+    norm: "squared", ``x_next <- x_next - scale d|r|^2/dx``, or "norm", ``- scale d|r|/dx``, the paper's step
+    ``zeta' / |r|``.
     base: the reverse step. Raises ``ValueError`` for scale not > 0 or another norm.
     """
     return _gradient_step(likelihood, scale, norm, base, through=True)
 
 
 def frozen_step(likelihood: GaussianLikelihood, *, scale: float, norm: str, base: Step = ancestral_step) -> Step:
-    """:func:`dps_step` without the denoiser's Jacobian, which a network with many parameters makes dear."""
+    """DPS without the denoiser's Jacobian, which is expensive where a network has many parameters.
+
+    Arguments as those of :func:`dps_step`.
+    """
     return _gradient_step(likelihood, scale, norm, base, through=False)
 
 
@@ -50,9 +57,9 @@ def released_step(
 ) -> Step:
     """The sampler of the released code: frozen score, and a step of fixed length along the gradient's direction.
 
-    x_next <- x_next - step_size sqrt(1 + sigma_next^2) g / |g|. lagged: as released, g is that of a second guess, made
-    from x_next but by the denoiser at the level before, after every reverse step, the last one too; otherwise g is
-    that of the reverse step's own guess. The noise level of the data cancels from g / |g|.
+    ``x_next <- x_next - step_size sqrt(1 + sigma_next^2) g / |g|``. lagged: as released, g is that of a second guess,
+    made from x_next but by the denoiser at the level before, after every reverse step, the last one too; otherwise g is
+    that of the reverse step's own guess. The noise level of the data cancels from ``g / |g|``.
     """
     step_size = positive_number("step_size", step_size)
 
@@ -90,7 +97,7 @@ def _gradient_step(likelihood, scale, norm, base, *, through: bool) -> Step:
 
 
 def through_denoiser(likelihood: GaussianLikelihood, denoiser: Denoiser, x: torch.Tensor, sigma):
-    """D(x, sigma) (B, d), |r|^2 (B,) and its gradient with respect to x (B, d), for the other modules here."""
+    """D(x, sigma) (B, d), ``|r|^2`` (B,) and its gradient with respect to x (B, d), for the other modules here."""
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         denoised = denoised_traced(denoiser, x, sigma)

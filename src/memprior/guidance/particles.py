@@ -1,7 +1,7 @@
 """Sequential Monte Carlo: particles that are weighted and resampled, exact in the limit of many.
 
 Symbols: K particles x of a run, psi_sigma(x) the twisting function, an estimate of p(y | x_sigma) that is p(y | x_0) at
-the end. A reverse step proposes x' from q(x' | x), guided by psi, and the weight is multiplied by
+the end. A reverse step proposes x' from q(x' | x), guided by psi, and the weight is multiplied by::
 
     p(x' | x) psi'(x') / (q(x' | x) psi(x))
 

@@ -175,7 +175,7 @@ class Report:
 
     @property
     def null(self) -> Nearness:
-        """What the samples were tested against: held-out draws, else leave-one-out."""
+        """What the samples were tested against, held-out draws, else leave-one-out."""
         return self.leave_one_out if self.held_out is None else self.held_out
 
     @property

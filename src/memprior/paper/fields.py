@@ -27,7 +27,7 @@ def published_grid() -> Grid:
 def published_fields(num: int, *, seed: int = 42) -> torch.Tensor:
     """The paper's training fields: squared slowness (num, 64, 64), s^2/km^2, float64 (settings of the released code).
 
-    A stationary Gaussian field with amplitude (4 pi^2 |k|^2 + 25)^(-3/2) over integer wavenumbers, none at k = 0.
+    A stationary Gaussian field with amplitude ``(4 pi^2 |k|^2 + 25)^(-3/2)`` over integer wavenumbers, none at k = 0.
     One block of real normals from numpy's legacy RandomState, so sets of different size are nested; real noise in
     wavenumber makes every field point-symmetric. seed 42: the training set; 12345: held-out draws.
     """
@@ -46,7 +46,7 @@ def _amplitude() -> np.ndarray:
 
 
 def published_coefficients(num: int, *, seed: int = 42) -> torch.Tensor:
-    """z of :func:`published_fields`, (num, 100): the set the paper's priors are trained on."""
+    """Coefficients z of the published fields, (num, 100), which the paper's priors are trained on."""
     return CosineBasis(published_grid()).encode(published_fields(num, seed=seed))
 
 
@@ -59,7 +59,7 @@ def published_truth() -> torch.Tensor:
 
 
 def published_law() -> Gaussian:
-    """The true prior: the law that :func:`published_coefficients` are draws of.
+    """The true prior, the distribution that the published coefficients are draws of.
 
     z is linear in the white noise w of a field: its map is the analysis of a real part of an inverse Fourier transform,
     whose transpose is the real part of a forward one. Exact but for rounding; 88 of its 100 variances are above 1e-8
@@ -75,7 +75,7 @@ def published_law() -> Gaussian:
 class FieldSpace:
     """Coefficients z (B, d) to coordinates in which distances are those between decoded fields, without the cells.
 
-    Decoding is linear plus a constant, so |field - field'|^2 = (z - z')^T G (z - z') with G its Gram matrix.
+    Decoding is linear plus a constant, so ``|field - field'|^2 = (z - z')^T G (z - z')`` with G its Gram matrix.
     """
 
     def __init__(self, device: torch.device):

@@ -35,13 +35,13 @@ class Problem:
 
 
 def line_problem(device: torch.device) -> Problem:
-    """The paper's 1-D problem (Fig. 1 a-c): F(x) = x + 0.3 x^3, five examples, y = 0."""
+    """The paper's 1-D problem: F(x) = x + 0.3 x^3, five examples, y = 0 (Fig. 1 a-c)."""
     examples = torch.tensor([-1.5, -0.4, 0.4, 1.2, 2.5], dtype=torch.float64, device=device)
     return Problem(CubicOperator(), examples[:, None], examples.new_zeros(1), PUBLISHED_NOISE)
 
 
 def pentagon_problem(device: torch.device) -> tuple[Problem, torch.Tensor]:
-    """The paper's 2-D problem (Fig. 1 d-f) and its truth (2,).
+    """The paper's 2-D problem and its truth, (2,) (Fig. 1 d-f).
 
     A regular pentagon of radius 2, truth 0.7 x_0, noise-free data.
     """

@@ -48,9 +48,10 @@ class HelmholtzOperator:
     on m's device.
 
     Spectral elements of ``order``, ``elements`` of them (across, down), solved directly. The model is carried to their
-    nodes by :meth:`Axis.from_cells`; outside the square it goes on as it is at the face, in ``num_layers`` absorbing
-    elements of complex length ``layer_km`` (across, down) on each side. Sources and receivers are points anywhere in
-    the square: their loads are the nodal polynomials there, so data do not depend on the cells.
+    nodes by :meth:`~memprior.waves.helmholtz.mesh.Axis.from_cells`; outside the square it goes on as it is at the face,
+    in ``num_layers`` absorbing elements of complex length ``layer_km`` (across, down) on each side. Sources and
+    receivers are points anywhere in the square: their loads are the nodal polynomials there, so data do not depend on
+    the cells.
 
     Mesh and layers are chosen for 1.5 to 3.5 km/s, and the layers for the survey too, unless they are given (one layer
     if only ``layer_km`` is). Errors of what is chosen, order 8, over 2 km (blocks: 6 Hz is held by a test):
@@ -138,7 +139,7 @@ class HelmholtzOperator:
 
     @property
     def nodes_per_kms(self) -> float:
-        """Nodes to a wavelength, for each km/s of velocity: the least over frequencies and directions."""
+        """Nodes per wavelength for each km/s of velocity, the least over frequencies and directions."""
         pairs = zip(self.frequencies_hz, self.axes, strict=True)
         return min(axis.order / axis.element_km / frequency for frequency, axes in pairs for axis in axes)
 
