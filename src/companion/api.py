@@ -74,10 +74,14 @@ def index(root: Path) -> str:
     return "\n\n".join(parts)
 
 
-def _summary(root: Path, name: str) -> str:
+def file_of(root: Path, name: str) -> Path:
+    """The file of a module, or of a package's front door."""
     path = root / "src" / name.replace(".", "/")
-    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    docstring = ast.get_docstring(ast.parse(file.read_text())) or ""
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def _summary(root: Path, name: str) -> str:
+    docstring = ast.get_docstring(ast.parse(file_of(root, name).read_text())) or ""
     return " ".join(docstring.split("\n\n")[0].split()).replace("``", "`")
 
 
