@@ -119,7 +119,15 @@ def authors_noise(clean: torch.Tensor, data_shape: tuple[int, int]) -> tuple[tor
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """N published examples, raw (N, 100), and the coordinates that diffusion runs in: standardized by them."""
+    """N published examples, raw (N, 100), and the coordinates that diffusion runs in: standardized by them.
+
+    Example:
+        >>> import torch
+        >>> from memprior.paper import TrainingSet
+        >>> train_set = TrainingSet.published(3, torch.device("cpu"))
+        >>> train_set.ratio(train_set.examples)  # copies
+        tensor([0., 0., 0.], dtype=torch.float64)
+    """
 
     examples: torch.Tensor
     standardizer: Standardizer
