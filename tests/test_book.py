@@ -104,26 +104,21 @@ def test_a_crosswalk_entry_that_points_nowhere_is_named(tmp_path, change, messag
         pages.crosswalk(tmp_path)
 
 
-def test_the_api_page_documents_what_the_design_promises():
-    page = pages.api_page()
-    promised = """
-        noise.ddpm_sigmas noise.karras_sigmas
-        mixture.IsotropicMixture mixture.GaussianMixture mixture.effective_components
-        fields.Grid fields.published_fields fields.CosineBasis.decode fields.CosineBasis.encode fields.Standardizer.fit
-        memorization.nearest_neighbors memorization.memorization_ratio
-        operators.CubicOperator operators.CoupledQuadraticOperator operators.MatrixOperator
-        operators.compose operators.jacobian
-        denoiser.EmpiricalDenoiser denoiser.GaussianDenoiser denoiser.score
-        likelihood.GaussianLikelihood.score likelihood.GaussianLikelihood.value_and_score likelihood.observe
-        fields.published_law denoiser.MixtureDenoiser denoiser.NetworkDenoiser
-        networks.ResidualMLP networks.VariationalAutoencoder.log_prob_bound
-        training.TrainingPlan training.denoising_loss training.train training.snapshots calibration.energy_distance
-        sampling.euler_step sampling.heun_step sampling.ancestral_step sampling.trajectory sampling.sample
-        sampling.log_likelihood
-        posterior.log_posterior posterior.linearized_posterior posterior.collapsed_log_weights
-        posterior.MemorizedPosteriorDenoiser
-    """
-    assert [name for name in promised.split() if f"(api-memprior.{name})=" not in page] == []
+def test_crosswalk_links_to_the_function_and_the_test_of_each_item(tmp_path):
+    library = {"item": "Eq. 1", "says": "s", "chapter": "c", "anchor": "a", "status": "computed", "deviation": ""}
+    library |= {"function": "memprior.waves.ricker", "test": "tests/test_a.py::test_b"}
+    own = library | {"item": "Eq. 2", "function": "companion.paths.require_repository", "test": ""}
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "crosswalk.yml").write_text(yaml.safe_dump([library, own]))
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_a.py").write_text("@mark\ndef test_b():\n    assert True\n\n\ndef test_c(): ...\n")
+    page = pages.crosswalk_page(tmp_path)
+    assert "{py:obj}`memprior.waves.ricker <memprior.waves.time_domain.survey.ricker>`" in page
+    assert "{ref}`tests/test_a.py::test_b <code-tests/test_a.py::test_b>`" in page
+    assert "(code-tests/test_a.py::test_b)=\n" in page
+    assert "```python\n@mark\ndef test_b():\n    assert True\n```" in page
+    assert "{ref}`companion.paths.require_repository <code-companion.paths.require_repository>`" in page
+    assert "```python\ndef require_repository(" in page
 
 
 def test_results_that_hold_pass(tmp_path):

@@ -103,6 +103,16 @@ def test_the_theme_gives_each_scrolling_table_a_name_of_its_own():
     assert [region["aria-label"] for region in regions] == ["table 1", "table 2"]
 
 
+def test_theme_makes_a_signature_of_several_lines_no_list():
+    lines = "<dd><em>a</em>,</dd>\n<dd><em>b</em>,</dd>"
+    paren = '<span class="sig-paren">{}</span>'
+    context = {"body": f"<dl><dt>f{paren.format('(')}\n\n<dl>{lines}</dl>{paren.format(')')}</dt><dd>Text.</dd></dl>"}
+    theme.mend(None, "page", "page.html", context, None)
+    page = BeautifulSoup(context["body"], "html.parser")
+    assert [line.text for line in page.select("dt > .sig-line")] == ["a,", "b,"]
+    assert len(page("dl")) == len(page("dd")) == 1
+
+
 def test_a_problem_reads_as_page_and_what():
     assert str(site.Problem("book/index.html", "too long")) == "book/index.html: too long"
 
@@ -174,6 +184,14 @@ def test_a_page_missing_from_the_site_is_named(book):
 def test_a_page_left_by_an_older_build_is_named(book):
     write(book / "html/book/old.html", (book / "html/book/appendix.html").read_text())
     assert check(book) == ["book/old.html: not in _toc.yml"]
+
+
+def test_toc_pattern_stands_for_the_pages_that_match_it(book):
+    toc = book / "_toc.yml"
+    toc.write_text(toc.read_text().replace("file: book/appendix", "glob: book/app**"))
+    assert check(book) == []
+    (book / "html/book/appendix.html").unlink()
+    assert check(book) == ["book/app**: in _toc.yml, but not in the site"]
 
 
 def test_a_site_without_pages_is_a_problem(book):

@@ -3,17 +3,16 @@
 Every function returns MyST Markdown; only :func:`write_all` touches the disk.
 """
 
+import ast
 import html
-import importlib
 import importlib.util
-import inspect
 import json
 import re
 import shutil
 import sys
 from pathlib import Path
 
-from companion import claims, keys, pictures
+from companion import api, claims, keys, pictures
 from companion.profiles import DEFAULT_SEED
 from companion.record import Strip
 from companion.results import PROVENANCE, RunError, read_run, read_sealed
@@ -21,15 +20,6 @@ from companion.run import chapters, place
 from companion.sources import read_yaml
 from companion.tables import Table
 
-DOCUMENTED = (
-    *(f"memprior.{name}" for name in ("noise", "mixture", "fields", "memorization", "operators", "denoiser")),
-    *(f"memprior.{name}" for name in ("networks", "training", "likelihood", "sampling", "posterior")),
-    *(f"memprior.guidance.{name}" for name in ("gradients", "moments", "decoupled", "particles")),
-    "memprior.calibration",
-    *(f"memprior.{name}" for name in ("acquisition", "helmholtz", "helmholtz.operator", "helmholtz.strays", "stencil")),
-    *(f"memprior.{name}" for name in ("wave", "wave.survey", "io_openfwi", "io_segy")),
-    *(f"companion.{name}" for name in ("record", "frames", "tables")),
-)
 BENCHMARKS = ("memorized_score", "helmholtz_gradient", "dps_step", "calibration_power")
 MARKER = "<!-- generated -->"
 CROSSWALK_FIELDS = {"item", "says", "chapter", "anchor", "function", "test", "status", "deviation"}
@@ -42,8 +32,9 @@ class PageError(ValueError):
 
 def write_all(root: Path, stage: Path) -> None:
     """Fill the marker ``<!-- generated -->`` of each staged page, and write the parts that chapters include."""
+    api.write_pages(root, stage)
     shutil.copy2(root / "data" / "README.md", stage / "book" / "data.md")
-    generated = {"claims": claims_page(root), "crosswalk": crosswalk_page(root), "api": api_page()}
+    generated = {"claims": claims_page(root), "crosswalk": crosswalk_page(root), "api": api.index(root)}
     parts = [(f"{name}.md", MARKER, text) for name, text in generated.items()]
     for script in BENCHMARKS:
         table = benchmark_table(root, script)
@@ -160,59 +151,38 @@ def crosswalk(root: Path) -> list[dict]:
             raise PageError(f"{named}: expected a status among {', '.join(STATUSES)}, got {entry['status']!r}")
         if entry["status"] == "not yet":
             continue
-        if entry["function"] and not _exists(entry["function"]):
+        if entry["function"] and api.resolve(entry["function"]) is None:
             raise PageError(f"{named}: expected a function that exists, got {entry['function']}")
-        if entry["test"]:
-            file, _, test = entry["test"].partition("::")
-            if not (root / file).is_file() or not re.search(
-                rf"^def {re.escape(test)}\(", (root / file).read_text(), re.M
-            ):
-                raise PageError(f"{named}: expected a test that exists, got {entry['test']}")
+        if entry["test"] and _test_source(root, entry["test"]) is None:
+            raise PageError(f"{named}: expected a test that exists, got {entry['test']}")
     return entries
 
 
 def crosswalk_page(root: Path) -> str:
-    """The paper's items, and where each is proved, computed and tested in this book."""
-    parts = []
+    """The paper's items, and where each is proved, computed and tested in this book.
+
+    Functions of the library have a page of the API. Functions of chapters, and tests, are shown below the items.
+    """
+    parts, shown = [], {}
     for entry in ({key: _line(text) for key, text in entry.items()} for entry in crosswalk(root)):
         head = f"**{entry['item']}** · {entry['says']}"
         if entry["status"] == "not yet":
             parts.append(f"{head}\n: Not yet ({entry['chapter']}).")
             continue
-        documented = any(entry["function"].startswith(f"{name}.") for name in DOCUMENTED)
-        function = f"{{ref}}`{entry['function']} <api-{entry['function']}>`" if documented else f"`{entry['function']}`"
         detail = [f"Status: {entry['status']}.", f"Where: {{ref}}`{entry['chapter']} <{entry['anchor']}>`."]
-        detail += [f"Computed by {function}."] if entry["function"] else []
-        detail += [f"Tested by `{entry['test']}`."] if entry["test"] else []
+        function, test = entry["function"], entry["test"]
+        if function.startswith("memprior."):
+            detail.append(f"Computed by {{py:obj}}`{function} <{api.resolve(function)}>`.")
+        elif function:
+            detail.append(f"Computed by {{ref}}`{function} <code-{function}>`.")
+            shown[function] = api.source(function)
+        if test:
+            detail.append(f"Tested by {{ref}}`{test} <code-{test}>`.")
+            shown[test] = _test_source(root, test)
         detail += [f"Deviation: {entry['deviation']}"] if entry["deviation"] else []
         parts.append(f"{head}\n: {' '.join(detail)}")
-    return "\n\n".join(parts)
-
-
-def api_page() -> str:
-    """Public functions and classes, from their docstrings."""
-    parts = []
-    for name in DOCUMENTED:
-        module = importlib.import_module(name)
-        parts += [f"(api-{name})=\n## `{name}`", _prose(module.__doc__)]
-        for attribute, thing in vars(module).items():
-            if attribute.startswith("_") or getattr(thing, "__module__", None) != name or not callable(thing):
-                continue
-            # Labels do not know capitals: a class that is named like a function of its module gets another one.
-            twin = attribute != attribute.lower() and attribute.lower() in vars(module)
-            parts += [
-                f"(api-{name}.{attribute}{'-class' if twin else ''})=\n### `{attribute}`",
-                _signature(attribute, thing),
-                _prose(inspect.getdoc(thing)),
-            ]
-            for method, function in vars(thing).items() if inspect.isclass(thing) else ():
-                function = getattr(function, "__func__", function)
-                if not method.startswith("_") and inspect.isfunction(function) and function.__doc__:
-                    parts += [
-                        f"(api-{name}.{attribute}.{method})=\n#### `{attribute}.{method}`",
-                        _signature(method, function),
-                    ]
-                    parts.append(_prose(inspect.getdoc(function)))
+    parts.append("## Functions of chapters and tests")
+    parts += [f"(code-{name})=\n### `{name}`\n\n```python\n{code}\n```" for name, code in shown.items()]
     return "\n\n".join(parts)
 
 
@@ -229,20 +199,15 @@ def benchmark_table(root: Path, script: str) -> str:
     return module.table(results)
 
 
-def _exists(dotted: str) -> bool:
-    """Does a module path followed by attributes resolve?"""
-    parts = dotted.split(".")
-    for cut in range(len(parts), 0, -1):
-        try:
-            thing = importlib.import_module(".".join(parts[:cut]))
-        except ImportError:
-            continue
-        for attribute in parts[cut:]:
-            if not hasattr(thing, attribute):
-                return False
-            thing = getattr(thing, attribute)
-        return True
-    return False
+def _test_source(root: Path, test: str) -> str | None:
+    """The lines of FILE::NAME with its decorators; None for a test that does not exist."""
+    file, _, name = test.partition("::")
+    text = (root / file).read_text() if (root / file).is_file() else ""
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            first = min([node, *node.decorator_list], key=lambda part: part.lineno)
+            return "\n".join(text.splitlines()[first.lineno - 1 : node.end_lineno])
+    return None
 
 
 def _line(text: str) -> str:
@@ -264,18 +229,3 @@ def _title(root: Path, name: str) -> str:
         if found := re.search(r"^# (.+)$", "".join(cell["source"]), re.M):
             return found[1].strip()
     raise RunError(f"{name}: expected a heading '# ...', found none")
-
-
-def _signature(name: str, thing) -> str:
-    signature = str(inspect.signature(thing)).replace("torch._C.", "torch.")
-    return f"```python\n{name}{signature}\n```"
-
-
-def _prose(docstring: str | None) -> str:
-    """A docstring as Markdown: code stays code, roles become code, and nothing else has a meaning."""
-    text = inspect.cleandoc(docstring or "")
-    text = re.sub(r":\w+:`~?([^`]+)`", r"``\1``", text)
-    pieces = re.split(r"(``.+?``)", text, flags=re.S)
-    blocks = [piece if k % 2 else re.sub(r"([\\`*_{}\[\]<>#$|~])", r"\\\1", piece) for k, piece in enumerate(pieces)]
-    paragraphs = re.split(r"\n\s*\n", "".join(blocks))
-    return "\n\n".join("\n".join(line.strip() for line in paragraph.splitlines()) for paragraph in paragraphs)

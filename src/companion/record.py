@@ -1,8 +1,10 @@
 """What a notebook says about itself: its settings, its claims, its provenance.
 
-run = record.begin("03_linearized_posterior", profile, seed, overrides) record.claim("linearized.tv_determinant",
-value)      # checked, quoted on the page, listed with the claims record.finish()
-# the provenance strip; writes results.json and provenance.json
+A chapter calls::
+
+    run = record.begin("03_linearized_posterior", profile, seed, overrides)
+    record.claim("linearized.tv_determinant", value)  # checked, quoted on the page, listed with the claims
+    record.finish()  # the provenance strip; writes results.json and provenance.json
 
 Under ``python -m companion run`` the environment names a folder (``COMPANION_RUN``) that results go to, and one
 (``COMPANION_SCRATCH``) where a run that is killed leaves what it had. By hand, in a notebook that somebody has open,

@@ -5,6 +5,7 @@ tell (layout, sliders, scripts that fetch) is asked by workflow/browser/browse.m
 """
 
 import argparse
+import fnmatch
 import posixpath
 import re
 import sys
@@ -90,9 +91,14 @@ def check_pages(html: Path, toc: Path) -> list[Problem]:
 
 
 def check_toc(site: Site, toc: Path) -> list[Problem]:
-    """One page for each entry, and none left from an older build. Raises ``FileNotFoundError`` when there is no toc."""
-    files = toc_files(yaml.safe_load(toc.read_text("utf-8")))
-    wanted = {re.sub(r"\.(md|ipynb|rst)$", "", file) + ".html" for file in files}
+    """One page for each entry, and none left from an older build. Raises ``FileNotFoundError`` when there is no toc.
+
+    A pattern stands for the pages that match it, and is an entry itself where none does.
+    """
+    listed = yaml.safe_load(toc.read_text("utf-8"))
+    wanted = {re.sub(r"\.(md|ipynb|rst)$", "", file) + ".html" for file in toc_files(listed)}
+    for pattern in toc_files(listed, ("glob",)):
+        wanted |= set(fnmatch.filter(site.authored, f"{pattern}.html")) or {pattern}
     problems = [] if site.pages else [Problem(site.root.name, "expected a built site, got no page")]
     problems += [Problem(name, f"in {toc.name}, but not in the site") for name in sorted(wanted - site.pages.keys())]
     return problems + [Problem(name, f"not in {toc.name}") for name in sorted(site.authored - wanted)]

@@ -66,10 +66,10 @@ def read_notebook(file: Path) -> nbformat.NotebookNode:
         raise SourceError(f"{short(file)}: expected a notebook in JSON, got: {told}") from None
 
 
-def toc_files(toc) -> Iterator[str]:
-    """The root and every file of a table of contents, at any depth."""
+def toc_files(toc, keys: tuple[str, ...] = ("root", "file")) -> Iterator[str]:
+    """The root and every file of a table of contents, at any depth; with ``keys`` of ("glob",) its patterns."""
     for key, value in toc.items() if isinstance(toc, dict) else enumerate(toc) if isinstance(toc, list) else ():
-        yield from [str(value)] if key in ("root", "file") else toc_files(value)
+        yield from [str(value)] if key in keys else toc_files(value, keys)
 
 
 def parse(code: str, where: str) -> ast.Module:

@@ -21,7 +21,14 @@ def mend(app, pagename, templatename, context, doctree):
         body = re.sub(
             table, lambda start: f'{start[0]} tabindex="0" role="region" aria-label="table {next(number)}"', body
         )
+        # A signature of several lines is a list of descriptions without terms, inside a term.
+        body = re.sub(r'(<span class="sig-paren">.</span>)\s*<dl>(.*?)</dl>', _lines_of_signature, body, flags=re.S)
         context["body"] = body.replace("<figure ", '<figure tabindex="0" ')
+
+
+def _lines_of_signature(found):
+    lines = found[2].replace("<dd>", '<span class="sig-line">').replace("</dd>", "</span>")
+    return found[1] + lines
 
 
 def setup(app):

@@ -46,7 +46,19 @@ class ClosedFormReference:
 def closed_form_reference(
     priors: Priors, points: torch.Tensor, sigmas: torch.Tensor, *, num_inputs: int, generator: torch.Generator
 ) -> ClosedFormReference:
-    """``num_inputs`` clean points, in turn, noised afresh at each level."""
+    """``num_inputs`` clean points, in turn, noised afresh at each level.
+
+    Example:
+        >>> import torch
+        >>> from memprior.closed_forms import Priors, closed_form_reference
+        >>> from memprior.gaussian import Gaussian
+        >>> generator, law = torch.Generator().manual_seed(0), Gaussian(torch.zeros(2), torch.eye(2))
+        >>> priors = Priors(law.sample(10, generator=generator), law.sample(10, generator=generator), law)
+        >>> levels = torch.tensor([0.1, 1.0])
+        >>> reference = closed_form_reference(priors, priors.train_set, levels, num_inputs=20, generator=generator)
+        >>> reference.squares(priors.empirical)[:, 0]  # mean squared D - D_emp
+        tensor([0., 0.])
+    """
     clean = points.repeat(-(-num_inputs // len(points)), 1)[:num_inputs]
     inputs = torch.stack([perturb(clean, s, generator=generator) for s in sigmas.tolist()])
     forms = priors.empirical, priors.true
@@ -58,5 +70,11 @@ def relative_distances(squares: torch.Tensor) -> tuple[torch.Tensor, torch.Tenso
     """a, b: distance to the empirical and to the true form, in units of the distance between the two.
 
     squares: (..., 3 or more), mean squares or sums of them. a + b >= 1 by the triangle inequality.
+
+    Example:
+        >>> import torch
+        >>> from memprior.closed_forms import relative_distances
+        >>> relative_distances(torch.tensor([0.0, 4.0, 4.0]))  # on the empirical form
+        (tensor(0.), tensor(1.))
     """
     return (squares[..., 0] / squares[..., 2]).sqrt(), (squares[..., 1] / squares[..., 2]).sqrt()

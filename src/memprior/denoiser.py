@@ -27,7 +27,27 @@ class Denoiser(Protocol):
 
 
 def score(denoiser: Denoiser, x: torch.Tensor, sigma) -> torch.Tensor:
-    """grad log p_sigma(x) = (D(x, sigma) - x) / sigma^2, (B, d)."""
+    r"""The score from the denoiser, by Tweedie's formula.
+
+    .. math:: \nabla \log p_\sigma(x) = (D(x, \sigma) - x) / \sigma^2
+
+    Args:
+        denoiser: D.
+        x: (B, d).
+        sigma: noise level > 0, a scalar or (B,).
+
+    Returns:
+        (B, d).
+
+    Raises:
+        ValueError: unless sigma > 0.
+
+    Example:
+        >>> import torch
+        >>> from memprior.denoiser import GaussianDenoiser, score
+        >>> score(GaussianDenoiser(torch.zeros(1), torch.eye(1)), torch.tensor([[4.0]]), 1.0)  # of N(0, 2)
+        tensor([[-2.]])
+    """
     return (denoiser(x, sigma) - x) / column_of("sigma", sigma, x) ** 2
 
 
@@ -42,14 +62,30 @@ def denoised_traced(denoiser: Denoiser, x: torch.Tensor, sigma) -> torch.Tensor:
 
 
 class EmpiricalDenoiser:
-    """The denoiser of the empirical law: what training on ``train_set`` (K, d) tends to (paper, Eq. 3).
+    r"""The denoiser of the empirical distribution, which training on its examples tends to (paper, Eq. 3).
 
-    D(x, sigma) = sum_n softmax_n(-|x - x_n|^2 / 2 sigma^2) x_n, plus ``log_weights`` (K,) where examples are not
-    equally likely. The exact minimiser of denoising score matching at every sigma. Bounded memory: see
+    .. math:: D(x, \sigma) = \sum_n \mathrm{softmax}_n\bigl(\log w_n - |x - x_n|^2 / 2 \sigma^2\bigr) \, x_n
+
+    The exact minimizer of denoising score matching at every sigma. Bounded memory: see
     :class:`memprior.mixture.PointCloud`.
 
-    Raises ``ValueError`` / ``TypeError`` for an empty or non-finite training set, sigma <= 0, or x of another
-    size, dtype or device.
+    Args:
+        train_set: x_n, (K, d), finite.
+        log_weights: log w_n, (K,), where examples are not equally likely.
+
+    Raises:
+        ValueError: an empty or non-finite training set; when called, sigma <= 0, or x of another size, dtype or device.
+        TypeError: an argument that is no tensor.
+
+    Example:
+        >>> import torch
+        >>> from memprior.denoiser import EmpiricalDenoiser
+        >>> denoiser = EmpiricalDenoiser(torch.tensor([[-1.0], [1.0]]))
+        >>> x = torch.tensor([[0.0], [0.4]])
+        >>> denoiser(x, 10.0), denoiser(x, 0.1)  # the mean of the examples; the nearest example
+        (tensor([[0.0000],
+                [0.0040]]), tensor([[0.],
+                [1.]]))
     """
 
     def __init__(self, train_set: torch.Tensor, log_weights: torch.Tensor | None = None):
@@ -63,9 +99,21 @@ class EmpiricalDenoiser:
 
 
 class GaussianDenoiser:
-    """The denoiser of N(mean, covariance), ``Gaussian.denoiser``. mean: (d,). covariance: (d, d), it may be singular.
+    """The denoiser of N(mean, covariance), :meth:`memprior.gaussian.Gaussian.denoiser`.
 
-    Raises what :class:`memprior.gaussian.Gaussian` raises.
+    Args:
+        mean: (d,).
+        covariance: (d, d), it may be singular.
+
+    Raises:
+        ValueError: what :class:`memprior.gaussian.Gaussian` raises.
+        TypeError: an argument that is no tensor.
+
+    Example:
+        >>> import torch
+        >>> from memprior.denoiser import GaussianDenoiser
+        >>> GaussianDenoiser(torch.zeros(1), torch.eye(1))(torch.tensor([[4.0]]), 1.0)
+        tensor([[2.]])
     """
 
     def __init__(self, mean: torch.Tensor, covariance: torch.Tensor):
@@ -78,11 +126,24 @@ class GaussianDenoiser:
 
 
 class MixtureDenoiser:
-    """The denoiser of p_h(x) = sum_n w_n N(x; mu_n, h^2 I), a mixture with a width h of its own.
+    r"""The denoiser of p_h(x) = sum_n w_n N(x; mu_n, h^2 I), a mixture with a width h of its own.
 
     x_sigma has the same components at width (h^2 + sigma^2)^(1/2), so the responsibilities are those of the empirical
-    denoiser there, and within a component a Gaussian shrinks: D = (sigma^2 M + h^2 x) / (sigma^2 + h^2) with M the
-    responsibility-weighted mean of the mu_n. h -> 0 is :class:`EmpiricalDenoiser`.
+    denoiser there, and within a component a Gaussian shrinks:
+
+    .. math:: D(x, \sigma) = (\sigma^2 M + h^2 x) / (\sigma^2 + h^2)
+
+    with M the responsibility-weighted mean of the mu_n. h -> 0 is :class:`EmpiricalDenoiser`.
+
+    Args:
+        mixture: p_h, with h its ``sigma``.
+
+    Example:
+        >>> import torch
+        >>> from memprior.denoiser import MixtureDenoiser
+        >>> from memprior.mixture import IsotropicMixture
+        >>> MixtureDenoiser(IsotropicMixture(torch.zeros(1, 1), sigma=1.0))(torch.tensor([[4.0]]), 1.0)
+        tensor([[2.]])
     """
 
     def __init__(self, mixture: IsotropicMixture):
@@ -97,12 +158,28 @@ class MixtureDenoiser:
 
 
 class NetworkDenoiser:
-    """A learned denoiser, D = x / (1 + s^2) + sigma / (1 + s^2)^(1/2) f(x / c, log s), with s = sigma / spread.
+    r"""A learned denoiser, preconditioned for every noise level (Karras et al. 2022, Tab. 1).
 
-    f is ``network``: (x (B, d), condition (B,)) -> (B, d), and c = (spread^2 + sigma^2)^(1/2): its input and target
-    have variance near one at every noise level (Karras et al. 2022, Tab. 1), and f = 0 is right for data
-    N(0, spread^2 I). Computes in the network's dtype; the result is in that of x. ``spread``: number > 0, the
-    standard deviation of the data.
+    .. math:: D(x, \sigma) = \frac{x}{1 + s^2} + \frac{\sigma}{\sqrt{1 + s^2}} f(x / c, \log s),
+        \qquad s = \sigma / \mathrm{spread}, \quad c = \sqrt{\mathrm{spread}^2 + \sigma^2}
+
+    The network's input and target have variance near one at every noise level, and f = 0 is right for data
+    N(0, spread^2 I). Computes in the network's dtype; the result is in that of x.
+
+    Args:
+        network: f, (x (B, d), condition (B,)) -> (B, d).
+        spread: number > 0, the standard deviation of the data.
+
+    Raises:
+        ValueError: unless spread > 0.
+
+    Example:
+        >>> import torch
+        >>> from memprior.denoiser import NetworkDenoiser
+        >>> from memprior.networks import ResidualMLP
+        >>> network = ResidualMLP(1, 8, 1, generator=torch.Generator().manual_seed(0))  # f = 0 before training
+        >>> NetworkDenoiser(network, spread=1.0)(torch.tensor([[4.0]]), 1.0).detach()
+        tensor([[2.]])
     """
 
     def __init__(self, network: torch.nn.Module, spread: float):

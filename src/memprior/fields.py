@@ -13,9 +13,19 @@ from memprior._check import expect, expect_finite, expect_points, expect_positiv
 
 @dataclass(frozen=True)
 class Grid:
-    """Cells of a rectangle: cell i of an axis has its centre at (i + 1/2) * spacing_km.
+    """Cells of a rectangle: cell i of an axis has its center at (i + 1/2) * spacing_km.
 
-    shape: (nx, nz); first axis across, second down.
+    Args:
+        shape: (nx, nz); first axis across, second down.
+        spacing_km: side of a cell, km.
+
+    Raises:
+        ValueError: a shape that is no tuple of two integers >= 1, or a spacing not > 0.
+
+    Example:
+        >>> from memprior.fields import Grid
+        >>> Grid((4, 2), spacing_km=0.5).centres_km(0)
+        tensor([0.2500, 0.7500, 1.2500, 1.7500], dtype=torch.float64)
     """
 
     shape: tuple[int, int]
@@ -33,13 +43,36 @@ class Grid:
 
 
 class CosineBasis:
-    """Squared slowness as 1/4 + 0.02 sum_i z_i lambda_i phi_i on the cells of a grid, as in the paper's FWI.
+    r"""Squared slowness from coefficients of cosines, on the cells of a grid, as in the paper's FWI.
 
-    phi_i = 2 cos(pi (i1 + 1/2) x) cos(pi (i2 + 1/2) z) at the cell centres of the unit square, i = (i1, i2) in
-    {1..num_modes}^2, i1 slow, lambda_i = (pi^2 ((i1 + 1/2)^2 + (i2 + 1/2)^2))^(-decay). d = num_modes^2
-    coefficients. Any grid can be decoded to.
+    .. math::
+        m &= 1/4 + 0.02 \sum_i z_i \lambda_i \phi_i \\
+        \phi_i &= 2 \cos(\pi (i_1 + 1/2) x) \cos(\pi (i_2 + 1/2) z) \\
+        \lambda_i &= \bigl(\pi^2 ((i_1 + 1/2)^2 + (i_2 + 1/2)^2)\bigr)^{-\mathrm{decay}}
 
-    Raises ``ValueError`` unless num_modes is below the cells along each axis: the modes would not be independent.
+    at the cell centers of the unit square, i = (i1, i2) in {1..num_modes}^2, i1 slow. d = num_modes^2 coefficients. Any
+    grid can be decoded to.
+
+    Args:
+        grid: the cells.
+        num_modes: along each axis.
+        background: m of z = 0, s^2/km^2.
+        scale: of the sum, s^2/km^2, > 0.
+        decay: of lambda.
+
+    Raises:
+        ValueError: unless num_modes is below the cells along each axis: the modes would not be independent.
+
+    Example:
+        >>> import torch
+        >>> from memprior.fields import CosineBasis, Grid
+        >>> basis = CosineBasis(Grid((64, 64), 2 / 64))
+        >>> field = basis.decode(torch.zeros(1, 100))
+        >>> field.shape, float(field.mean())  # 2 km/s
+        (torch.Size([1, 64, 64]), 0.25)
+        >>> z = torch.randn(1, 100, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        >>> torch.allclose(basis.encode(basis.decode(z)), z)
+        True
     """
 
     def __init__(
@@ -82,7 +115,22 @@ class CosineBasis:
 
 @dataclass(frozen=True, eq=False)
 class Standardizer:
-    """Per-coordinate (x - mean) / scale; the paper's diffusion runs in these coordinates. mean, scale: (d,)."""
+    """Standardized coordinates, (x - mean) / scale; the paper's diffusion runs in them.
+
+    Args:
+        mean: (d,).
+        scale: (d,).
+
+    Example:
+        >>> import torch
+        >>> from memprior.fields import Standardizer
+        >>> x = torch.tensor([[1.0], [3.0]])
+        >>> standardizer = Standardizer.fit(x)
+        >>> standardizer.normalize(x).flatten()
+        tensor([-0.7071,  0.7071])
+        >>> torch.allclose(standardizer.restore(standardizer.normalize(x)), x)
+        True
+    """
 
     mean: torch.Tensor
     scale: torch.Tensor
@@ -103,7 +151,24 @@ class Standardizer:
 
 
 def velocity(squared_slowness: torch.Tensor) -> torch.Tensor:
-    """v = m^(-1/2): s^2/km^2 to km/s. ``ValueError`` unless every cell is > 0."""
+    """Velocity of squared slowness, v = m^(-1/2).
+
+    Args:
+        squared_slowness: m, (B, nx, nz), s^2/km^2.
+
+    Returns:
+        (B, nx, nz), km/s.
+
+    Raises:
+        ValueError: unless every cell is > 0.
+        TypeError: a model that is no tensor.
+
+    Example:
+        >>> import torch
+        >>> from memprior.fields import velocity
+        >>> velocity(torch.tensor([[[0.25]]]))
+        tensor([[[2.]]])
+    """
     expect_tensor("squared_slowness", squared_slowness, "(B, nx, nz)")
     expect_positive("squared_slowness", squared_slowness)
     return squared_slowness.rsqrt()

@@ -25,12 +25,28 @@ from memprior._random import normal
 
 @dataclass(frozen=True, eq=False)
 class Gaussian:
-    """N(mean, covariance).
+    """The Gaussian distribution :math:`N(m, C)`, or several of one covariance.
 
-    mean: (d,), or (T, d) for T distributions of one covariance. covariance: (d, d), symmetric positive semidefinite; it
-    may be singular. root: A, (d, k), with A A^T = covariance; by default U diag(l)^(1/2). Raises ``TypeError`` or
-    ``ValueError`` naming the argument when shapes do not fit, a number is not finite, the covariance is not symmetric
-    or has an eigenvalue below zero by more than rounding.
+    Args:
+        mean: m, (d,), or (T, d) for T distributions of one covariance.
+        covariance: C, (d, d), symmetric positive semidefinite; it may be singular.
+        root: A, (d, k), with A A^T = C; by default U diag(l)^(1/2).
+
+    Raises:
+        ValueError: shapes that do not fit, a number that is not finite, or a covariance that is not symmetric or has an
+            eigenvalue below zero by more than rounding; names the argument.
+        TypeError: an argument that is no tensor.
+
+    Example:
+        >>> import torch
+        >>> from memprior.gaussian import Gaussian
+        >>> prior = Gaussian(torch.zeros(2), torch.eye(2))
+        >>> prior.sample(5, generator=torch.Generator().manual_seed(0)).shape
+        torch.Size([5, 2])
+        >>> posterior = prior.condition(torch.tensor([[1.0, 0.0]]), torch.tensor([2.0]), noise_std=1.0)
+        >>> posterior.mean, posterior.covariance
+        (tensor([1., 0.]), tensor([[0.5000, 0.0000],
+                [0.0000, 1.0000]]))
     """
 
     mean: torch.Tensor
@@ -61,12 +77,12 @@ class Gaussian:
 
     @property
     def variances(self) -> torch.Tensor:
-        """l, (d,): the variances along the principal axes, ascending."""
+        """The variances l along the principal axes, ascending, (d,)."""
         return self._eigenpairs[0]
 
     @property
     def axes(self) -> torch.Tensor:
-        """U, (d, d): the principal axes, one a column."""
+        """The principal axes U, one in each column, (d, d)."""
         return self._eigenpairs[1]
 
     def sample(self, num: int, *, generator: torch.Generator) -> torch.Tensor:
@@ -111,12 +127,26 @@ class Gaussian:
         return Gaussian(standardizer.restore(self.mean), self.covariance * scale[:, None] * scale)
 
     def condition(self, matrix: torch.Tensor, observed: torch.Tensor, noise_std: float) -> "Gaussian":
-        """The distribution of x given y = M x + gamma e: the posterior of a linear problem, exactly.
+        r"""The distribution of x given y = M x + gamma e: the posterior of a linear problem, exactly.
 
-        matrix: M, (m, d). observed: y, (m,), or (T, m) for T data sets. noise_std: gamma > 0. With x = mean + A u,
-        u ~ N(0, I), and B = M A / gamma = W diag(s) V^T, u has mean V diag(s / (1 + s^2)) W^T (y - M mean) / gamma
-        and covariance V diag(1 / (1 + s^2)) V^T. Only B^T B is decomposed, (k, k), so digits are lost as
-        1 / gamma^2: ``ValueError`` naming noise_std where its rounding would reach 1e-6 of the prior's precision.
+        With x = mean + A u, u ~ N(0, I), and :math:`B = M A / \gamma = W \,\mathrm{diag}(s)\, V^T`, u has
+
+        .. math:: V \,\mathrm{diag}\frac{s}{1 + s^2}\, W^T (y - M m) / \gamma
+            \qquad\text{and}\qquad V \,\mathrm{diag}\frac{1}{1 + s^2}\, V^T
+
+        for its mean and covariance. Only B^T B is decomposed, (k, k), so digits are lost as 1 / gamma^2.
+
+        Args:
+            matrix: M, (m, d).
+            observed: y, (m,), or (T, m) for T data sets.
+            noise_std: gamma > 0, in each component.
+
+        Returns:
+            The posterior, of T means where there are T data sets.
+
+        Raises:
+            ValueError: shapes that do not fit, numbers that are not finite, and noise_std where the rounding of B^T B
+                would reach 1e-6 of the prior's precision.
         """
         gamma = positive_number("noise_std", noise_std)
         expect_points("matrix", matrix, size=self.mean.shape[-1], like=self.mean)

@@ -12,6 +12,12 @@ def log_interval(values, confidence: float) -> tuple[float, float, float]:
     """Geometric mean of positive values and its interval by Student's t on their logarithms: (mean, low, high).
 
     NaN among the values, or fewer than two of them, make all three NaN: an event that was not seen has no time.
+
+    Example:
+        >>> from memprior.intervals import log_interval
+        >>> mean, low, high = log_interval([1.0, 100.0], 0.5)
+        >>> round(mean, 6), low < mean < high
+        (10.0, True)
     """
     logs = torch.tensor([math.log(v) if v > 0 else math.nan for v in values], dtype=torch.float64)
     if len(logs) < 2 or bool(logs.isnan().any()):
@@ -23,7 +29,15 @@ def log_interval(values, confidence: float) -> tuple[float, float, float]:
 
 @dataclass(frozen=True)
 class Share:
-    """A share of samples, and how many samples it rests on; weighted ones count as their effective number."""
+    """A share of samples, and how many samples it rests on; weighted ones count as their effective number.
+
+    Example:
+        >>> import torch
+        >>> from memprior.intervals import Share
+        >>> share = Share.of_flags(torch.tensor([True, False, False, False]))
+        >>> share.value, [round(end, 2) for end in share.interval]
+        (0.25, [0.03, 0.72])
+    """
 
     value: float
     num: float
@@ -38,14 +52,14 @@ class Share:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Jeffreys' interval of 95 %: that of the beta posterior of the share under its reference prior."""
+        """Jeffreys' interval of 95 %, that of the beta posterior of the share under its reference prior."""
         k, n = self.value * self.num, self.num
         low, high = stats.beta.ppf([0.025, 0.975], k + 0.5, n - k + 0.5)
         return (0.0 if k == 0 else float(low)), (1.0 if k == n else float(high))
 
     @property
     def dot(self) -> tuple[float, float, float]:
-        """Value, low, high: what a figure draws."""
+        """What a figure draws (value, low, high)."""
         return self.value, *self.interval
 
     def of(self, num: int) -> str:
@@ -56,7 +70,13 @@ class Share:
 
 @dataclass(frozen=True)
 class Mean:
-    """value: a mean over independent values. half: half of its 95 % interval by Student's t, 0 where there is one."""
+    """value: a mean over independent values. half: half of its 95 % interval by Student's t, 0 where there is one.
+
+    Example:
+        >>> from memprior.intervals import Mean
+        >>> print(Mean.over([1.0, 2.0, 3.0]))
+        2.000 ± 2.484
+    """
 
     value: float
     half: float
@@ -81,7 +101,7 @@ class Mean:
 
     @property
     def dot(self) -> tuple[float, float, float]:
-        """Value, low, high: what a figure draws."""
+        """What a figure draws (value, low, high)."""
         return self.value, self.low, self.high
 
     def __str__(self):

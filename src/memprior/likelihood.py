@@ -17,13 +17,29 @@ ROUNDINGS = 10  # of the data, below which a noise level is not carried by their
 
 
 class GaussianLikelihood:
-    """p(y | x) = N(y; F(x), gamma^2 I_m), normalized.
+    r"""The Gaussian likelihood, normalized.
 
-    forward: (B, ...) -> (B, m). observed: y, (m,), finite. noise_std: gamma, a number > 0, in the data's unit.
-    Raises ``ValueError`` naming the argument otherwise, when F's data do not have m components or another dtype or
-    device, and when a gradient is taken through data that move with x and are not made by torch (see
-    :func:`memprior.operators.expect_traced`, asked once, where the first gradient begins). Warns where a few roundings
-    of the data are as large as the noise.
+    .. math:: p(y \mid x) = N(y; F(x), \gamma^2 I_m)
+
+    Args:
+        forward: F, (B, ...) -> (B, m).
+        observed: y, (m,), finite.
+        noise_std: gamma, a number > 0, in the data's unit: the standard deviation of each real component.
+
+    Raises:
+        ValueError: an argument that is none of these; F's data without m components or of another dtype or device; a
+            gradient taken through data that move with x and are not made by torch (see
+            :func:`memprior.operators.expect_traced`, asked once, where the first gradient begins). Names the argument.
+
+    Warns where a few roundings of the data are as large as the noise.
+
+    Example:
+        >>> import torch
+        >>> from memprior.likelihood import GaussianLikelihood
+        >>> from memprior.operators import MatrixOperator
+        >>> likelihood = GaussianLikelihood(MatrixOperator(torch.eye(2)), torch.tensor([1.0, 2.0]), noise_std=0.5)
+        >>> likelihood.score(torch.zeros(1, 2))
+        tensor([[4., 8.]])
     """
 
     def __init__(self, forward: ForwardOperator, observed: torch.Tensor, noise_std: float):
@@ -60,7 +76,7 @@ class GaussianLikelihood:
         return self.observed - self.predicted(x)
 
     def log_prob(self, x: torch.Tensor) -> torch.Tensor:
-        """log p(y | x) = -|y - F(x)|^2 / 2 gamma^2 - (m/2) log(2 pi gamma^2), (B,)."""
+        """``log p(y | x) = -|y - F(x)|^2 / 2 gamma^2 - (m/2) log(2 pi gamma^2)``, (B,)."""
         normalizer = 0.5 * len(self.observed) * math.log(2 * math.pi * self.noise_std**2)
         return -0.5 * self.residual(x).square().sum(1) / self.noise_std**2 - normalizer
 
@@ -85,10 +101,32 @@ def observe(
     generator: torch.Generator,
     data_forward: ForwardOperator | None = None,
 ) -> GaussianLikelihood:
-    """Make noisy data of a known truth, and the likelihood that assumes exactly that noise: both in one place.
+    r"""Noisy data of a known truth, and the likelihood that assumes exactly that noise: both in one place.
 
-    truth: one model, without a batch axis. data_forward: makes the data where it should not be the operator that
-    inverts them (the same operator for both is an inverse crime). y = F_data(truth) + gamma * eps.
+    .. math:: y = F_\mathrm{data}(x) + \gamma \epsilon, \qquad \epsilon \sim N(0, I_m)
+
+    Args:
+        forward: F, (B, ...) -> (B, m), that the likelihood inverts with.
+        truth: x, one model, without a batch axis.
+        noise_std: gamma > 0.
+        generator: draws eps.
+        data_forward: makes the data where it should not be the operator that inverts them (the same operator for both
+            is an inverse crime).
+
+    Returns:
+        The likelihood; the data are its ``observed``.
+
+    Raises:
+        ValueError: unless noise_std > 0 and the truth is finite.
+        TypeError: a truth that is no tensor.
+
+    Example:
+        >>> import torch
+        >>> from memprior.likelihood import observe
+        >>> from memprior.operators import CubicOperator
+        >>> likelihood = observe(CubicOperator(), torch.ones(1), 0.1, generator=torch.Generator().manual_seed(0))
+        >>> likelihood.observed.shape, likelihood.noise_std
+        (torch.Size([1]), 0.1)
     """
     noise_std = positive_number("noise_std", noise_std)
     expect_tensor("truth", truth, "(d,), or one model")
@@ -100,5 +138,21 @@ def observe(
 
 
 def noisy(clean: torch.Tensor, noise_std: float, generator: torch.Generator) -> torch.Tensor:
-    """Data (m,) with one draw of the noise."""
+    """Data with one draw of the noise.
+
+    Args:
+        clean: (m,).
+        noise_std: standard deviation of each real component.
+        generator: draws the noise.
+
+    Returns:
+        (m,).
+
+    Example:
+        >>> import torch
+        >>> from memprior.likelihood import noisy
+        >>> clean = torch.zeros(1000)
+        >>> 0.4 < float(noisy(clean, 0.5, torch.Generator().manual_seed(0)).std()) < 0.6
+        True
+    """
     return clean + noise_std * normal(*clean.shape, like=clean, generator=generator)

@@ -32,10 +32,28 @@ TOLERATED = 0.05  # nats, by which the rounding of products may move an exponent
 
 @dataclass(frozen=True, eq=False)
 class IsotropicMixture:
-    """p_sigma(x) = sum_n w_n N(x; mu_n, sigma^2 I): training examples smoothed at one noise level (paper, claim 3).
+    r"""Training examples smoothed at one noise level (paper, claim 3).
 
-    means: (K, d), finite, K >= 1. sigma: number > 0. log_weights: (K,) or None for equal weights; need not be
-    normalized, -inf removes a component. Raises ``ValueError`` / ``TypeError`` naming the field otherwise.
+    .. math:: p_\sigma(x) = \sum_n w_n N(x; \mu_n, \sigma^2 I)
+
+    Args:
+        means: mu_n, (K, d), finite, K >= 1.
+        sigma: number > 0.
+        log_weights: (K,), or None for equal weights; need not be normalized, -inf removes a component.
+
+    Raises:
+        ValueError: a field with the wrong shape, or numbers that are not finite; names the field.
+        TypeError: a field that is no tensor.
+
+    Example:
+        >>> import torch
+        >>> from memprior.mixture import IsotropicMixture
+        >>> prior = IsotropicMixture(torch.tensor([[-1.0], [1.0]]), sigma=0.5)
+        >>> prior.responsibilities(torch.tensor([[0.0], [2.0]]))
+        tensor([[5.0000e-01, 5.0000e-01],
+                [1.1254e-07, 1.0000e+00]])
+        >>> prior.score(torch.tensor([[0.0]]))
+        tensor([[0.]])
     """
 
     means: torch.Tensor
@@ -77,11 +95,31 @@ class IsotropicMixture:
 
 @dataclass(frozen=True, eq=False)
 class GaussianMixture:
-    """p(x) = sum_n w_n N(x; mu_n, Sigma_n), with a full covariance for each component.
+    r"""A mixture with a full covariance for each component.
 
-    means: (K, d). covariances: (K, d, d), symmetric positive definite. log_weights: (K,), need not be normalized.
-    Raises ``ValueError`` / ``TypeError`` naming the field otherwise. For few components in few dimensions: methods
-    hold (B, K, d).
+    .. math:: p(x) = \sum_n w_n N(x; \mu_n, \Sigma_n)
+
+    For few components in few dimensions: methods hold (B, K, d).
+
+    Args:
+        means: mu_n, (K, d).
+        covariances: Sigma_n, (K, d, d), symmetric positive definite.
+        log_weights: (K,), need not be normalized.
+
+    Raises:
+        ValueError: a field with the wrong shape, numbers that are not finite, or a covariance that is not symmetric
+            positive definite; names the field.
+        TypeError: a field that is no tensor.
+
+    Example:
+        >>> import torch
+        >>> from memprior.mixture import GaussianMixture
+        >>> means, covariances = torch.zeros(2, 1), torch.tensor([[[1.0]], [[4.0]]])
+        >>> mixture = GaussianMixture(means, covariances, torch.zeros(2))
+        >>> mixture.weights
+        tensor([0.5000, 0.5000])
+        >>> mixture.log_prob(torch.zeros(1, 1)).exp()  # the mean of 0.3989 and 0.1995
+        tensor([0.2992])
     """
 
     means: torch.Tensor
@@ -161,16 +199,42 @@ def _expect_matrices(name: str, x, means: torch.Tensor) -> None:
 
 
 def effective_components(log_weights: torch.Tensor) -> torch.Tensor:
-    """exp of the entropy of the weights: 1 for one winner, K for K equal ones.
+    r"""exp of the entropy of the weights, 1 for one winner and K for K equal ones.
 
-    (..., K) -> (...); need not be normalized.
+    .. math:: \exp\Bigl(-\sum_n w_n \log w_n\Bigr)
+
+    Args:
+        log_weights: (..., K), need not be normalized.
+
+    Returns:
+        (...), from 1 to K.
+
+    Example:
+        >>> import torch
+        >>> from memprior.mixture import effective_components
+        >>> effective_components(torch.tensor([[0.0, 0.0], [0.0, -100.0]]))
+        tensor([2., 1.])
     """
     log_weights = log_weights.log_softmax(-1)
     return torch.special.entr(log_weights.exp()).sum(-1).exp()
 
 
 def total_variation(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
-    """Half the L1 distance between two rows of probabilities, (..., K) -> (...): 0 the same, 1 nothing in common."""
+    """Half the L1 distance between two rows of probabilities, 0 for the same and 1 for nothing in common.
+
+    Args:
+        p: (..., K), each row summing to one.
+        q: (..., K).
+
+    Returns:
+        (...), from 0 to 1.
+
+    Example:
+        >>> import torch
+        >>> from memprior.mixture import total_variation
+        >>> total_variation(torch.tensor([0.5, 0.5]), torch.tensor([1.0, 0.0]))
+        tensor(0.5000)
+    """
     return 0.5 * (p - q).abs().sum(-1)
 
 
@@ -178,10 +242,10 @@ class PointCloud:
     """Points (K, d) with equal noise around each, as matrix products.
 
     Never a (B, K, d) array: a copy of the points, and at most a few blocks of (rows, K) at a time.
-    Coordinates are taken about the points' mean, because |x|^2 - 2 x.x_n + |x_n|^2 loses digits in proportion to
-    the norms: the exponent is good to about eps |x|^2 / sigma^2, with eps 2e-16 in float64 and 1e-7 in float32. Where
-    that is above ``TOLERATED``, as for clusters far apart or little noise, distances are made of differences, which
-    are slower and good to eps of themselves.
+    Coordinates are taken about the points' mean, because ``|x|^2 - 2 x.x_n + |x_n|^2`` loses digits in proportion
+    to the norms: the exponent is good to about ``eps |x|^2 / sigma^2``, with eps 2e-16 in float64 and 1e-7 in float32.
+    Where that is above ``TOLERATED``, as for clusters far apart or little noise, distances are made of differences,
+    which are slower and good to eps of themselves.
     """
 
     def __init__(self, points: torch.Tensor):
@@ -190,7 +254,7 @@ class PointCloud:
         self.half_norms = 0.5 * torch.linalg.vector_norm(self.points, dim=1) ** 2  # no second (K, d) array
 
     def log_joint_blocks(self, x, sigma, log_weights) -> Iterator[torch.Tensor]:
-        """Blocks of rows of log w_n - |x - x_n|^2 / 2 sigma^2, for x (B, d) and sigma a scalar or (B,)."""
+        """Blocks of rows of ``log w_n - |x - x_n|^2 / 2 sigma^2``, for x (B, d) and sigma a scalar or (B,)."""
         expect_points("x", x, size=self.points.shape[1], like=self.points)
         precision = (column_of("sigma", sigma, x) ** -2).expand(len(x), 1)
         num = max(1, BLOCK // len(self.points))
@@ -236,13 +300,46 @@ def normalized_log_weights(log_weights, points: torch.Tensor) -> torch.Tensor:
 
 
 def draw_components(log_weights: torch.Tensor, num: int, generator: torch.Generator) -> torch.Tensor:
-    """``num`` component indices drawn by weight, (num,)."""
+    """Component indices drawn by weight.
+
+    Args:
+        log_weights: (K,), need not be normalized.
+        num: number of draws, >= 1.
+        generator: draws them.
+
+    Returns:
+        (num,), int64, from 0 to K - 1.
+
+    Example:
+        >>> import torch
+        >>> from memprior.mixture import draw_components
+        >>> draw_components(torch.tensor([0.0, -torch.inf]), 3, torch.Generator().manual_seed(0))
+        tensor([0, 0, 0])
+    """
     expect_whole("num", num, 1)
     return choices(log_weights.exp(), num, generator=generator)
 
 
 def multinomial_floor(weights: torch.Tensor, num: int, *, generator: torch.Generator) -> tuple[float, float]:
-    """Mean and standard deviation of the total variation of ``num`` exact draws' frequencies to ``weights`` (K,)."""
+    """Total variation of the frequencies of exact draws to their own weights: what no sampler can be below.
+
+    Args:
+        weights: (K,), summing to one.
+        num: number of exact draws.
+        generator: draws them, 200 times.
+
+    Returns:
+        Mean and standard deviation of the total variation over the 200 repeats.
+
+    Example:
+        >>> import torch
+        >>> from memprior.mixture import multinomial_floor
+        >>> weights = torch.full((2,), 0.5)
+        >>> few, _ = multinomial_floor(weights, 10, generator=torch.Generator().manual_seed(0))
+        >>> many, _ = multinomial_floor(weights, 1000, generator=torch.Generator().manual_seed(0))
+        >>> many < few
+        True
+    """
     counts = [draw_components(weights.log(), num, generator).bincount(minlength=len(weights)) for _ in range(200)]
     distances = total_variation(torch.stack(counts) / num, weights)
     return float(distances.mean()), float(distances.std())

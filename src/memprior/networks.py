@@ -22,6 +22,13 @@ class ResidualMLP(nn.Module):
     h = W [x, sin(f c), cos(f c)]; h <- h + B silu(A layernorm(h)), ``depth`` times; then W' layernorm(h), W' = 0 at
     first. The released network has depth 12, width 2048. Raises ``ValueError`` for sizes < 1 and for x or c of another
     shape.
+
+    Example:
+        >>> import torch
+        >>> from memprior.networks import ResidualMLP
+        >>> network = ResidualMLP(size=2, width=16, depth=1, generator=torch.Generator().manual_seed(0))
+        >>> network(torch.ones(3, 2), torch.zeros(3)).shape
+        torch.Size([3, 2])
     """
 
     def __init__(

@@ -30,7 +30,15 @@ class ForwardOperator(Protocol):
 
 
 class CubicOperator:
-    """F(x) = x + 0.3 x^3, (B, 1) -> (B, 1): the paper's 1-D problem (Fig. 1 a-c)."""
+    """F(x) = x + 0.3 x^3, (B, 1) -> (B, 1): the paper's 1-D problem (Fig. 1 a-c).
+
+    Example:
+        >>> import torch
+        >>> from memprior.operators import CubicOperator
+        >>> CubicOperator()(torch.tensor([[1.0], [2.0]]))
+        tensor([[1.3000],
+                [4.4000]])
+    """
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         expect_points("x", x, size=1)
@@ -38,7 +46,14 @@ class CubicOperator:
 
 
 class CoupledQuadraticOperator:
-    """F(x) = (x_1 + 0.3 x_1 x_2, x_2 + 0.2 x_1^2), (B, 2) -> (B, 2): the paper's 2-D problem (Fig. 1 d-f)."""
+    """F(x) = (x_1 + 0.3 x_1 x_2, x_2 + 0.2 x_1^2), (B, 2) -> (B, 2): the paper's 2-D problem (Fig. 1 d-f).
+
+    Example:
+        >>> import torch
+        >>> from memprior.operators import CoupledQuadraticOperator
+        >>> CoupledQuadraticOperator()(torch.tensor([[1.0, 1.0]]))
+        tensor([[1.3000, 1.2000]])
+    """
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         expect_points("x", x, size=2)
@@ -84,6 +99,20 @@ def compose(outer: ForwardOperator, inner: Callable[[torch.Tensor], torch.Tensor
     """outer after inner, as one forward operator.
 
     Its Jacobian chains ``outer``'s own, where it brings one, with reverse passes through ``inner``.
+
+    Args:
+        outer: F, on what ``inner`` makes.
+        inner: a differentiable function of x (B, ...), member by member: a decoder, say.
+
+    Returns:
+        x -> outer(inner(x)), with a ``jacobian``.
+
+    Example:
+        >>> import torch
+        >>> from memprior.operators import MatrixOperator, compose
+        >>> forward = compose(MatrixOperator(torch.tensor([[1.0, 1.0]])), lambda x: x.square())
+        >>> forward(torch.tensor([[1.0, 2.0]])), forward.jacobian(torch.tensor([[1.0, 2.0]]))
+        (tensor([[5.]]), tensor([[[2., 4.]]]))
     """
     return _Composed(outer, inner)
 
@@ -147,10 +176,25 @@ def _named(forward) -> str:
 
 
 def jacobian(forward: ForwardOperator, x: torch.Tensor) -> torch.Tensor:
-    """J_b = dF/dx at each x_b: x (B, ...) -> (B, m, d), d = x[0].numel().
+    """J_b = dF/dx at each x_b.
 
-    The operator's own ``jacobian`` where it brings one; otherwise m reverse passes, each over the whole batch at once,
-    and ``ValueError`` where they would not be its derivative (see :func:`expect_traced`).
+    The operator's own ``jacobian`` where it brings one; otherwise m reverse passes, each over the whole batch at once.
+
+    Args:
+        forward: F, (B, ...) -> (B, m).
+        x: (B, ...).
+
+    Returns:
+        (B, m, d), d = x[0].numel().
+
+    Raises:
+        ValueError: where reverse passes would not be its derivative (see :func:`expect_traced`).
+
+    Example:
+        >>> import torch
+        >>> from memprior.operators import CubicOperator, jacobian
+        >>> jacobian(CubicOperator(), torch.tensor([[0.0], [1.0]])).flatten()
+        tensor([1.0000, 1.9000])
     """
     if hasattr(forward, "jacobian"):
         return forward.jacobian(x)

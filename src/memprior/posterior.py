@@ -32,14 +32,55 @@ from memprior.operators import jacobian
 
 
 def log_posterior(prior, likelihood: GaussianLikelihood, x: torch.Tensor) -> torch.Tensor:
-    """log p(x) + log p(y | x), (B,): the posterior density, but for its evidence. ``prior`` has ``log_prob``."""
+    """The posterior density, but for its evidence: log p(x) + log p(y | x).
+
+    Args:
+        prior: brings ``log_prob``.
+        likelihood: of the data y.
+        x: (B, d).
+
+    Returns:
+        (B,), in nats.
+
+    Example:
+        >>> import torch
+        >>> from memprior.mixture import IsotropicMixture
+        >>> from memprior.paper import line_problem
+        >>> from memprior.posterior import log_posterior
+        >>> problem = line_problem(torch.device("cpu"))
+        >>> x = torch.zeros(3, 1, dtype=torch.float64)
+        >>> log_posterior(problem.prior(0.3), problem.likelihood, x).shape
+        torch.Size([3])
+    """
     return prior.log_prob(x) + likelihood.log_prob(x)
 
 
 def collapsed_log_weights(train_set: torch.Tensor, likelihood: GaussianLikelihood) -> torch.Tensor:
-    """Lookup weights w_n prop. p(y | x_n), as normalized logarithms: (K, ...) -> (K,), for K forward solves.
+    r"""Lookup weights of the examples, proportional to p(y | x_n), as normalized logarithms.
 
-    The posterior of the empirical law is sum_n w_n delta(x - x_n), exactly, for any F and any noise (paper, Eq. 9).
+    .. math:: p(x \mid y) = \sum_n w_n \delta(x - x_n), \qquad w_n \propto p(y \mid x_n)
+
+    is the posterior of the empirical distribution, exactly, for any F and any noise (paper, Eq. 9). K forward solves.
+
+    Args:
+        train_set: x_n, (K, ...), finite.
+        likelihood: of the data y.
+
+    Returns:
+        (K,), log w_n.
+
+    Raises:
+        ValueError: an empty or non-finite training set, or no example of finite log-likelihood.
+        TypeError: a training set that is no tensor.
+
+    Example:
+        >>> import torch
+        >>> from memprior.likelihood import GaussianLikelihood
+        >>> from memprior.operators import MatrixOperator
+        >>> from memprior.posterior import collapsed_log_weights
+        >>> likelihood = GaussianLikelihood(MatrixOperator(torch.eye(1)), torch.zeros(1), noise_std=1.0)
+        >>> collapsed_log_weights(torch.tensor([[-1.0], [1.0], [9.0]]), likelihood).exp()
+        tensor([5.0000e-01, 5.0000e-01, 2.1242e-18])
     """
     expect_tensor("train_set", train_set, "(K, ...)")
     expect(len(train_set) > 0, "train_set", "at least one example", tuple(train_set.shape))
@@ -52,11 +93,28 @@ def collapsed_log_weights(train_set: torch.Tensor, likelihood: GaussianLikelihoo
 
 
 class MemorizedPosteriorDenoiser(EmpiricalDenoiser):
-    """E[x_0 | x_sigma, y] when the prior is the empirical law of ``train_set`` (K, d).
+    """E[x_0 | x_sigma, y] when the prior is the empirical distribution of ``train_set``.
 
-    Exact at every sigma, for any F, without a gradient of F. The posterior is the lookup sum_n w_n delta(x - x_n),
-    so this is its empirical denoiser. It wears the prior's interface: every sampler of this book can be run against
+    Exact at every sigma, for any F, without a gradient of F. The posterior is the lookup sum_n w_n delta(x - x_n), so
+    this is its empirical denoiser. It implements the denoiser interface: every sampler of this book can be run against
     the exact answer by changing one word. The finite-sample lens is Burns and Fridovich-Keil (2026)'s.
+
+    Args:
+        train_set: (K, d).
+        likelihood: of the data y; K forward solves when this is made, none later.
+
+    Raises:
+        ValueError: what :func:`collapsed_log_weights` raises.
+
+    Example:
+        >>> import torch
+        >>> from memprior.likelihood import GaussianLikelihood
+        >>> from memprior.operators import MatrixOperator
+        >>> from memprior.posterior import MemorizedPosteriorDenoiser
+        >>> likelihood = GaussianLikelihood(MatrixOperator(torch.eye(1)), torch.ones(1), noise_std=0.1)
+        >>> denoiser = MemorizedPosteriorDenoiser(torch.tensor([[-1.0], [1.0]]), likelihood)
+        >>> denoiser(torch.tensor([[-0.9]]), 1.0)  # near the other example, but the data say 1
+        tensor([[1.]])
     """
 
     def __init__(self, train_set: torch.Tensor, likelihood: GaussianLikelihood):
@@ -71,18 +129,42 @@ def linearized_posterior(
     determinant: bool = True,
     chunk_size: int | None = None,
 ) -> GaussianMixture:
-    """The posterior of p_sigma with F replaced, around each example, by its tangent there (paper, Eq. 7).
+    r"""The posterior of p_sigma with F replaced, around each example, by its tangent there (paper, Eq. 7).
 
-    Sigma_n = (I / sigma^2 + J_n^T J_n / gamma^2)^-1,   mu_n = x_n + Sigma_n J_n^T (y - F(x_n)) / gamma^2,
-    w_n prop. (prior weight) N(y; F(x_n), C_n). Exact for affine F. ``determinant=False`` drops -1/2 log det C_n
-    from the weights, as the released code does; nothing else in this book does.
+    .. math::
+        \Sigma_n &= (I / \sigma^2 + J_n^T J_n / \gamma^2)^{-1} \\
+        \mu_n &= x_n + \Sigma_n J_n^T (y - F(x_n)) / \gamma^2 \\
+        w_n &\propto \text{(prior weight)} \; N(y; F(x_n), C_n)
 
-    K solves and K Jacobians, ``chunk_size`` of them (m, d) at a time, or all. No matrix is squared and none is (m, m):
-    with Z_n = sigma J_n / gamma and delta_n = (mu_n - x_n) / sigma, one QR factorization of
-    ((Z_n, (y - F_n) / gamma), (I, 0)), in float64, gives Sigma_n = sigma^2 (I + Z_n^T Z_n)^-1 by its factor, delta_n,
-    and (y - F_n)^T C_n^-1 (y - F_n) as the square that least squares leave; det C_n = gamma^2m det(I + Z_n^T Z_n).
-    Good to about eps |Z_n|, where a squared Z_n would lose eps |Z_n|^2. Warns where the dtype of the data cannot carry
-    the narrowest deviations, gamma / |J_n|.
+    Exact for affine F. K solves and K Jacobians. No matrix is squared and none is (m, m): with Z_n = sigma J_n / gamma
+    and delta_n = (mu_n - x_n) / sigma, one QR factorization of ((Z_n, (y - F_n) / gamma), (I, 0)), in float64, gives
+    Sigma_n = sigma^2 (I + Z_n^T Z_n)^-1 by its factor, delta_n, and (y - F_n)^T C_n^-1 (y - F_n) as the square that
+    least squares leave; det C_n = gamma^2m det(I + Z_n^T Z_n). Good to about ``eps |Z_n|``, where a squared Z_n would
+    lose ``eps |Z_n|^2``. Warns where the dtype of the data cannot carry the narrowest deviations, ``gamma / |J_n|``.
+
+    Args:
+        prior: p_sigma, K components in d dimensions.
+        likelihood: of the data y, with its forward operator F.
+        determinant: False drops -1/2 log det C_n from the weights, as the released code does; nothing else in this book
+            does.
+        chunk_size: K Jacobians (m, d) are held so many at a time, or all.
+
+    Returns:
+        The mixture of the N(mu_n, Sigma_n).
+
+    Raises:
+        ValueError: a chunk_size below 1.
+
+    Example:
+        >>> import torch
+        >>> from memprior.likelihood import GaussianLikelihood
+        >>> from memprior.mixture import IsotropicMixture
+        >>> from memprior.operators import MatrixOperator
+        >>> from memprior.posterior import linearized_posterior
+        >>> likelihood = GaussianLikelihood(MatrixOperator(torch.eye(1)), torch.tensor([2.0]), noise_std=1.0)
+        >>> posterior = linearized_posterior(IsotropicMixture(torch.zeros(1, 1), sigma=1.0), likelihood)
+        >>> posterior.means, posterior.covariances
+        (tensor([[1.]]), tensor([[[0.5000]]]))
     """
     if chunk_size is not None:
         expect_whole("chunk_size", chunk_size, 1)
@@ -149,10 +231,34 @@ class QuadraturePosterior:
 def quadrature_posterior(
     prior: IsotropicMixture, likelihood: GaussianLikelihood, points: torch.Tensor, cell: float
 ) -> QuadraturePosterior:
-    """Sum p_sigma(x) p(y | x) over ``points`` (P, d), each standing for a volume ``cell``.
+    """Sum p_sigma(x) p(y | x) over the points of a grid.
 
-    On a uniform grid that covers the posterior the error falls faster than any power of the spacing, once that is
-    below sigma and gamma / |F'|.
+    On a uniform grid that covers the posterior the error falls faster than any power of the spacing, once that is below
+    sigma and ``gamma / |F'|``.
+
+    Args:
+        prior: p_sigma, in d dimensions: one or two.
+        likelihood: of the data y.
+        points: (P, d).
+        cell: the volume that each point stands for, > 0.
+
+    Returns:
+        The normalized posterior at the points, with the evidence.
+
+    Raises:
+        ValueError: points of another size, or cell not > 0.
+
+    Example:
+        >>> import torch
+        >>> from memprior.likelihood import GaussianLikelihood
+        >>> from memprior.mixture import IsotropicMixture
+        >>> from memprior.operators import MatrixOperator
+        >>> from memprior.posterior import quadrature_posterior
+        >>> likelihood = GaussianLikelihood(MatrixOperator(torch.eye(1)), torch.zeros(1), noise_std=1.0)
+        >>> points = torch.linspace(-8, 8, 161)[:, None]
+        >>> prior = IsotropicMixture(torch.zeros(1, 1), sigma=1.0)
+        >>> round(float(quadrature_posterior(prior, likelihood, points, cell=0.1).log_evidence.exp()), 4)  # N(0; 0, 2)
+        0.2821
     """
     expect_points("points", points, size=prior.means.shape[1], like=prior.means)
     cell = positive_number("cell", cell)
@@ -183,9 +289,31 @@ class ImportanceCorrection:
 def importance_correction(
     prior: IsotropicMixture, likelihood: GaussianLikelihood, proposal: GaussianMixture, draws: torch.Tensor
 ) -> ImportanceCorrection:
-    """Repair a linearized posterior by reweighting its own ``draws`` (S, d) with p_sigma(x) p(y | x) / proposal(x).
+    """Repair a linearized posterior by reweighting its own draws with p_sigma(x) p(y | x) / proposal(x).
 
     Consistent as S grows wherever the proposal covers the posterior; ``efficiency`` says how hard that was.
+
+    Args:
+        prior: p_sigma.
+        likelihood: of the data y.
+        proposal: the linearized posterior.
+        draws: (S, d), of the proposal.
+
+    Returns:
+        Corrected component weights, evidence and efficiency.
+
+    Example:
+        >>> import torch
+        >>> from memprior.likelihood import GaussianLikelihood
+        >>> from memprior.mixture import IsotropicMixture
+        >>> from memprior.operators import MatrixOperator
+        >>> from memprior.posterior import importance_correction, linearized_posterior
+        >>> likelihood = GaussianLikelihood(MatrixOperator(torch.eye(1)), torch.tensor([2.0]), noise_std=1.0)
+        >>> prior = IsotropicMixture(torch.zeros(1, 1), sigma=1.0)
+        >>> proposal = linearized_posterior(prior, likelihood)  # exact for a matrix
+        >>> draws = proposal.sample(100, generator=torch.Generator().manual_seed(0))
+        >>> round(importance_correction(prior, likelihood, proposal, draws).efficiency, 3)
+        1.0
     """
     log_ratio = log_posterior(prior, likelihood, draws) - proposal.log_prob(draws)
     importance = log_ratio.softmax(0)

@@ -46,18 +46,44 @@ class Step(Protocol):
 
 
 def euler_step(denoiser, x, sigma, sigma_next, *, generator) -> SamplerState:
-    """x <- D + (sigma_next / sigma) (x - D): Euler on the probability-flow ODE, which is deterministic DDIM.
+    r"""Euler on the probability-flow ODE, which is deterministic DDIM. Draws nothing.
 
-    Draws nothing.
+    .. math:: x \leftarrow D + (\sigma' / \sigma) (x - D)
+
+    Args:
+        denoiser: D.
+        x: (B, d), at noise level sigma.
+        sigma: scalar tensor.
+        sigma_next: scalar tensor, sigma > sigma_next >= 0.
+        generator: not used.
+
+    Returns:
+        The state at sigma_next.
+
+    Example:
+        >>> import torch
+        >>> from memprior.denoiser import EmpiricalDenoiser
+        >>> from memprior.sampling import euler_step
+        >>> denoiser, x = EmpiricalDenoiser(torch.zeros(1, 1)), torch.tensor([[2.0]])
+        >>> euler_step(denoiser, x, torch.tensor(1.0), torch.tensor(0.5), generator=torch.Generator()).x
+        tensor([[1.]])
     """
     denoised = denoiser(x, sigma)
     return SamplerState(denoised + (sigma_next / sigma) * (x - denoised), sigma_next, denoised)
 
 
 def heun_step(denoiser, x, sigma, sigma_next, *, generator) -> SamplerState:
-    """Euler, corrected with the slope at its end: second order (Karras et al.
+    """Euler, corrected with the slope at its end: second order (Karras et al. 2022, Alg. 1).
 
-    2022, Alg. 1). Euler alone where sigma_next = 0.
+    Euler alone where sigma_next = 0. Draws nothing; arguments as those of :func:`euler_step`.
+
+    Example:
+        >>> import torch
+        >>> from memprior.denoiser import GaussianDenoiser
+        >>> from memprior.sampling import heun_step
+        >>> denoiser, x = GaussianDenoiser(torch.zeros(1), torch.eye(1)), torch.tensor([[2.0]])
+        >>> heun_step(denoiser, x, torch.tensor(1.0), torch.tensor(0.5), generator=torch.Generator()).x  # 2 (5/8)^(1/2)
+        tensor([[1.6000]])
     """
     trial = euler_step(denoiser, x, sigma, sigma_next, generator=generator)
     if sigma_next == 0:
@@ -67,9 +93,27 @@ def heun_step(denoiser, x, sigma, sigma_next, *, generator) -> SamplerState:
 
 
 def ancestral_step(denoiser, x, sigma, sigma_next, *, generator) -> SamplerState:
-    """Draw from p(x_next | x, x_0 = D): exact where x_0 is known, and the DDPM sampler otherwise.
+    r"""Draw from p(x_next | x, x_0 = D): exact where x_0 is known, and the DDPM sampler otherwise.
 
-    x_next = D + (sigma_next^2 / sigma^2) (x - D) + sigma_next sqrt(1 - sigma_next^2 / sigma^2) eps.
+    .. math:: x \leftarrow D + \frac{\sigma'^2}{\sigma^2} (x - D) + \sigma' \sqrt{1 - \sigma'^2 / \sigma^2} \, \epsilon
+
+    Args:
+        denoiser: D.
+        x: (B, d), at noise level sigma.
+        sigma: scalar tensor.
+        sigma_next: scalar tensor, sigma > sigma_next >= 0.
+        generator: draws eps ~ N(0, I).
+
+    Returns:
+        The state at sigma_next.
+
+    Example:
+        >>> import torch
+        >>> from memprior.denoiser import EmpiricalDenoiser
+        >>> from memprior.sampling import ancestral_step
+        >>> denoiser, x = EmpiricalDenoiser(torch.ones(1, 1)), torch.tensor([[2.0]])
+        >>> ancestral_step(denoiser, x, torch.tensor(1.0), torch.tensor(0.0), generator=torch.Generator()).x
+        tensor([[1.]])
     """
     denoised = denoiser(x, sigma)
     keep = (sigma_next / sigma) ** 2
@@ -85,12 +129,36 @@ def trajectory(
     step: Step = heun_step,
     generator: torch.Generator,
 ) -> Iterator[SamplerState]:
-    """The states along ``sigmas`` (T + 1,), strictly descending and >= 0, from x_init (B, d) at sigmas[0]: T of them.
+    """The states of a reverse diffusion along ``sigmas``, from x_init at sigmas[0].
 
-    A generator, so that tracing, plotting and stopping belong to the caller. Start x_init as sigmas[0] * N(0, I),
-    with sigmas[0] well above the spread of the prior. Raises ``ValueError`` before the first step for levels that
-    do not descend or x_init not finite, and ``FloatingPointError`` at the step in which D is not finite, or
-    after which a sample is not finite or a million times farther out than the start.
+    A generator, so that tracing, plotting and stopping belong to the caller. Start x_init as sigmas[0] * N(0, I), with
+    sigmas[0] well above the spread of the prior.
+
+    Args:
+        denoiser: D, the prior; the posterior's for draws of a posterior.
+        x_init: (B, d), finite.
+        sigmas: (T + 1,), strictly descending and >= 0.
+        step: one reverse step; a guided one brings the data.
+        generator: draws what the step draws.
+
+    Yields:
+        T states.
+
+    Raises:
+        ValueError: before the first step, levels that do not descend or x_init not finite.
+        FloatingPointError: at the step in which D is not finite, or after which a sample is not finite or a million
+            times farther out than the start.
+
+    Example:
+        >>> import torch
+        >>> from memprior.denoiser import EmpiricalDenoiser
+        >>> from memprior.noise import karras_sigmas
+        >>> from memprior.sampling import trajectory
+        >>> generator, sigmas = torch.Generator().manual_seed(0), karras_sigmas(10, 0.01, 10.0)
+        >>> prior = EmpiricalDenoiser(torch.tensor([[-1.0], [1.0]]))
+        >>> x_init = sigmas[0].float() * torch.randn(4, 1, generator=generator)
+        >>> len([state.x for state in trajectory(prior, x_init, sigmas, generator=generator)])
+        10
     """
     expect_points("x_init", x_init)
     expect_finite("x_init", x_init)
@@ -136,7 +204,22 @@ def sample(
     step: Step = heun_step,
     generator: torch.Generator,
 ) -> torch.Tensor:
-    """The end of :func:`trajectory`, (B, d)."""
+    """The end of :func:`trajectory`, whose arguments it takes.
+
+    Returns:
+        (B, d), at the last level.
+
+    Example:
+        >>> import torch
+        >>> from memprior.denoiser import EmpiricalDenoiser
+        >>> from memprior.noise import karras_sigmas
+        >>> from memprior.sampling import sample
+        >>> generator, sigmas = torch.Generator().manual_seed(0), karras_sigmas(20, 0.01, 10.0)
+        >>> prior = EmpiricalDenoiser(torch.tensor([[-1.0], [1.0]]))
+        >>> x_init = sigmas[0].float() * torch.randn(100, 1, generator=generator)
+        >>> sample(prior, x_init, sigmas, generator=generator).abs().unique()  # a memorized prior draws its examples
+        tensor([1.])
+    """
     x = x_init
     for state in trajectory(denoiser, x_init, sigmas, step=step, generator=generator):
         x = state.x
@@ -152,13 +235,41 @@ def log_likelihood(
     num_probes: int | None = None,
     generator: torch.Generator,
 ) -> torch.Tensor:
-    """log density at x (B, d) of the law that a denoiser's probability-flow ODE makes at the last level, (B,).
+    r"""Log density at x of the distribution that a denoiser's probability-flow ODE makes at the last level.
 
-    Along dx/dsigma = (x - D) / sigma the log density changes by -(d - div D) / sigma (Song et al. 2021, Sec. 4.3).
-    Heun's rule from sigmas[-1] > 0 up to sigmas[0], where x is taken to be N(D's mean, sigma^2 I): the levels must
-    begin well above the spread of the prior. For the exact denoiser of a law p this is log p_sigma at the last level:
-    a likelihood with that floor. num_probes: None for the exact div D, which is d reverse passes a step; else its
-    unbiased estimate from so many random signs (Hutchinson). Raises ``FloatingPointError`` where x is no longer finite.
+    Along dx/dsigma = (x - D) / sigma the log density changes by
+
+    .. math:: \mathrm{d} \log p / \mathrm{d} \sigma = -(d - \nabla \cdot D) / \sigma
+
+    (Song et al. 2021, Sec. 4.3). Heun's rule from sigmas[-1] > 0 up to sigmas[0], where x is taken to be
+    N(D's mean, sigma^2 I): the levels must begin well above the spread of the prior. For the exact denoiser of a
+    distribution p this is log p_sigma at the last level: a likelihood with that floor.
+
+    Args:
+        denoiser: D.
+        x: (B, d), finite.
+        sigmas: (T + 1,), descending to a last level > 0.
+        num_probes: None for the exact div D, which is d reverse passes per step; else its unbiased estimate from so
+            many random signs (Hutchinson).
+        generator: draws the signs.
+
+    Returns:
+        (B,), in nats.
+
+    Raises:
+        ValueError: levels that do not descend, or end in 0; x not finite.
+        FloatingPointError: where x is no longer finite on the way.
+
+    Example:
+        >>> import torch
+        >>> from memprior.denoiser import GaussianDenoiser
+        >>> from memprior.noise import geometric_sigmas
+        >>> from memprior.sampling import log_likelihood
+        >>> denoiser, x = GaussianDenoiser(torch.zeros(1), torch.eye(1)), torch.zeros(1, 1)
+        >>> sigmas = geometric_sigmas(100.0, 0.01, 500)
+        >>> log_density = log_likelihood(denoiser, x, sigmas, generator=torch.Generator())
+        >>> round(float(log_density), 2)  # -log(2 pi) / 2
+        -0.92
     """
     expect_points("x", x)
     expect_finite("x", x)

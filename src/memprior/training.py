@@ -1,7 +1,8 @@
 """Denoising score matching: a loss, a training loop that is a generator, and checkpoints that lose nothing.
 
-Minimise E |D(x_0 + sigma eps, sigma) - x_0|^2 over examples x_0, noise eps ~ N(0, I) and levels sigma. At every sigma
-the minimiser over all functions is the denoiser of the examples' empirical law (paper, claim 1; chapter 2 proves it).
+Minimize ``E |D(x_0 + sigma eps, sigma) - x_0|^2`` over examples x_0, noise eps ~ N(0, I) and levels sigma. At every
+sigma the minimizer over all functions is the denoiser of the examples' empirical law (paper, claim 1; proved in
+chapter 2).
 
 Killed at any moment and started again with the same arguments, training ends in the same bits: a checkpoint carries
 weights, their moving average, the moments of Adam and the state of the generator, and replaces the one before it at
@@ -35,9 +36,23 @@ _LOG = logging.getLogger(__name__)  # tells where a run that was killed goes on;
 class TrainingPlan:
     """How a denoiser is trained.
 
-    num_steps: optimiser steps. batch_size: noised examples a step, drawn with replacement. learning_rate: Adam's,
-    falling as a cosine to ``final_rate`` (equal: it stays). ema_decay: of the moving average of the weights, reached
-    after a warm-up. sigma_min, sigma_max: noise levels are drawn evenly in log sigma between them.
+    Args:
+        num_steps: optimizer steps, >= 1.
+        batch_size: noised examples per step, drawn with replacement.
+        learning_rate: Adam's, falling as a cosine to ``final_rate``.
+        final_rate: the last learning rate; equal to the first: it stays.
+        ema_decay: of the moving average of the weights, reached after a warm-up; 0 <= ema_decay < 1.
+        sigma_min: noise levels are drawn evenly in log sigma from here,
+        sigma_max: to here; 0 < sigma_min < sigma_max.
+
+    Raises:
+        ValueError: a field outside these bounds; names it.
+
+    Example:
+        >>> from memprior.training import TrainingPlan
+        >>> plan = TrainingPlan(100, 32, 1e-3, 1e-5, 0.99, sigma_min=0.01, sigma_max=10.0)
+        >>> plan.rate(1), plan.rate(51)
+        (0.001, 0.000505)
     """
 
     num_steps: int
@@ -80,9 +95,28 @@ class TrainingState:
 
 
 def denoising_loss(denoiser: Denoiser, x: torch.Tensor, sigma, *, generator: torch.Generator) -> torch.Tensor:
-    """|D(x + sigma eps, sigma) - x|^2 / d for clean examples x (B, d), sigma scalar or (B,): (B,).
+    r"""Squared error of a denoiser at clean examples noised once.
+
+    .. math:: |D(x + \sigma \epsilon, \sigma) - x|^2 / d
 
     Denoising score matching is this divided by sigma^4 (Vincent 2011).
+
+    Args:
+        denoiser: D.
+        x: clean examples, (B, d).
+        sigma: noise level > 0, a scalar or (B,).
+        generator: draws eps.
+
+    Returns:
+        (B,).
+
+    Example:
+        >>> import torch
+        >>> from memprior.denoiser import EmpiricalDenoiser
+        >>> from memprior.training import denoising_loss
+        >>> x = torch.tensor([[-1.0], [1.0]])
+        >>> denoising_loss(EmpiricalDenoiser(x), x, 0.01, generator=torch.Generator().manual_seed(0))
+        tensor([0., 0.])
     """
     return (denoiser(perturb(x, sigma, generator=generator), sigma) - x).square().mean(1)
 
@@ -96,12 +130,37 @@ def train(
     checkpoint: str | Path | None = None,
     save_every: int = 500,
 ) -> Iterator[TrainingState]:
-    """Train ``denoiser`` in place on ``train_set`` (N, d); a state after every step, for the caller to look at or stop.
+    """Train ``denoiser`` in place; a state after every step, for the caller to look at or stop.
 
     Errors at a level are weighted by 1 / sigma^2 + 1 / spread^2: an untrained network's loss is then the same at every
-    level. checkpoint: a file, in a folder that exists, written every ``save_every`` steps and at the end. Where it
-    exists training goes on from it, and where it is done its last state comes again; ``ValueError`` says so when it was
-    made by another plan, training set, network or seed, or is no checkpoint.
+    level.
+
+    Args:
+        denoiser: D, whose network is trained.
+        train_set: (N, d).
+        plan: sizes, rates and noise levels.
+        generator: draws examples, levels and noise.
+        checkpoint: a file, in a folder that exists, written every ``save_every`` steps and at the end. Where it exists
+            training goes on from it, and where it is done its last state comes again.
+        save_every: steps between two checkpoints.
+
+    Yields:
+        A state after each step.
+
+    Raises:
+        ValueError: arguments that do not fit, and a checkpoint that was made by another plan, training set, network or
+            seed, or is no checkpoint.
+
+    Example:
+        >>> import torch
+        >>> from memprior.denoiser import NetworkDenoiser
+        >>> from memprior.networks import ResidualMLP
+        >>> from memprior.training import TrainingPlan, train
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> denoiser = NetworkDenoiser(ResidualMLP(1, 8, 1, generator=generator), spread=1.0)
+        >>> plan = TrainingPlan(3, 4, 1e-3, 1e-3, 0.9, sigma_min=0.1, sigma_max=1.0)
+        >>> [state.step for state in train(denoiser, torch.tensor([[-1.0], [1.0]]), plan, generator=generator)]
+        [1, 2, 3]
     """
     expect_train_set("train_set", train_set)
     expect_points("train_set", train_set, size=denoiser.network.size)
@@ -123,9 +182,34 @@ def snapshots(
     generator: torch.Generator,
     folder: str | Path | None = None,
 ) -> Iterator[tuple[int, NetworkDenoiser]]:
-    """(step, averaged denoiser) at each of ``steps``, ascending and at most num_steps, as training passes them.
+    """The averaged denoiser at each of ``steps``, as training passes them.
 
-    folder: training and snapshots are kept there; killed and started again, those that had been passed come from it.
+    Args:
+        denoiser: D, whose network is trained.
+        train_set: (N, d).
+        plan: sizes, rates and noise levels.
+        steps: ascending, from 1 to plan.num_steps.
+        generator: draws examples, levels and noise.
+        folder: training and snapshots are kept there; killed and started again, those that had been passed come from
+            it.
+
+    Yields:
+        (step, averaged denoiser).
+
+    Raises:
+        ValueError: steps that do not ascend from 1 to num_steps, and what :func:`train` raises.
+
+    Example:
+        >>> import torch
+        >>> from memprior.denoiser import NetworkDenoiser
+        >>> from memprior.networks import ResidualMLP
+        >>> from memprior.training import TrainingPlan, snapshots
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> denoiser = NetworkDenoiser(ResidualMLP(1, 8, 1, generator=generator), spread=1.0)
+        >>> plan = TrainingPlan(4, 4, 1e-3, 1e-3, 0.9, sigma_min=0.1, sigma_max=1.0)
+        >>> passed = snapshots(denoiser, torch.tensor([[-1.0], [1.0]]), plan, [2, 4], generator=generator)
+        >>> [step for step, average in passed]
+        [2, 4]
     """
     steps = list(steps)
     for step in steps:

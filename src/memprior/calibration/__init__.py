@@ -59,7 +59,7 @@ def pit(samples: torch.Tensor, truths: torch.Tensor, *, generator: torch.Generat
 
 
 def marginal_coverage(pit_values: torch.Tensor, level: float) -> Coverage:
-    """The share of components inside their central interval of ``level``, |pit - 1/2| < level / 2.
+    """The share of components inside their central interval of ``level``, ``|pit - 1/2| < level / 2``.
 
     pit_values: (T, d), T >= 2, of ``pit``. Components of one truth are dependent: the interval is Jeffreys' for the
     number of independent trials that explains the spread of the truths' own shares, between T and T d. Raises
@@ -157,9 +157,9 @@ def rank_test(pit_values: torch.Tensor) -> float:
 def coverage_test(credibility: torch.Tensor, level: float) -> float:
     """The p-value that ``level`` of the credibilities (T,) are below it: the exact two-sided binomial test.
 
-    credibility: of ``joint_credibility`` or ``tarp``; 2 |pit - 1/2| of one component for its central interval. Counts
-    no more likely than the one found are summed. Raises ``ValueError`` for a level outside (0, 1) and credibilities
-    outside [0, 1] or fewer than 2.
+    credibility: of ``joint_credibility`` or ``tarp``; ``2 |pit - 1/2|`` of one component for its central interval.
+    Counts no more likely than the one found are summed. Raises ``ValueError`` for a level outside (0, 1) and
+    credibilities outside [0, 1] or fewer than 2.
     """
     level = level_number(level)
     expect_unit_line("credibility", credibility)
@@ -233,7 +233,7 @@ def normalized_error(samples: torch.Tensor, truths: torch.Tensor, scale: torch.T
 
 
 def energy_distance(samples: torch.Tensor, reference: torch.Tensor, *, reference_is_law: bool = False) -> torch.Tensor:
-    """2 E|X - Y| - E|X - X'| - E|Y - Y'|, scalar: the square of a metric between laws (Szekely and Rizzo 2013).
+    """``2 E|X - Y| - E|X - X'| - E|Y - Y'|``, scalar: the square of a metric between laws (Szekely and Rizzo 2013).
 
     samples: draws (A, d), A >= 2. reference: draws (B, d), B >= 2; or, with ``reference_is_law``, the equally likely
     atoms of a law that is then known exactly. Unbiased, so it may come out below zero for equal laws. Raises

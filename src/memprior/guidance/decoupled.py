@@ -25,7 +25,7 @@ LOWEST, RHO = 1 / 100, 7.0  # of the ODE's levels: the last above zero, as a sha
 
 @dataclass(frozen=True, eq=False)
 class DecoupledState(SamplerState):
-    """denoised: the draw of x_0, (B, d). misfit: |y - F(x_0)|^2 / (2 gamma^2) of it, (B,).
+    """denoised: the draw of x_0, (B, d). misfit: ``|y - F(x_0)|^2 / (2 gamma^2)`` of it, (B,).
 
     acceptance: (B,), the share of the Langevin proposals that were accepted: near 0 the draw is still at x_hat.
     """
@@ -45,12 +45,36 @@ def daps_step(
 ) -> Step:
     """DAPS with Euler steps for the ODE and Metropolis-adjusted Langevin steps for x_0, from x_hat.
 
-    num_ode: denoiser calls, down levels from sigma to sigma / 100 and then to D; 1 is x_hat = D. num_langevin: of
-    proposals x_0 + h g + (2 h)^(1/2) eps, g the gradient of the log density, h = step_size / (1 / r^2 + curvature /
-    gamma^2). curvature: the largest eigenvalue of J^T J, J = dF/dx; Langevin steps are then stable for step_size < 2,
-    and mostly accepted well below. spread: of the prior, in its coordinates. num_langevin + 1 values and scores of the
-    likelihood, num_ode calls of the denoiser. A proposal whose data are not finite is refused; a sample whose x_hat has
-    such data stays where it is. Raises ``ValueError`` for counts below 1 and numbers not > 0.
+    num_langevin + 1 values and scores of the likelihood, num_ode calls of the denoiser. A proposal whose data are not
+    finite is refused; a sample whose x_hat has such data stays where it is.
+
+    Args:
+        likelihood: of the data.
+        num_ode: denoiser calls, down levels from sigma to sigma / 100 and then to D; 1 is x_hat = D.
+        num_langevin: number of proposals x_0 + h g + (2 h)^(1/2) eps, g the gradient of the log density,
+            h = step_size / (1 / r^2 + curvature / gamma^2).
+        step_size: Langevin steps are stable for step_size < 2, and mostly accepted well below.
+        curvature: the largest eigenvalue of J^T J, J = dF/dx.
+        spread: of the prior, in its coordinates.
+
+    Returns:
+        A step whose states carry the misfit and the acceptance.
+
+    Raises:
+        ValueError: counts below 1 and numbers not > 0.
+
+    Example:
+        >>> import torch
+        >>> from memprior.denoiser import GaussianDenoiser
+        >>> from memprior.guidance import daps_step
+        >>> from memprior.likelihood import GaussianLikelihood
+        >>> from memprior.operators import MatrixOperator
+        >>> likelihood = GaussianLikelihood(MatrixOperator(torch.eye(1)), torch.ones(1), noise_std=0.1)
+        >>> step = daps_step(likelihood, num_ode=1, num_langevin=20, step_size=0.5, curvature=1.0)
+        >>> prior, levels = GaussianDenoiser(torch.zeros(1), torch.eye(1)), (torch.tensor(1.0), torch.tensor(0.0))
+        >>> x = step(prior, torch.zeros(500, 1), *levels, generator=torch.Generator().manual_seed(0)).x
+        >>> abs(float(x.mean()) - 0.98) < 0.02  # 100 / 102, the mean of p(x_0 | x_hat = 0, y = 1)
+        True
     """
     expect_whole("num_ode", num_ode, 1)
     expect_whole("num_langevin", num_langevin, 1)

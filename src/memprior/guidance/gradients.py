@@ -1,6 +1,6 @@
 """Guided steps along a gradient of the misfit: a reverse step, and then a move towards the data.
 
-With D = D(x, sigma) the denoised guess and r = y - F(D) its residual, a guided step is a reverse step, and then
+With D = D(x, sigma) the denoised guess and r = y - F(D) its residual, a guided step is a reverse step, and then::
 
     x_next <- x_next - (length) * (gradient of |r|^2, of |r|, or its direction alone)
 
@@ -26,22 +26,65 @@ NORMS = ("squared", "norm")
 
 @dataclass(frozen=True, eq=False)
 class GuidedState(SamplerState):
-    """misfit: |y - F(D)|^2 / (2 gamma^2), (B,), of the guess whose gradient was used: a plot of it costs no solve."""
+    """misfit: ``|y - F(D)|^2 / (2 gamma^2)``, (B,), of the guess whose gradient was used.
+
+    A plot of it costs no solve.
+    """
 
     misfit: torch.Tensor
 
 
 def dps_step(likelihood: GaussianLikelihood, *, scale: float, norm: str, base: Step = ancestral_step) -> Step:
-    """DPS as published (Chung et al. 2023): the gradient goes through the denoiser.
+    """DPS as published (Chung et al. 2023, Alg. 1): the gradient goes through the denoiser.
 
-    norm: "squared", x_next <- x_next - scale d|r|^2/dx, or "norm", - scale d|r|/dx, the paper's step zeta' / |r|.
-    base: the reverse step. Raises ``ValueError`` for scale not > 0 or another norm.
+    Args:
+        likelihood: of the data; r = y - F(D) is its residual.
+        scale: > 0, the length of the move, in the variance-preserving iterate as published.
+        norm: "squared", ``x_next <- x_next - scale d|r|^2/dx``, or "norm", ``- scale d|r|/dx``, the paper's step
+            ``zeta' / |r|``.
+        base: the reverse step.
+
+    Returns:
+        A step whose states carry the misfit.
+
+    Raises:
+        ValueError: scale not > 0, or another norm.
+
+    Example:
+        >>> import torch
+        >>> from memprior.denoiser import GaussianDenoiser
+        >>> from memprior.guidance import dps_step
+        >>> from memprior.likelihood import GaussianLikelihood
+        >>> from memprior.noise import karras_sigmas
+        >>> from memprior.operators import MatrixOperator
+        >>> from memprior.sampling import sample
+        >>> likelihood = GaussianLikelihood(MatrixOperator(torch.eye(1)), torch.ones(1), noise_std=0.1)
+        >>> generator, sigmas = torch.Generator().manual_seed(0), karras_sigmas(20, 0.01, 10.0)
+        >>> prior, x_init = GaussianDenoiser(torch.zeros(1), torch.eye(1)), 10 * torch.randn(8, 1, generator=generator)
+        >>> step = dps_step(likelihood, scale=0.5, norm="squared")
+        >>> sample(prior, x_init, sigmas, step=step, generator=generator).shape
+        torch.Size([8, 1])
     """
     return _gradient_step(likelihood, scale, norm, base, through=True)
 
 
 def frozen_step(likelihood: GaussianLikelihood, *, scale: float, norm: str, base: Step = ancestral_step) -> Step:
-    """:func:`dps_step` without the denoiser's Jacobian, which a network with many parameters makes dear."""
+    """DPS without the denoiser's Jacobian, which is expensive where a network has many parameters.
+
+    Arguments as those of :func:`dps_step`.
+
+    Example:
+        >>> import torch
+        >>> from memprior.denoiser import EmpiricalDenoiser
+        >>> from memprior.guidance import frozen_step
+        >>> from memprior.likelihood import GaussianLikelihood
+        >>> from memprior.operators import MatrixOperator
+        >>> likelihood = GaussianLikelihood(MatrixOperator(torch.eye(1)), torch.ones(1), noise_std=1.0)
+        >>> step, levels = frozen_step(likelihood, scale=0.25, norm="squared"), (torch.tensor(1.0), torch.tensor(0.0))
+        >>> state = step(EmpiricalDenoiser(torch.zeros(1, 1)), torch.zeros(1, 1), *levels, generator=torch.Generator())
+        >>> state.x, state.misfit  # from D = 0 by 2^(1/2) / 4 of 2, the gradient of -(1 - D)^2
+        (tensor([[0.7071]]), tensor([0.5000]))
+    """
     return _gradient_step(likelihood, scale, norm, base, through=False)
 
 
@@ -50,9 +93,32 @@ def released_step(
 ) -> Step:
     """The sampler of the released code: frozen score, and a step of fixed length along the gradient's direction.
 
-    x_next <- x_next - step_size sqrt(1 + sigma_next^2) g / |g|. lagged: as released, g is that of a second guess, made
-    from x_next but by the denoiser at the level before, after every reverse step, the last one too; otherwise g is
-    that of the reverse step's own guess. The noise level of the data cancels from g / |g|.
+    ``x_next <- x_next - step_size sqrt(1 + sigma_next^2) g / |g|``. The noise level of the data cancels from ``g /
+    |g|``.
+
+    Args:
+        likelihood: of the data.
+        step_size: > 0, in the variance-preserving iterate; the paper's is 0.07.
+        base: the reverse step.
+        lagged: as released, g is that of a second guess, made from x_next but by the denoiser at the level before,
+            after every reverse step, the last one too; otherwise g is that of the reverse step's own guess.
+
+    Returns:
+        A step whose states carry the misfit.
+
+    Raises:
+        ValueError: step_size not > 0.
+
+    Example:
+        >>> import torch
+        >>> from memprior.denoiser import EmpiricalDenoiser
+        >>> from memprior.guidance import released_step
+        >>> from memprior.likelihood import GaussianLikelihood
+        >>> from memprior.operators import MatrixOperator
+        >>> likelihood = GaussianLikelihood(MatrixOperator(torch.eye(1)), torch.ones(1), noise_std=1.0)
+        >>> step, levels = released_step(likelihood, 0.07), (torch.tensor(1.0), torch.tensor(0.0))
+        >>> step(EmpiricalDenoiser(torch.zeros(1, 1)), torch.zeros(1, 1), *levels, generator=torch.Generator()).x
+        tensor([[0.0700]])
     """
     step_size = positive_number("step_size", step_size)
 
@@ -90,7 +156,7 @@ def _gradient_step(likelihood, scale, norm, base, *, through: bool) -> Step:
 
 
 def through_denoiser(likelihood: GaussianLikelihood, denoiser: Denoiser, x: torch.Tensor, sigma):
-    """D(x, sigma) (B, d), |r|^2 (B,) and its gradient with respect to x (B, d), for the other modules here."""
+    """D(x, sigma) (B, d), ``|r|^2`` (B,) and its gradient with respect to x (B, d), for the other modules here."""
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         denoised = denoised_traced(denoiser, x, sigma)

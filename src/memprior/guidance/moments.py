@@ -36,6 +36,25 @@ def point_step(likelihood: GaussianLikelihood, *, base: Step = ancestral_step) -
 
     Nothing is tuned; where gamma is small against the spread of F(x_0) the move is too long, and may be unstable.
     One solve and one gradient of F, one gradient of D.
+
+    Args:
+        likelihood: of the data.
+        base: the reverse step.
+
+    Returns:
+        A step whose states carry the misfit.
+
+    Example:
+        >>> import torch
+        >>> from memprior.denoiser import GaussianDenoiser
+        >>> from memprior.guidance import point_step
+        >>> from memprior.likelihood import GaussianLikelihood
+        >>> from memprior.operators import MatrixOperator
+        >>> likelihood = GaussianLikelihood(MatrixOperator(torch.eye(1)), torch.ones(1), noise_std=1.0)
+        >>> step, levels = point_step(likelihood), (torch.tensor(1.0), torch.tensor(0.0))
+        >>> prior = GaussianDenoiser(torch.zeros(1), torch.eye(1))
+        >>> step(prior, torch.zeros(1, 1), *levels, generator=torch.Generator()).x
+        tensor([[0.5000]])
     """
 
     def guided(denoiser, x, sigma):
@@ -50,9 +69,32 @@ def pigdm_step(
 ) -> Step:
     """V = r^2 I, r^2 = spread^2 sigma^2 / (spread^2 + sigma^2) (PiGDM; Song et al. 2023), with measured noise.
 
-    Exact for affine F under the prior N(., spread^2 I). num_iterations: of conjugate gradients, each a product with J
-    and one with J^T; m of them are exact but for rounding. spread: of the prior, in its coordinates, > 0. Raises
-    ``ValueError`` otherwise.
+    Exact for affine F under the prior N(., spread^2 I).
+
+    Args:
+        likelihood: of the data.
+        num_iterations: of conjugate gradients, each a product with J and one with J^T; m of them are exact but for
+            rounding.
+        spread: of the prior, in its coordinates, > 0.
+        base: the reverse step.
+
+    Returns:
+        A step whose states carry the misfit.
+
+    Raises:
+        ValueError: num_iterations < 1, or spread not > 0.
+
+    Example:
+        >>> import torch
+        >>> from memprior.denoiser import GaussianDenoiser
+        >>> from memprior.guidance import pigdm_step
+        >>> from memprior.likelihood import GaussianLikelihood
+        >>> from memprior.operators import MatrixOperator
+        >>> likelihood = GaussianLikelihood(MatrixOperator(torch.eye(1)), torch.ones(1), noise_std=1.0)
+        >>> step, levels = pigdm_step(likelihood, num_iterations=1), (torch.tensor(1.0), torch.tensor(0.0))
+        >>> prior = GaussianDenoiser(torch.zeros(1), torch.eye(1))
+        >>> step(prior, torch.zeros(1, 1), *levels, generator=torch.Generator()).x  # E[x_0 | x = 0, y = 1]
+        tensor([[0.3333]])
     """
     expect_whole("num_iterations", num_iterations, 1)
     spread = positive_number("spread", spread)
@@ -69,9 +111,32 @@ def pigdm_step(
 def mmps_step(likelihood: GaussianLikelihood, *, num_iterations: int, base: Step = ancestral_step) -> Step:
     """V = sigma^2 dD/dx, the covariance of x_0 given x_sigma by Tweedie's formula (MMPS; Rozet et al. 2024).
 
-    Exact for affine F under a Gaussian prior. num_iterations: of conjugate gradients, each a product with J, with J^T
-    and with dD/dx; m of them are exact but for rounding. The derivative of a network is not quite symmetric, and S then
-    neither: the iterations of a sample end where S has no positive curvature. Raises ``ValueError`` unless >= 1.
+    Exact for affine F under a Gaussian prior. The derivative of a network is not quite symmetric, and S then neither:
+    the iterations of a sample end where S has no positive curvature.
+
+    Args:
+        likelihood: of the data.
+        num_iterations: of conjugate gradients, each a product with J, with J^T and with dD/dx; m of them are exact but
+            for rounding.
+        base: the reverse step.
+
+    Returns:
+        A step whose states carry the misfit.
+
+    Raises:
+        ValueError: num_iterations < 1.
+
+    Example:
+        >>> import torch
+        >>> from memprior.denoiser import GaussianDenoiser
+        >>> from memprior.guidance import mmps_step
+        >>> from memprior.likelihood import GaussianLikelihood
+        >>> from memprior.operators import MatrixOperator
+        >>> likelihood = GaussianLikelihood(MatrixOperator(torch.eye(1)), torch.ones(1), noise_std=1.0)
+        >>> step, levels = mmps_step(likelihood, num_iterations=1), (torch.tensor(1.0), torch.tensor(0.0))
+        >>> prior = GaussianDenoiser(torch.zeros(1), torch.eye(1))
+        >>> step(prior, torch.zeros(1, 1), *levels, generator=torch.Generator()).x  # E[x_0 | x = 0, y = 1]
+        tensor([[0.3333]])
     """
     expect_whole("num_iterations", num_iterations, 1)
 
@@ -86,14 +151,42 @@ def mmps_step(likelihood: GaussianLikelihood, *, num_iterations: int, base: Step
 def covariance_step(
     likelihood: GaussianLikelihood, covariance: torch.Tensor, jacobian: torch.Tensor, *, base: Step = ancestral_step
 ) -> Step:
-    """V = sigma^2 C (C + sigma^2 I)^-1 for one ``covariance`` C (d, d) of the prior and one ``jacobian`` J (m, d).
+    r"""V = sigma^2 C (C + sigma^2 I)^-1 for one covariance C of the prior and one Jacobian J.
 
     D_y = D + V J^T S^-1 r: no derivative of the denoiser nor of F (after Boys et al. 2023 and Rozet et al. 2024). Exact
     for affine F under the prior N(., C), which may be singular. One solve of F.
 
-    With P = (C^-1 + J^T J / gamma^2)^-1, the posterior's covariance, V J^T S^-1 = (P^-1 + I / sigma^2)^-1 J^T /
-    gamma^2: P is factorized once, here, and a step is products with m-by-d and d-by-d matrices. Raises ``ValueError`` /
-    ``TypeError`` unless C is symmetric positive semidefinite, and J finite, of its size and of the data's.
+    With P = (C^-1 + J^T J / gamma^2)^-1, the posterior's covariance,
+
+    .. math:: V J^T S^{-1} = (P^{-1} + I / \sigma^2)^{-1} J^T / \gamma^2
+
+    so P is factorized once, here, and a step is products with m-by-d and d-by-d matrices.
+
+    Args:
+        likelihood: of the data.
+        covariance: C, (d, d), symmetric positive semidefinite.
+        jacobian: J, (m, d), finite.
+        base: the reverse step.
+
+    Returns:
+        A step whose states carry the misfit.
+
+    Raises:
+        ValueError: unless C is symmetric positive semidefinite, and J finite, of its size and of the data's.
+        TypeError: a matrix that is no tensor.
+
+    Example:
+        >>> import torch
+        >>> from memprior.denoiser import GaussianDenoiser
+        >>> from memprior.guidance import covariance_step
+        >>> from memprior.likelihood import GaussianLikelihood
+        >>> from memprior.operators import MatrixOperator
+        >>> likelihood = GaussianLikelihood(MatrixOperator(torch.eye(1)), torch.ones(1), noise_std=1.0)
+        >>> step = covariance_step(likelihood, torch.eye(1), torch.eye(1))
+        >>> levels = torch.tensor(1.0), torch.tensor(0.0)
+        >>> prior = GaussianDenoiser(torch.zeros(1), torch.eye(1))
+        >>> step(prior, torch.zeros(1, 1), *levels, generator=torch.Generator()).x  # E[x_0 | x = 0, y = 1]
+        tensor([[0.3333]])
     """
     expect_tensor("covariance", covariance, "(d, d)")
     GaussianDenoiser(covariance.new_zeros(len(covariance)), covariance)  # asks the same of a covariance

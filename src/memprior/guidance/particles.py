@@ -1,7 +1,7 @@
 """Sequential Monte Carlo: particles that are weighted and resampled, exact in the limit of many.
 
 Symbols: K particles x of a run, psi_sigma(x) the twisting function, an estimate of p(y | x_sigma) that is p(y | x_0) at
-the end. A reverse step proposes x' from q(x' | x), guided by psi, and the weight is multiplied by
+the end. A reverse step proposes x' from q(x' | x), guided by psi, and the weight is multiplied by::
 
     p(x' | x) psi'(x') / (q(x' | x) psi(x))
 
@@ -60,22 +60,52 @@ def smc(
     generator: torch.Generator,
     spread: float | None = None,
 ) -> Particles:
-    """R independent runs of K particles each, from x_init (R, K, d) at sigmas[0] down ``sigmas`` (T + 1,).
+    """R independent runs of K particles each, from x_init at sigmas[0] down ``sigmas``.
 
     Runs never see each other; the particles of a run do: a particle method needs the whole run, and is no step of
-    `sampling`'s loop. twisted=False: draws of the prior by ancestral steps, weighted by the likelihood at the end.
-    twisted=True: the twisted diffusion sampler (Wu et al. 2023, Alg. 1): psi_sigma(x) = p(y | x_0 = D(x, sigma)),
-    proposals by ancestral steps with the denoiser D + sigma^2 grad log psi, systematic resampling of a run whose
-    effective number is below K / 2. The last level may be 0, where x_0 is the last D, or above: then the target is the
-    chain's law there with p(y | x_0 = D(x, sigma)) as its likelihood.
+    `sampling`'s loop. The last level may be 0, where x_0 is the last D, or above: then the target is the chain's
+    distribution there with p(y | x_0 = D(x, sigma)) as its likelihood. One value and gradient of the likelihood through
+    the denoiser for each particle and step, and one value at the end (untwisted: only this one). A particle whose data
+    are not finite has weight zero.
 
-    spread: None, psi as published; or a number s > 0, in the data's unit: the variance of psi is then
-    gamma^2 + s^2 sigma^2 / (1 + sigma^2), for a prior of unit spread, so that s is the spread of F(x_0) about F(D) at
-    the first level. Data of small gamma starve the published psi; the target is the same. One value and gradient of the
-    likelihood through the denoiser for each particle and step, and one value at the end (untwisted: only this one). A
-    particle whose data are not finite has weight zero. Raises ``ValueError`` / ``TypeError`` for x_init not finite
-    (R, K, d), levels that do not descend, or spread not > 0; and ``FloatingPointError`` at the step after which most of
-    the weight of a run is on particles that are not finite, or a million times farther out than the start.
+    Args:
+        denoiser: D, the prior.
+        likelihood: of the data y.
+        x_init: (R, K, d), finite.
+        sigmas: (T + 1,), descending.
+        twisted: False: draws of the prior by ancestral steps, weighted by the likelihood at the end. True: the twisted
+            diffusion sampler (Wu et al. 2023, Alg. 1): psi_sigma(x) = p(y | x_0 = D(x, sigma)), proposals by ancestral
+            steps with the denoiser D + sigma^2 grad log psi, systematic resampling of a run whose effective number is
+            below K / 2.
+        generator: draws everything.
+        spread: None, psi as published; or a number s > 0, in the data's unit: the variance of psi is then
+            gamma^2 + s^2 sigma^2 / (1 + sigma^2), for a prior of unit spread, so that s is the spread of F(x_0) about
+            F(D) at the first level. Data of small gamma starve the published psi; the target is the same.
+
+    Returns:
+        The weighted particles, with the evidence.
+
+    Raises:
+        ValueError: x_init not finite (R, K, d), levels that do not descend, or spread not > 0.
+        TypeError: an x_init that is no tensor.
+        FloatingPointError: at the step after which most of the weight of a run is on particles that are not finite, or
+            a million times farther out than the start.
+
+    Example:
+        >>> import torch
+        >>> from memprior.denoiser import EmpiricalDenoiser
+        >>> from memprior.guidance import smc
+        >>> from memprior.likelihood import GaussianLikelihood
+        >>> from memprior.noise import karras_sigmas
+        >>> from memprior.operators import MatrixOperator
+        >>> likelihood = GaussianLikelihood(MatrixOperator(torch.eye(1)), torch.ones(1), noise_std=0.1)
+        >>> generator, sigmas = torch.Generator().manual_seed(0), karras_sigmas(20, 0.01, 10.0)
+        >>> prior = EmpiricalDenoiser(torch.tensor([[-1.0], [1.0]]))
+        >>> x_init = 10 * torch.randn(2, 50, 1, generator=generator)
+        >>> particles = smc(prior, likelihood, x_init, sigmas, twisted=True, generator=generator)
+        >>> particles.draw(generator=generator)
+        tensor([[1.],
+                [1.]])
     """
     expect_tensor("x_init", x_init, "(R, K, d)")
     expect(x_init.ndim == 3 and x_init.numel() > 0, "x_init", "shape (R, K, d), none zero", tuple(x_init.shape))

@@ -25,12 +25,30 @@ class Neighbors:
 
 
 def nearest_neighbors(samples: torch.Tensor, train_set: torch.Tensor, k: int) -> Neighbors:
-    """The k nearest of ``train_set`` (K, d) to each of ``samples`` (B, d).
+    """The k nearest of ``train_set`` to each of ``samples``.
 
     Distances are taken by differences, so that a copy is at distance 0 exactly; in half precision, in float32. Time
-    goes as B K d, memory beyond the arguments and the result is some 0.5 GB at most. Raises ``ValueError`` for k not in
-    1..K, numbers that are not finite or whose squares overflow or underflow, an empty training set, or sizes, dtypes,
-    devices that differ.
+    goes as B K d, memory beyond the arguments and the result is some 0.5 GB at most.
+
+    Args:
+        samples: (B, d).
+        train_set: (K, d).
+        k: 1 to K.
+
+    Returns:
+        Euclidean distances and indices, (B, k) each, nearest first.
+
+    Raises:
+        ValueError: k not in 1..K, numbers that are not finite or whose squares overflow or underflow, an empty training
+            set, or sizes, dtypes, devices that differ.
+        TypeError: an argument that is no tensor.
+
+    Example:
+        >>> import torch
+        >>> from memprior.memorization import nearest_neighbors
+        >>> near = nearest_neighbors(torch.tensor([[0.0]]), torch.tensor([[3.0], [-1.0]]), k=2)
+        >>> near.distances, near.indices
+        (tensor([[1., 3.]]), tensor([[1, 0]]))
     """
     expect_train_set("train_set", train_set)
     expect_points("samples", samples, size=train_set.shape[1], like=train_set)
@@ -43,10 +61,28 @@ def nearest_neighbors(samples: torch.Tensor, train_set: torch.Tensor, k: int) ->
 
 
 def memorization_ratio(neighbors: Neighbors) -> torch.Tensor:
-    """r = d_1 / mean(d_2..d_k), (B,): 0 for a copy, 1 when all k >= 2 are equally far.
+    r"""The paper's ratio, 0 for a copy and 1 when all k >= 2 neighbors are equally far.
+
+    .. math:: r = d_1 / \mathrm{mean}(d_2, \dots, d_k)
 
     The paper takes k = min(50, N) and calls r < 0.7 memorized. NaN where d_1..d_k all vanish (a sample on a training
     example that occurs k times): 0/0 has no answer.
+
+    Args:
+        neighbors: of the samples, k >= 2 of each.
+
+    Returns:
+        r, (B,).
+
+    Raises:
+        ValueError: k < 2.
+
+    Example:
+        >>> import torch
+        >>> from memprior.memorization import memorization_ratio, nearest_neighbors
+        >>> train_set, samples = torch.tensor([[0.0], [4.0]]), torch.tensor([[0.0], [1.0], [2.0]])
+        >>> memorization_ratio(nearest_neighbors(samples, train_set, k=2))
+        tensor([0.0000, 0.3333, 1.0000])
     """
     k = neighbors.distances.shape[1]
     expect(k >= 2, "neighbors", "k >= 2 neighbours", k)
@@ -54,7 +90,24 @@ def memorization_ratio(neighbors: Neighbors) -> torch.Tensor:
 
 
 def leave_one_out(train_set: torch.Tensor, k: int) -> Neighbors:
-    """Each training example's k nearest among the OTHERS: a null for when no held-out draws are to be had. (K, k)."""
+    """Each training example's k nearest among the others: a null for when no held-out draws are to be had.
+
+    Args:
+        train_set: (K, d).
+        k: 1 to K - 1.
+
+    Returns:
+        Distances and indices, (K, k) each.
+
+    Raises:
+        ValueError: k not in 1..K - 1, and what :func:`nearest_neighbors` raises.
+
+    Example:
+        >>> import torch
+        >>> from memprior.memorization import leave_one_out
+        >>> leave_one_out(torch.tensor([[0.0], [1.0], [5.0]]), k=1).distances.flatten()
+        tensor([1., 1., 4.])
+    """
     expect_train_set("train_set", train_set)
     expect_whole("k", k, 1)
     expect(k < len(train_set), "k", f"at most {len(train_set) - 1}, the other examples there are", k)
@@ -94,11 +147,33 @@ class CopyTest:
 
 
 def three_sample_test(samples: torch.Tensor, train_set: torch.Tensor, held_out: torch.Tensor) -> CopyTest:
-    """Do samples (B, d) lie nearer to the training set (K, d) than held-out draws (M, d) of the truth do?
+    """Do samples lie nearer to the training set than held-out draws of the truth do?
 
     After Meehan et al. 2020: the Mann-Whitney statistic of nearest-training distances, its ties shared, standardized by
     its large-sample deviation; without their division into cells, which few examples cannot fill. Samples that are only
     narrower than the held-out draws are nearer too, to any set of models.
+
+    Args:
+        samples: (B, d).
+        train_set: (K, d).
+        held_out: (M, d), draws of the truth that are not in the training set.
+
+    Returns:
+        z and the one-sided p-value of copying.
+
+    Raises:
+        ValueError: an empty argument, numbers that are not finite, or sizes, dtypes, devices that differ.
+        TypeError: an argument that is no tensor.
+
+    Example:
+        >>> import torch
+        >>> from memprior.memorization import three_sample_test
+        >>> draws = torch.randn(300, 5, generator=torch.Generator().manual_seed(1))
+        >>> train_set, held_out, fresh = draws.split(100)
+        >>> three_sample_test(train_set, train_set, held_out).p_copying < 1e-9  # copies
+        True
+        >>> three_sample_test(fresh, train_set, held_out).p_copying > 0.05
+        True
     """
     expect_train_set("train_set", train_set)
     for name, x in (("samples", samples), ("held_out", held_out)):
@@ -175,7 +250,7 @@ class Report:
 
     @property
     def null(self) -> Nearness:
-        """What the samples were tested against: held-out draws, else leave-one-out."""
+        """What the samples were tested against, held-out draws, else leave-one-out."""
         return self.leave_one_out if self.held_out is None else self.held_out
 
     @property
@@ -239,6 +314,14 @@ def report(samples: torch.Tensor, train_set: torch.Tensor, held_out: torch.Tenso
     tests need their normal distribution), for held-out draws of which 5 % are training examples (unless the data take
     few values), for numbers that are not finite or whose squares overflow or underflow, and for sizes, dtypes or
     devices that differ. Time and memory: those of :func:`nearest_neighbors` for samples and null.
+
+    Example:
+        >>> import torch
+        >>> from memprior.memorization import report
+        >>> draws = torch.randn(200, 5, generator=torch.Generator().manual_seed(0))
+        >>> train_set, held_out = draws.split(100)
+        >>> report(train_set[:50], train_set, held_out).finding
+        'copies'
     """
     expect_train_set("train_set", train_set)
     expect_squares("train_set", train_set, lost=True)

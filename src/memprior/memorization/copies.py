@@ -20,7 +20,16 @@ class CopyCounts:
 def copy_counts(
     samples: torch.Tensor | Neighbors, train_set: torch.Tensor, held_out: torch.Tensor | None, threshold: float
 ) -> CopyCounts:
-    """The paper's ratio with k = min(50, N), or of given neighbours; the test beside ``held_out``, where there are."""
+    """The paper's ratio with k = min(50, N), or of given neighbours; the test beside ``held_out``, where there are.
+
+    Example:
+        >>> import torch
+        >>> from memprior.memorization.copies import copy_counts
+        >>> draws = torch.randn(200, 5, generator=torch.Generator().manual_seed(0))
+        >>> train_set, held_out = draws.split(100)
+        >>> copy_counts(train_set, train_set, held_out, threshold=0.7).memorized
+        1.0
+    """
     given = isinstance(samples, Neighbors)
     neighbors = samples if given else nearest_neighbors(samples, train_set, min(50, len(train_set)))
     ratios = memorization_ratio(neighbors)

@@ -15,7 +15,13 @@ _CONTRAST, _CENTRE = (SLOWEST - FASTEST) / 6, (SLOWEST + FASTEST) / 2  # scale a
 
 
 def square(cells: int) -> Grid:
-    """The paper's 2 km x 2 km in cells x cells."""
+    """The paper's 2 km x 2 km in cells x cells.
+
+    Example:
+        >>> from memprior.paper import square
+        >>> square(64)
+        Grid(shape=(64, 64), spacing_km=0.03125)
+    """
     return Grid((cells, cells), SIDE_KM / cells)
 
 
@@ -27,9 +33,15 @@ def published_grid() -> Grid:
 def published_fields(num: int, *, seed: int = 42) -> torch.Tensor:
     """The paper's training fields: squared slowness (num, 64, 64), s^2/km^2, float64 (settings of the released code).
 
-    A stationary Gaussian field with amplitude (4 pi^2 |k|^2 + 25)^(-3/2) over integer wavenumbers, none at k = 0.
+    A stationary Gaussian field with amplitude ``(4 pi^2 |k|^2 + 25)^(-3/2)`` over integer wavenumbers, none at k = 0.
     One block of real normals from numpy's legacy RandomState, so sets of different size are nested; real noise in
     wavenumber makes every field point-symmetric. seed 42: the training set; 12345: held-out draws.
+
+    Example:
+        >>> from memprior.paper import published_fields
+        >>> fields = published_fields(2)
+        >>> fields.shape, bool((fields[:1] == published_fields(1)).all())
+        (torch.Size([2, 64, 64]), True)
     """
     expect_whole("num", num, 1)
     noise = np.random.RandomState(seed).standard_normal((num, 64, 64))
@@ -46,7 +58,13 @@ def _amplitude() -> np.ndarray:
 
 
 def published_coefficients(num: int, *, seed: int = 42) -> torch.Tensor:
-    """z of :func:`published_fields`, (num, 100): the set the paper's priors are trained on."""
+    """Coefficients z of the published fields, (num, 100), which the paper's priors are trained on.
+
+    Example:
+        >>> from memprior.paper import published_coefficients
+        >>> published_coefficients(2).shape
+        torch.Size([2, 100])
+    """
     return CosineBasis(published_grid()).encode(published_fields(num, seed=seed))
 
 
@@ -54,16 +72,27 @@ def published_truth() -> torch.Tensor:
     """The paper's true model, (100,).
 
     The mean of training examples 8, 9 and 24 (0-based), in the hull of every training set.
+
+    Example:
+        >>> from memprior.paper import published_truth
+        >>> published_truth().shape
+        torch.Size([100])
     """
     return published_coefficients(25)[[8, 9, 24]].mean(0)
 
 
 def published_law() -> Gaussian:
-    """The true prior: the law that :func:`published_coefficients` are draws of.
+    """The true prior, the distribution that the published coefficients are draws of.
 
     z is linear in the white noise w of a field: its map is the analysis of a real part of an inverse Fourier transform,
     whose transpose is the real part of a forward one. Exact but for rounding; 88 of its 100 variances are above 1e-8
     of the largest.
+
+    Example:
+        >>> from memprior.paper import published_law
+        >>> law = published_law()
+        >>> int((law.variances > 1e-8 * law.variances.max()).sum())
+        88
     """
     basis = CosineBasis(published_grid())
     analysis = basis._analysis.reshape(-1, 64, 64).numpy()
@@ -75,7 +104,7 @@ def published_law() -> Gaussian:
 class FieldSpace:
     """Coefficients z (B, d) to coordinates in which distances are those between decoded fields, without the cells.
 
-    Decoding is linear plus a constant, so |field - field'|^2 = (z - z')^T G (z - z') with G its Gram matrix.
+    Decoding is linear plus a constant, so ``|field - field'|^2 = (z - z')^T G (z - z')`` with G its Gram matrix.
     """
 
     def __init__(self, device: torch.device):

@@ -40,14 +40,14 @@ class Inversion:
 
     @cached_property
     def slope(self) -> torch.Tensor:
-        """The Jacobian of F at the truth, (m, 100): what every linearization here is made of."""
+        """The Jacobian of F at the truth, (m, 100), which every linearization here is made of."""
         return self.likelihood.forward.jacobian(self.truth[None])[0]
 
 
 def published_inversion(
     dtype: torch.dtype, device: torch.device, *, truth: str = "published", finer: bool = False
 ) -> Inversion:
-    """Data of one of :data:`TRUTHS` by the chapters' operator, with the authors' noise draw.
+    """Data of one of ``TRUTHS`` by the chapters' operator, with the authors' noise draw.
 
     finer: the data come from 200 x 200 cells and a mesh whose error does not matter; they are inverted as always.
     Raises ``ValueError`` for another truth.
@@ -97,7 +97,7 @@ def standardized(likelihood: GaussianLikelihood, standardizer: Standardizer) -> 
 def tangent(inversion: Inversion) -> GaussianLikelihood:
     """The likelihood of raw z with F linearized at the truth, by 100 numbers instead of 5880 data.
 
-    With J = Q R, |y - F(t) - J (z - t)|^2 = |Q^T (y - F(t)) + R t - R z|^2 and a rest that no z can change.
+    With J = Q R, ``|y - F(t) - J (z - t)|^2 = |Q^T (y - F(t)) + R t - R z|^2`` and a rest that no z can change.
     """
     likelihood, truth = inversion.likelihood, inversion.truth
     q, r = torch.linalg.qr(inversion.slope)
@@ -109,7 +109,7 @@ def tangent(inversion: Inversion) -> GaussianLikelihood:
 def authors_noise(clean: torch.Tensor, data_shape: tuple[int, int]) -> tuple[torch.Tensor, float]:
     """(noise (m,), its standard deviation in each real component) for clean data (m,).
 
-    n = gamma_c (a + i b) / sqrt(2), a then b standard normals of shape (S, R), gamma_c = 0.055 max |d|.
+    n = gamma_c (a + i b) / sqrt(2), a then b standard normals of shape (S, R), ``gamma_c = 0.055 max |d|``.
     """
     scale = NOISE_SHARE * float(torch.hypot(*clean.unflatten(0, (2, -1))).max()) / math.sqrt(2)
     rng = np.random.default_rng(NOISE_SEED)
@@ -119,7 +119,15 @@ def authors_noise(clean: torch.Tensor, data_shape: tuple[int, int]) -> tuple[tor
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """N published examples, raw (N, 100), and the coordinates that diffusion runs in: standardized by them."""
+    """N published examples, raw (N, 100), and the coordinates that diffusion runs in: standardized by them.
+
+    Example:
+        >>> import torch
+        >>> from memprior.paper import TrainingSet
+        >>> train_set = TrainingSet.published(3, torch.device("cpu"))
+        >>> train_set.ratio(train_set.examples)  # copies
+        tensor([0., 0., 0.], dtype=torch.float64)
+    """
 
     examples: torch.Tensor
     standardizer: Standardizer
@@ -142,7 +150,7 @@ class TrainingSet:
 
     @property
     def true_prior(self) -> GaussianDenoiser:
-        """The true prior's denoiser: the law that the examples were drawn from."""
+        """The denoiser of the true prior, the distribution that the examples were drawn from."""
         law = published_law().to(self.examples).standardized(self.standardizer)
         return GaussianDenoiser(law.mean, law.covariance)
 

@@ -10,7 +10,7 @@ from memprior.paper.fields import published_law
 def published_priors(raw: torch.Tensor, held_out: torch.Tensor) -> tuple[Priors, Standardizer]:
     """Published coefficients (N, 100) in their own standardized coordinates, with the way back from them.
 
-    held_out: coefficients of other draws, :data:`HELD_OUT_SEED` in the paper's setting, standardized with them.
+    held_out: coefficients of other draws, ``HELD_OUT_SEED`` in the paper's setting, standardized with them.
     """
     standardizer = Standardizer.fit(raw)
     law = published_law().to(raw).standardized(standardizer)

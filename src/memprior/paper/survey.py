@@ -17,6 +17,12 @@ def published_acquisition() -> Acquisition:
 
     At centres of its 10 m cells: sources at columns int(linspace(2, 197, 15)) of row 2, receivers at columns 2..197 of
     row 197 (settings of the released code).
+
+    Example:
+        >>> from memprior.paper import published_acquisition
+        >>> survey = published_acquisition()
+        >>> survey.sources_km.shape, survey.receivers_km.shape
+        (torch.Size([15, 2]), torch.Size([196, 2]))
     """
     return Acquisition(_row(np.linspace(2, 197, 15).astype(int), 2), _row(np.arange(2, 198), 197))
 

@@ -35,15 +35,29 @@ class Problem:
 
 
 def line_problem(device: torch.device) -> Problem:
-    """The paper's 1-D problem (Fig. 1 a-c): F(x) = x + 0.3 x^3, five examples, y = 0."""
+    """The paper's 1-D problem: F(x) = x + 0.3 x^3, five examples, y = 0 (Fig. 1 a-c).
+
+    Example:
+        >>> import torch
+        >>> from memprior.paper import line_problem
+        >>> line_problem(torch.device("cpu")).train_set.flatten()
+        tensor([-1.5000, -0.4000,  0.4000,  1.2000,  2.5000], dtype=torch.float64)
+    """
     examples = torch.tensor([-1.5, -0.4, 0.4, 1.2, 2.5], dtype=torch.float64, device=device)
     return Problem(CubicOperator(), examples[:, None], examples.new_zeros(1), PUBLISHED_NOISE)
 
 
 def pentagon_problem(device: torch.device) -> tuple[Problem, torch.Tensor]:
-    """The paper's 2-D problem (Fig. 1 d-f) and its truth (2,).
+    """The paper's 2-D problem and its truth, (2,) (Fig. 1 d-f).
 
     A regular pentagon of radius 2, truth 0.7 x_0, noise-free data.
+
+    Example:
+        >>> import torch
+        >>> from memprior.paper import pentagon_problem
+        >>> problem, truth = pentagon_problem(torch.device("cpu"))
+        >>> problem.train_set.shape, truth.tolist()
+        (torch.Size([5, 2]), [1.4, 0.0])
     """
     angles = 2 * math.pi / 5 * torch.arange(5, dtype=torch.float64, device=device)
     examples = 2 * torch.stack([angles.cos(), angles.sin()], dim=1)
@@ -53,7 +67,15 @@ def pentagon_problem(device: torch.device) -> tuple[Problem, torch.Tensor]:
 
 
 def square_grid(low: float, high: float, num: int, dim: int, device: torch.device) -> tuple[torch.Tensor, float]:
-    """num^dim points of a uniform grid on [low, high]^dim, (P, dim), and the volume each stands for."""
+    """num^dim points of a uniform grid on [low, high]^dim, (P, dim), and the volume each stands for.
+
+    Example:
+        >>> import torch
+        >>> from memprior.paper import square_grid
+        >>> points, cell = square_grid(-1.0, 1.0, num=3, dim=2, device=torch.device("cpu"))
+        >>> points.shape, cell
+        (torch.Size([9, 2]), 1.0)
+    """
     expect_whole("num", num, 2)
     axis = torch.linspace(low, high, num, dtype=torch.float64, device=device)
     points = torch.cartesian_prod(*[axis] * dim).reshape(-1, dim)

@@ -13,6 +13,13 @@ class Acquisition:
     """Every source is heard at every receiver. sources_km: (S, 2), receivers_km: (R, 2), float32 or float64, km.
 
     Raises ``TypeError`` or ``ValueError`` naming the argument otherwise.
+
+    Example:
+        >>> import torch
+        >>> from memprior.waves import Acquisition
+        >>> survey = Acquisition(torch.tensor([[0.5, 0.1]]), torch.tensor([[0.2, 0.9], [0.8, 0.9]]))
+        >>> len(survey.sources_km), len(survey.receivers_km)
+        (1, 2)
     """
 
     sources_km: torch.Tensor

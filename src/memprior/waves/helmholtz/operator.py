@@ -48,9 +48,10 @@ class HelmholtzOperator:
     on m's device.
 
     Spectral elements of ``order``, ``elements`` of them (across, down), solved directly. The model is carried to their
-    nodes by :meth:`Axis.from_cells`; outside the square it goes on as it is at the face, in ``num_layers`` absorbing
-    elements of complex length ``layer_km`` (across, down) on each side. Sources and receivers are points anywhere in
-    the square: their loads are the nodal polynomials there, so data do not depend on the cells.
+    nodes by :meth:`~memprior.waves.helmholtz.mesh.Axis.from_cells`; outside the square it goes on as it is at the face,
+    in ``num_layers`` absorbing elements of complex length ``layer_km`` (across, down) on each side. Sources and
+    receivers are points anywhere in the square: their loads are the nodal polynomials there, so data do not depend on
+    the cells.
 
     Mesh and layers are chosen for 1.5 to 3.5 km/s, and the layers for the survey too, unless they are given (one layer
     if only ``layer_km`` is). Errors of what is chosen, order 8, over 2 km (blocks: 6 Hz is held by a test):
@@ -75,6 +76,15 @@ class HelmholtzOperator:
 
     Raises ``ValueError`` or ``TypeError`` naming the argument, for positions outside the grid too; warns when there
     are fewer than 4 nodes to the shortest wavelength, here at 1.5 km/s and at each call at its slowest cell.
+
+    Example:
+        >>> import torch
+        >>> from memprior.fields import Grid
+        >>> from memprior.waves import Acquisition, HelmholtzOperator
+        >>> survey = Acquisition(torch.tensor([[0.5, 0.1]]), torch.tensor([[0.2, 0.9], [0.8, 0.9]]))
+        >>> operator = HelmholtzOperator(Grid((10, 10), 0.1), survey, 3.0)
+        >>> operator(torch.full((1, 10, 10), 0.25)).shape  # 2 km/s; real parts, then imaginary parts
+        torch.Size([1, 4])
     """
 
     def __init__(
@@ -139,7 +149,7 @@ class HelmholtzOperator:
 
     @property
     def nodes_per_kms(self) -> float:
-        """Nodes to a wavelength, for each km/s of velocity: the least over frequencies and directions."""
+        """Nodes per wavelength for each km/s of velocity, the least over frequencies and directions."""
         pairs = zip(self.frequencies_hz, self.axes, strict=True)
         return min(axis.order / axis.element_km / frequency for frequency, axes in pairs for axis in axes)
 

@@ -24,6 +24,12 @@ def ricker(peak_hz: float, num_samples: int, dt_s: float, *, delay_s: float | No
     """(1 - 2 a) exp(-a), a = (pi peak_hz (t - delay))^2 at t = 0, dt_s, ...: (num_samples,), float64.
 
     delay_s: time of the peak; by default 1.5 / peak_hz, at which the onset is 1e-8 of the peak.
+
+    Example:
+        >>> from memprior.waves import ricker
+        >>> wavelet = ricker(10.0, 300, 0.001)
+        >>> int(wavelet.argmax()), float(wavelet.max())  # 1.5 / 10 s
+        (150, 1.0)
     """
     expect_positive("peak_hz", peak_hz)
     expect_whole("num_samples", num_samples, 1)
@@ -41,6 +47,12 @@ def openfwi_acquisition() -> Survey:
     of public re-implementations; the authors' generator is not published. It adds v^2 dt^2 s to the source's cell,
     in metres, and records after the step: w is -(10 m)^2 s, one sample earlier than s, whose peak is at 73 ms. Its
     stencil is of order 4: ``AcousticOperator(*openfwi_acquisition(), accuracy=4)`` solves its equation.
+
+    Example:
+        >>> from memprior.waves import openfwi_acquisition
+        >>> survey = openfwi_acquisition()
+        >>> survey.grid, survey.wavelet.shape
+        (Grid(shape=(70, 70), spacing_km=0.01), torch.Size([1000]))
     """
     grid = Grid((70, 70), 0.01)
     receivers = torch.stack([grid.centres_km(0), grid.centres_km(1)[1].expand(70)], dim=1)
