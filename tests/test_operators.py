@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -23,6 +24,7 @@ from memprior.fields import CosineBasis, Grid
 from memprior.operators import (
     CoupledQuadraticOperator,
     CubicOperator,
+    LinearOperator,
     MatrixOperator,
     check_operator,
     compose,
@@ -347,3 +349,22 @@ def test_check_operator_needs_a_batch_and_a_generator(generator):
         check_operator(CubicOperator(), torch.ones(1, 1), generator=generator)
     with pytest.raises(TypeError, match=r"^generator: expected a torch.Generator, got NoneType"):
         check_operator(CubicOperator(), torch.ones(2, 1), generator=None)
+
+
+def test_a_linear_operator_is_one_that_brings_its_matrix():
+    assert isinstance(MatrixOperator(MATRIX), LinearOperator)
+    assert not isinstance(CubicOperator(), LinearOperator)
+    assert not isinstance(SimpleNamespace(matrix=MATRIX), LinearOperator)
+
+
+def test_a_forward_operator_may_name_its_argument(generator):
+    """Every operator of the library is called by position alone."""
+
+    class Named:
+        def __call__(self, squared_slowness):
+            return squared_slowness**2
+
+    x = torch.randn(2, 3, generator=generator)
+    check_operator(Named(), x, generator=generator)
+    assert_same(compose(Named(), Named())(x), x**4)
+    assert_same(jacobian(compose(Named(), Named()), x), torch.diag_embed(4 * x**3))

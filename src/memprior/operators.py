@@ -10,7 +10,7 @@ Where a derivative is taken of an operator whose data leave torch's graph (numpy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch.autograd import forward_ad
@@ -23,13 +23,21 @@ TRACED = "data that depend on x by torch operations, or a .jacobian of its own"
 
 
 class ForwardOperator(Protocol):
-    """x (B, ...) -> (B, m).
+    """x (B, ...) -> (B, m); the argument's name is each operator's own.
 
     May bring ``jacobian(x) -> (B, m, x[0].numel())`` when it knows a faster way than m reverse passes, and has to where
     its data do not depend on x by torch operations alone.
     """
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor: ...
+    def __call__(self, x: torch.Tensor, /) -> torch.Tensor: ...
+
+
+@runtime_checkable
+class LinearOperator(ForwardOperator, Protocol):
+    """F(x) = A x, (B, d) -> (B, m), that brings A (m, d) as ``matrix``: ``isinstance`` asks for both."""
+
+    @property
+    def matrix(self) -> torch.Tensor: ...
 
 
 class CubicOperator:

@@ -32,7 +32,10 @@ class SamplerState:
 
 
 class Step(Protocol):
-    """One reverse step; members of a batch do not see each other. sigma > sigma_next >= 0, scalar tensors."""
+    """One reverse step; members of a batch do not see each other. sigma > sigma_next >= 0, scalar tensors.
+
+    generator: may be None for a step that draws nothing; one that draws raises ``TypeError`` then, at its first draw.
+    """
 
     def __call__(
         self,
@@ -41,23 +44,23 @@ class Step(Protocol):
         sigma: torch.Tensor,
         sigma_next: torch.Tensor,
         *,
-        generator: torch.Generator,
+        generator: torch.Generator | None,
     ) -> SamplerState: ...
 
 
-def euler_step(denoiser, x, sigma, sigma_next, *, generator) -> SamplerState:
+def euler_step(denoiser, x, sigma, sigma_next, *, generator: torch.Generator | None) -> SamplerState:
     """x <- D + (sigma_next / sigma) (x - D): Euler on the probability-flow ODE, which is deterministic DDIM.
 
-    Draws nothing.
+    Draws nothing: ``generator`` may be None.
     """
     denoised = denoiser(x, sigma)
     return SamplerState(denoised + (sigma_next / sigma) * (x - denoised), sigma_next, denoised)
 
 
-def heun_step(denoiser, x, sigma, sigma_next, *, generator) -> SamplerState:
+def heun_step(denoiser, x, sigma, sigma_next, *, generator: torch.Generator | None) -> SamplerState:
     """Euler, corrected with the slope at its end: second order (Karras et al.
 
-    2022, Alg. 1). Euler alone where sigma_next = 0.
+    2022, Alg. 1). Euler alone where sigma_next = 0. Draws nothing: ``generator`` may be None.
     """
     trial = euler_step(denoiser, x, sigma, sigma_next, generator=generator)
     if sigma_next == 0:
@@ -83,14 +86,15 @@ def trajectory(
     sigmas: torch.Tensor,
     *,
     step: Step = heun_step,
-    generator: torch.Generator,
+    generator: torch.Generator | None,
 ) -> Iterator[SamplerState]:
     """The states along ``sigmas`` (T + 1,), strictly descending and >= 0, from x_init (B, d) at sigmas[0]: T of them.
 
     A generator, so that tracing, plotting and stopping belong to the caller. Start x_init as sigmas[0] * N(0, I),
-    with sigmas[0] well above the spread of the prior. Raises ``ValueError`` before the first step for levels that
-    do not descend or x_init not finite, and ``FloatingPointError`` at the step in which D is not finite, or
-    after which a sample is not finite or a million times farther out than the start.
+    with sigmas[0] well above the spread of the prior. generator: passed on to ``step``; None where that draws nothing,
+    as the step by default. Raises ``ValueError`` before the first step for levels that do not descend or x_init not
+    finite, and ``FloatingPointError`` at the step in which D is not finite, or after which a sample is not finite or a
+    million times farther out than the start.
     """
     expect_points("x_init", x_init)
     expect_finite("x_init", x_init)
@@ -134,7 +138,7 @@ def sample(
     sigmas: torch.Tensor,
     *,
     step: Step = heun_step,
-    generator: torch.Generator,
+    generator: torch.Generator | None,
 ) -> torch.Tensor:
     """The end of :func:`trajectory`, (B, d)."""
     x = x_init
@@ -150,7 +154,7 @@ def log_likelihood(
     sigmas: torch.Tensor,
     *,
     num_probes: int | None = None,
-    generator: torch.Generator,
+    generator: torch.Generator | None,
 ) -> torch.Tensor:
     """log density at x (B, d) of the law that a denoiser's probability-flow ODE makes at the last level, (B,).
 
@@ -158,7 +162,8 @@ def log_likelihood(
     Heun's rule from sigmas[-1] > 0 up to sigmas[0], where x is taken to be N(D's mean, sigma^2 I): the levels must
     begin well above the spread of the prior. For the exact denoiser of a law p this is log p_sigma at the last level:
     a likelihood with that floor. num_probes: None for the exact div D, which is d reverse passes a step; else its
-    unbiased estimate from so many random signs (Hutchinson). Raises ``FloatingPointError`` where x is no longer finite.
+    unbiased estimate from so many random signs (Hutchinson). generator: of the signs; None where there are none. Raises
+    ``FloatingPointError`` where x is no longer finite.
     """
     expect_points("x", x)
     expect_finite("x", x)
