@@ -27,9 +27,9 @@ METHOD = (
     "A step of memprior.guidance.released_step half way along the released schedule, from published examples with "
     "noise of that level; two calls of the prior and one gradient of the misfit with respect to 100 standardized "
     "coefficients; data of the published true model by the same operator, with the authors' noise. spectral: "
-    "memprior.helmholtz in complex64, several samples in a batch. tangent: F linearized at the truth. textbook and "
-    "five_point: the stencils of benchmarks/helmholtz_gradient.py, in complex128, which take one model after the other "
-    "in any batch. network: ResidualMLP in float32, not trained, which does not change its cost; released size: as "
+    "memprior.waves.helmholtz in complex64, several samples in a batch. tangent: F linearized at the truth. textbook "
+    "and five_point: the stencils of benchmarks/helmholtz_gradient.py, in complex128, which take one model after the "
+    "other in any batch. network: ResidualMLP in float32, not trained, which does not change its cost; released size: as "
     "wide as the released network and with as many weights, its twelve blocks of one matrix being six of ours. "
     "memory of N: the exact denoiser of N examples in float64. Times: after one untimed call of each, calls of all "
     "take turns in one process until the time is spent, at least three of each; median, fastest, slowest; per sample "
@@ -120,7 +120,7 @@ class TextbookSolve:
 
 
 def inversion(case: waveforms.Case):
-    """`memprior.experiments.dps_fwi.published_inversion` by the operator of any case."""
+    """`memprior.paper.published_inversion` by the operator of any case."""
     from memprior._derivatives import differentiable
     from memprior.fields import CosineBasis
     from memprior.likelihood import GaussianLikelihood

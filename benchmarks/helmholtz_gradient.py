@@ -3,8 +3,8 @@
     python benchmarks/helmholtz_gradient.py [--quick] [--table] [--threads N] [--out FILE.json]
 
 The gradient is that of |d - d_obs|^2 / 2 with respect to squared slowness in every cell, for all sources of the survey.
-`memprior.stencil.FivePointOperator` and `memprior.helmholtz` are timed beside a script as it is usually written, in one
-run; time, memory and distance from the Green's function of a homogeneous medium stand together in the results.
+`memprior.waves.FivePointOperator` and `memprior.waves.helmholtz` are timed beside a script as it is usually written, in
+one run; time, memory and distance from the Green's function of a homogeneous medium stand together in the results.
 """
 
 import json
@@ -43,7 +43,7 @@ METHOD = (
     "Models: examples of the published training set, decoded on the cells of each operator; d_obs: noise-free data of "
     "the published true model by the same operator. textbook: numpy and scipy, 5-point stencil, splu in its default "
     "order, one factorization of A and one of its conjugate transpose, a loop over the sources. five_point: the same "
-    "stencil, symmetric, one factorization in the best order, all sources at once. spectral: memprior.helmholtz, "
+    "stencil, symmetric, one factorization in the best order, all sources at once. spectral: memprior.waves.helmholtz, "
     "gradient by autograd, several models in a batch. Times: after one untimed call of each version, calls of all take "
     "turns in one process until the time is spent, at least three of each; median, fastest, slowest; per model is the "
     "median over the batch. The cases of the scaling tables take turns too, in one process for each number of threads. "
@@ -59,7 +59,7 @@ METHOD = (
 class Case:
     """One gradient: a survey of the square, a version and a batch.
 
-    cells: along each axis; None, in a plan: those of `memprior.helmholtz.published_operator`.
+    cells: along each axis; None, in a plan: those of `memprior.paper.published_operator`.
     """
 
     version: str = "spectral"

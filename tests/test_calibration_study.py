@@ -242,7 +242,7 @@ def no_waves(monkeypatch):
     slope = torch.randn(100, 100, generator=seeded()) / law.covariance.diagonal().sqrt()
     truth = torch.zeros(100)
     flat = SimpleNamespace(slope=slope, truth=truth, likelihood=SimpleNamespace(noise_std=0.3))
-    monkeypatch.setattr("memprior.experiments.calibration_runs.published_inversion", lambda *_: flat)
+    monkeypatch.setattr("chapters.ch06_calibration.study.published_inversion", lambda *_: flat)
 
 
 @pytest.mark.usefixtures("no_waves")

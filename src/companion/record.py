@@ -119,14 +119,16 @@ def begin(name: str, profile: str, seed: int, overrides: dict) -> Run:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     _run = Run(name, profile, int(seed), overrides, settings, device, listed)
     _devices(_run)
-    log = logging.getLogger("memprior")
-    log.setLevel(logging.INFO)
-    log.handlers = [handler for handler in log.handlers if not isinstance(handler, _Resumed)] + [_Resumed(_run.resumed)]
+    for name in ("memprior", "chapters"):
+        log = logging.getLogger(name)
+        log.setLevel(logging.INFO)
+        others = [handler for handler in log.handlers if not isinstance(handler, _Resumed)]
+        log.handlers = [*others, _Resumed(_run.resumed)]
     return _run
 
 
 class _Resumed(logging.Handler):
-    """What the library says of work that goes on, as a list of lines."""
+    """What the library and the chapters say of work that goes on, as a list of lines."""
 
     def __init__(self, lines: list[str]):
         super().__init__()

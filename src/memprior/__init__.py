@@ -1,11 +1,8 @@
 """The science of memorized priors: what the chapters of *Priors That Remember* compute with.
 
-Read the modules in the order of their levels; each imports only from the levels above it:
-
-level 0   ``noise``  ``mixture``  ``fields``  ``memorization``  ``operators``
-level 1   ``denoiser``  ``likelihood``
-level 2   ``sampling``  ``posterior``
-level 3   ``experiments``  ``figures``
+Two wings: priors and posteriors (``mixture``, ``gaussian``, ``denoiser``, ``likelihood``, ``sampling``,
+``posterior``, ``guidance``, ``memorization``, ``calibration``) and ``waves``. ``paper`` has everything that is
+published, once. Who may import whom stands in pyproject.toml, as contracts of import-linter, and nowhere else.
 
 Symbols, everywhere: B batch, d model size, m data size, K components or training examples.
 Device and dtype follow the input; randomness is a keyword-only ``generator``. Numbers are drawn where it lives and

@@ -146,6 +146,7 @@ def alike(
         layer_km=(across.layer_km, down.layer_km),
         num_layers=num_layers,
         repair_above=repair_above,
+        limit_nodes=operator.limit_nodes,
     )
 
 

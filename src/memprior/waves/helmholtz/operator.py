@@ -65,9 +65,9 @@ class HelmholtzOperator:
 
     Velocities outside .1 to 20 km/s are refused, since a unit is wrong, and outside .3 to 9 km/s warned of, once. Where
     the cubic overshoots at sharp contrasts its nodes are limited to the former, which is warned of, once;
-    derivatives are those of the limited model. any_velocity: none of this, every squared slowness > 0 is solved as it
-    is (for samplers). max_bytes: work whose estimate, ``costs`` of each frequency, is above it is refused before it is
-    begun: a mesh at construction, a batch at its call.
+    derivatives are those of the limited model. limit_nodes: False solves what the cubic makes. any_velocity: none of
+    this, every squared slowness > 0 is solved as it is (for samplers). max_bytes: work whose estimate, ``costs`` of
+    each frequency, is above it is refused before it is begun: a mesh at construction, a batch at its call.
 
     dtype: complex64 or complex128, of the arithmetic inside. Where complex64 would lose digits the model is solved
     again in complex128 (its :meth:`growth` is above ``repair_above``), and ``num_repaired`` counts it, of
@@ -90,6 +90,7 @@ class HelmholtzOperator:
         num_layers: int | None = None,
         repair_above: float = REPAIR_ABOVE,
         any_velocity: bool = False,
+        limit_nodes: bool = True,
         max_bytes: float = MAX_BYTES,
     ):
         expect(isinstance(grid, Grid), "grid", "a fields.Grid", type(grid).__name__)
@@ -109,7 +110,7 @@ class HelmholtzOperator:
         self.grid, self.acquisition, self.dtype = grid, acquisition, dtype
         self.repair_above, self.num_solved, self.num_repaired = repair_above, 0, 0
         self.allowed = None if any_velocity else (FASTEST_KMS**-2 * (1 - 1e-5), SLOWEST_KMS**-2 * (1 + 1e-5))
-        self._limits = self.allowed  # of squared slowness at the nodes
+        self.limit_nodes = limit_nodes
         self.max_bytes = positive_number("max_bytes", max_bytes)
         self.axes = [
             choose_axes(grid, acquisition, f, order, elements, layer_km, num_layers) for f in self.frequencies_hz
@@ -271,7 +272,7 @@ class HelmholtzOperator:
                 self.axes[index],
                 dtype=dtype,
                 device=device,
-                allowed=self._limits,
+                allowed=self.allowed if self.limit_nodes else None,
             )
         return self._solvers[key]
 
