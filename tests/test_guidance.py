@@ -1,6 +1,7 @@
 """Guided steps are the published ones, member by member, and stray samples stay."""
 
 import math
+from dataclasses import FrozenInstanceError
 from functools import partial
 
 import pytest
@@ -20,6 +21,7 @@ from helpers import (
 from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser
 from memprior.guidance import (
     GuidedState,
+    covariance_step,
     daps_step,
     dps_step,
     frozen_step,
@@ -32,7 +34,7 @@ from memprior.guidance import (
 from memprior.likelihood import GaussianLikelihood
 from memprior.noise import ddpm_sigmas
 from memprior.operators import CoupledQuadraticOperator, MatrixOperator
-from memprior.sampling import ancestral_step, euler_step, sample, trajectory
+from memprior.sampling import SamplerState, ancestral_step, euler_step, sample, trajectory
 
 LIKELIHOOD = GaussianLikelihood(CoupledQuadraticOperator(), torch.tensor([0.9, 0.4], dtype=torch.float64), 0.3)
 LINEAR = GaussianLikelihood(MatrixOperator(MATRIX), torch.tensor([1.0, 0.0, -0.5, 0.3, 0.2], dtype=torch.float64), 0.2)
@@ -271,3 +273,43 @@ def test_a_guided_run_on_a_denoiser_of_no_numbers_stops_at_the_step(generator):
         sample(
             broken, torch.randn(6, 3, generator=generator), [2.0, 1.5, 0.9, 0.5, 0.0], step=step, generator=generator
         )
+
+
+IDENTITY = torch.eye(2, dtype=torch.float64)
+# Every guided step of the library whose draws are those of its base.
+GUIDED = {name: make for name, (make, _) in STEPS.items()} | {
+    "point": point_step,
+    "pigdm": partial(pigdm_step, num_iterations=3),
+    "mmps": partial(mmps_step, num_iterations=3),
+    "covariance": partial(covariance_step, covariance=IDENTITY, jacobian=IDENTITY),
+}
+every_guided = pytest.mark.parametrize("make", GUIDED.values(), ids=GUIDED)
+DAPS = {"num_ode": 2, "num_langevin": 2, "step_size": 0.1, "curvature": 2.0}
+
+
+@every_guided
+def test_a_guided_step_draws_nothing_where_its_base_does_not(make, denoiser, x, generator):
+    states = [make(LIKELIHOOD, base=euler_step)(denoiser, x, *LEVELS, generator=g) for g in (None, generator)]
+    assert torch.equal(states[0].x, states[1].x)
+    with pytest.raises(TypeError, match=r"^generator: expected a torch.Generator, got NoneType$"):
+        make(LIKELIHOOD, base=ancestral_step)(denoiser, x, *LEVELS, generator=None)
+
+
+def test_daps_names_the_generator_that_is_missing(denoiser, x):
+    with pytest.raises(TypeError, match=r"^generator: expected a torch.Generator, got NoneType$"):
+        daps_step(LIKELIHOOD, **DAPS)(denoiser, x, *LEVELS, generator=None)
+
+
+@pytest.mark.parametrize("make", [*GUIDED.values(), partial(daps_step, **DAPS)], ids=[*GUIDED, "daps"])
+def test_a_guided_state_is_frozen_and_has_the_misfit_of_each_member(make, denoiser, x, generator):
+    (state,) = trajectory(denoiser, x, LEVELS, step=make(LIKELIHOOD), generator=generator)
+    assert isinstance(state, GuidedState)
+    assert (state.x.shape, state.denoised.shape, state.misfit.shape) == ((6, 2), (6, 2), (6,))
+    assert state.sigma == LEVELS[1]
+    with pytest.raises(FrozenInstanceError):
+        state.misfit = 0
+
+
+def test_an_unguided_state_has_no_misfit(denoiser, x, generator):
+    (state,) = trajectory(denoiser, x, LEVELS, step=ancestral_step, generator=generator)
+    assert type(state) is SamplerState

@@ -1,5 +1,9 @@
 """Operators are differentiable in both modes, and their Jacobians are the closed forms."""
 
+import dataclasses
+import math
+from types import SimpleNamespace
+
 import pytest
 import torch
 from helpers import (
@@ -20,7 +24,9 @@ from memprior.fields import CosineBasis, Grid
 from memprior.operators import (
     CoupledQuadraticOperator,
     CubicOperator,
+    LinearOperator,
     MatrixOperator,
+    check_operator,
     compose,
     expect_traced,
     jacobian,
@@ -224,3 +230,141 @@ def test_data_of_numpy_are_named():
     for call in (lambda f: jacobian(f, torch.ones(2, 3)), lambda f: predicted(f, torch.ones(2, 3))):
         with pytest.raises(TypeError, match=r"^forward: expected a torch.Tensor \(B, m\), got ndarray from .*<lambda>"):
             call(lambda x: x.detach().numpy())
+
+
+@every_operator
+def test_check_operator_passes_every_operator_of_the_library(operator, size, generator):
+    found = check_operator(operator, torch.randn(3, size, generator=generator), generator=generator)
+    linear = isinstance(operator, MatrixOperator)
+    assert found.taylor_slope == (math.inf if linear else pytest.approx(2, abs=1e-2))
+    gaps = [found.adjoint_gap, found.batch_gap] + ([found.jacobian_gap] if hasattr(operator, "jacobian") else [])
+    assert max(gaps) < 1e-14
+    assert (found.jacobian_gap is None) == (not hasattr(operator, "jacobian"))
+
+
+def test_check_operator_takes_an_operator_of_numpy_by_its_own_jacobian(generator):
+    found = check_operator(BySimulator(), torch.randn(2, 3, generator=generator), generator=generator)
+    assert (found.taylor_slope, found.jacobian_gap) == (math.inf, 0)
+
+
+def test_check_operator_passes_single_precision_and_fields(generator):
+    """Models of two axes, about 2 and in float32."""
+    x = 2 + 0.1 * torch.randn(3, 4, 5, generator=generator, dtype=torch.float32)
+    found = check_operator(lambda x: x.flatten(1).sin() * 3, x, generator=generator)
+    assert found.taylor_slope == pytest.approx(2, abs=0.1)
+    assert found.adjoint_gap < 1e-6
+
+
+def test_check_operator_finds_no_slope_along_what_data_ignore(generator):
+    found = check_operator(lambda x: torch.ones(len(x), 4), torch.ones(2, 3), generator=generator)
+    assert dataclasses.astuple(found) == (math.inf, 0, 0, None)
+
+
+class _Custom(torch.autograd.Function):
+    """x^3 with derivatives that are ``forth`` and ``back`` times 3 x^2."""
+
+    @staticmethod
+    def forward(x, forth, back):
+        return x**3
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        x, ctx.forth, ctx.back = inputs
+        ctx.save_for_backward(x)
+        ctx.save_for_forward(x)
+
+    @staticmethod
+    def backward(ctx, cotangent):
+        return ctx.back * 3 * ctx.saved_tensors[0] ** 2 * cotangent, None, None
+
+    @staticmethod
+    def jvp(ctx, tangent, *_):
+        return ctx.forth * 3 * ctx.saved_tensors[0] ** 2 * tangent
+
+
+class _ReverseOnly(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x**2
+
+    @staticmethod
+    def backward(ctx, cotangent):
+        return 2 * ctx.saved_tensors[0] * cotangent
+
+
+class _OffBy:
+    """x^2, traced or by numpy, with a Jacobian of its own that is ``share`` too long."""
+
+    def __init__(self, share, by_numpy=False):
+        self.share, self.by_numpy = share, by_numpy
+
+    def __call__(self, x):
+        return torch.from_numpy(x.detach().numpy() ** 2) if self.by_numpy else x**2
+
+    def jacobian(self, x):
+        return torch.diag_embed((1 + self.share) * 2 * x)
+
+
+REFUSED = {
+    "batch": (lambda x: x - x.mean(0), "members that do not depend on their batch, got <lambda> with a batch gap of "),
+    "forward mode": (
+        lambda x: _Custom.apply(x, 1.001, 1.001),
+        r"falls as h\^2, got <lambda> with a Taylor slope of 1.* and an adjoint gap of ",
+    ),
+    "reverse mode": (
+        lambda x: _Custom.apply(x, 1.0, 1 + 1e-9),
+        "a reverse mode that is the adjoint of .*, got <lambda> with a Taylor slope of 2 and an adjoint gap of .*e-10",
+    ),
+    "no forward mode": (_ReverseOnly.apply, "a derivative in forward mode, got .*apply: "),
+    "no reverse mode": (torch.no_grad()(lambda x: x**3), "data that depend on x by torch operations"),
+    "jacobian beside torch's": (_OffBy(1e-9), "a .jacobian that is the derivative, got _OffBy, 1e-09 off"),
+    "jacobian beside numpy": (
+        _OffBy(1e-3, by_numpy=True),
+        r"falls as h\^2, J its .jacobian or by forward mode, got _OffBy",
+    ),
+    "kink": (lambda x: (x - 1.5).abs(), r"falls as h\^2, got <lambda> with a Taylor slope of "),
+    "NaN for a slope": (lambda x: (x - 1.5).square().sqrt(), "got <lambda> with a Taylor slope of nan"),
+    "shape": (lambda x: x[:, :, None], r"data of shape \(2, m\), got \(2, 3, 1\)"),
+    "dtype": (lambda x: x.float(), "dtype torch.float64, got torch.float32"),
+    "not finite": (lambda x: x.log() * math.inf, "finite numbers, got 6 NaN or infinite of 6"),
+}
+
+
+@pytest.mark.parametrize(("forward", "said"), REFUSED.values(), ids=REFUSED)
+def test_check_operator_refuses_what_breaks_the_contract_and_says_by_how_much(forward, said, generator):
+    x = torch.tensor([[1.5, 0.5, 2.0], [1.0, 1.5, 0.7]])
+    with pytest.raises(ValueError, match=f"^forward: expected .*{said}"):
+        check_operator(forward, x, generator=generator)
+
+
+@every_detached
+def test_check_operator_refuses_what_leaves_the_graph(forward, generator):
+    with pytest.raises(ValueError, match=UNTRACED):
+        check_operator(forward, torch.randn(2, 3, generator=generator), generator=generator)
+
+
+def test_check_operator_needs_a_batch_and_a_generator(generator):
+    with pytest.raises(ValueError, match=r"^x: expected a batch of at least two models, got \(1, 1\)"):
+        check_operator(CubicOperator(), torch.ones(1, 1), generator=generator)
+    with pytest.raises(TypeError, match=r"^generator: expected a torch.Generator, got NoneType"):
+        check_operator(CubicOperator(), torch.ones(2, 1), generator=None)
+
+
+def test_a_linear_operator_is_one_that_brings_its_matrix():
+    assert isinstance(MatrixOperator(MATRIX), LinearOperator)
+    assert not isinstance(CubicOperator(), LinearOperator)
+    assert not isinstance(SimpleNamespace(matrix=MATRIX), LinearOperator)
+
+
+def test_a_forward_operator_may_name_its_argument(generator):
+    """Every operator of the library is called by position alone."""
+
+    class Named:
+        def __call__(self, squared_slowness):
+            return squared_slowness**2
+
+    x = torch.randn(2, 3, generator=generator)
+    check_operator(Named(), x, generator=generator)
+    assert_same(compose(Named(), Named())(x), x**4)
+    assert_same(jacobian(compose(Named(), Named()), x), torch.diag_embed(4 * x**3))

@@ -344,3 +344,25 @@ def test_a_likelihood_along_a_denoiser_of_no_numbers_says_where():
         FloatingPointError, match=r"^denoiser: .* got NaN or infinite for 2 of 2 between sigma = 1 and 4"
     ):
         log_likelihood(broken, torch.ones(2, 3), [4.0, 1.0, 0.5], generator=torch.Generator())
+
+
+@pytest.mark.parametrize("step", [euler_step, heun_step])
+def test_steps_that_draw_nothing_need_no_generator(step, denoiser, generator):
+    x, sigmas = 10 * torch.randn(4, 3, generator=generator), karras_sigmas(6, 0.1, 10.0)
+    before = generator.get_state()
+    ends = [sample(denoiser, x, sigmas, step=step, generator=g) for g in (None, generator)]
+    assert torch.equal(*ends)
+    assert torch.equal(generator.get_state(), before)
+
+
+def test_steps_that_draw_name_the_generator_that_is_missing(denoiser):
+    states = trajectory(denoiser, torch.ones(2, 3), karras_sigmas(6, 0.1, 10.0), step=ancestral_step, generator=None)
+    with pytest.raises(TypeError, match=r"^generator: expected a torch.Generator, got NoneType$"):
+        next(states)
+
+
+def test_log_likelihood_needs_a_generator_for_its_probes_alone(denoiser):
+    x, sigmas = torch.ones(2, 3), karras_sigmas(6, 0.1, 10.0)[:-1]
+    assert log_likelihood(denoiser, x, sigmas, generator=None).isfinite().all()
+    with pytest.raises(TypeError, match=r"^generator: expected a torch.Generator, got NoneType$"):
+        log_likelihood(denoiser, x, sigmas, num_probes=2, generator=None)

@@ -32,7 +32,10 @@ class SamplerState:
 
 
 class Step(Protocol):
-    """One reverse step; members of a batch do not see each other. sigma > sigma_next >= 0, scalar tensors."""
+    """One reverse step; members of a batch do not see each other. sigma > sigma_next >= 0, scalar tensors.
+
+    generator: may be None for a step that draws nothing; one that draws raises ``TypeError`` then, at its first draw.
+    """
 
     def __call__(
         self,
@@ -41,11 +44,11 @@ class Step(Protocol):
         sigma: torch.Tensor,
         sigma_next: torch.Tensor,
         *,
-        generator: torch.Generator,
+        generator: torch.Generator | None,
     ) -> SamplerState: ...
 
 
-def euler_step(denoiser, x, sigma, sigma_next, *, generator) -> SamplerState:
+def euler_step(denoiser, x, sigma, sigma_next, *, generator: torch.Generator | None) -> SamplerState:
     r"""Euler on the probability-flow ODE, which is deterministic DDIM. Draws nothing.
 
     .. math:: x \leftarrow D + (\sigma' / \sigma) (x - D)
@@ -55,7 +58,7 @@ def euler_step(denoiser, x, sigma, sigma_next, *, generator) -> SamplerState:
         x: (B, d), at noise level sigma.
         sigma: scalar tensor.
         sigma_next: scalar tensor, sigma > sigma_next >= 0.
-        generator: not used.
+        generator: not used; may be None.
 
     Returns:
         The state at sigma_next.
@@ -72,7 +75,7 @@ def euler_step(denoiser, x, sigma, sigma_next, *, generator) -> SamplerState:
     return SamplerState(denoised + (sigma_next / sigma) * (x - denoised), sigma_next, denoised)
 
 
-def heun_step(denoiser, x, sigma, sigma_next, *, generator) -> SamplerState:
+def heun_step(denoiser, x, sigma, sigma_next, *, generator: torch.Generator | None) -> SamplerState:
     """Euler, corrected with the slope at its end: second order (Karras et al. 2022, Alg. 1).
 
     Euler alone where sigma_next = 0. Draws nothing; arguments as those of :func:`euler_step`.
@@ -127,7 +130,7 @@ def trajectory(
     sigmas: torch.Tensor,
     *,
     step: Step = heun_step,
-    generator: torch.Generator,
+    generator: torch.Generator | None,
 ) -> Iterator[SamplerState]:
     """The states of a reverse diffusion along ``sigmas``, from x_init at sigmas[0].
 
@@ -139,7 +142,7 @@ def trajectory(
         x_init: (B, d), finite.
         sigmas: (T + 1,), strictly descending and >= 0.
         step: one reverse step; a guided one brings the data.
-        generator: draws what the step draws.
+        generator: draws what the step draws; None where that is nothing, as for the step by default.
 
     Yields:
         T states.
@@ -202,7 +205,7 @@ def sample(
     sigmas: torch.Tensor,
     *,
     step: Step = heun_step,
-    generator: torch.Generator,
+    generator: torch.Generator | None,
 ) -> torch.Tensor:
     """The end of :func:`trajectory`, whose arguments it takes.
 
@@ -233,7 +236,7 @@ def log_likelihood(
     sigmas: torch.Tensor,
     *,
     num_probes: int | None = None,
-    generator: torch.Generator,
+    generator: torch.Generator | None,
 ) -> torch.Tensor:
     r"""Log density at x of the distribution that a denoiser's probability-flow ODE makes at the last level.
 
@@ -251,7 +254,7 @@ def log_likelihood(
         sigmas: (T + 1,), descending to a last level > 0.
         num_probes: None for the exact div D, which is d reverse passes per step; else its unbiased estimate from so
             many random signs (Hutchinson).
-        generator: draws the signs.
+        generator: draws the signs; None where there are none.
 
     Returns:
         (B,), in nats.

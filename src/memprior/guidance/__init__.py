@@ -1,18 +1,20 @@
 """Approximate posterior samplers: steps for the loop of `sampling`, and one particle method that has a loop of its own.
 
-`gradients`: DPS, its frozen relative and the released sampler, which move along a gradient of the misfit. `moments`:
-samplers that approximate p(y | x_sigma) by a Gaussian. `decoupled`: DAPS. `particles`: sequential Monte Carlo, exact in
-the limit of many particles. The others are not: compare with `posterior`, never imported here.
+A step yields a `GuidedState`: that of an unguided step, and the misfit of a guess. `gradients`: DPS, its frozen
+relative and the released sampler, which move along a gradient of the misfit. `moments`: samplers that approximate
+p(y | x_sigma) by a Gaussian. `decoupled`: DAPS. `particles`: sequential Monte Carlo, exact in the limit of many
+particles. The others are not: compare with `posterior`, never imported here.
 """
 
 from memprior.guidance.decoupled import DecoupledState, daps_step
-from memprior.guidance.gradients import GuidedState, dps_step, frozen_step, released_step
+from memprior.guidance.gradients import GuidedState, GuidedStep, dps_step, frozen_step, released_step
 from memprior.guidance.moments import covariance_step, mmps_step, pigdm_step, point_step
 from memprior.guidance.particles import Particles, smc
 
 __all__ = [
     "DecoupledState",
     "GuidedState",
+    "GuidedStep",
     "Particles",
     "covariance_step",
     "daps_step",

@@ -17,20 +17,20 @@ import torch
 
 from memprior._check import expect_whole, positive_number
 from memprior._random import normal, uniform
+from memprior.guidance.gradients import GuidedState, GuidedStep
 from memprior.likelihood import GaussianLikelihood
-from memprior.sampling import SamplerState, Step, euler_step
+from memprior.sampling import euler_step
 
 LOWEST, RHO = 1 / 100, 7.0  # of the ODE's levels: the last above zero, as a share of sigma; Karras et al. 2022, Eq. 5
 
 
 @dataclass(frozen=True, eq=False)
-class DecoupledState(SamplerState):
+class DecoupledState(GuidedState):
     """denoised: the draw of x_0, (B, d). misfit: ``|y - F(x_0)|^2 / (2 gamma^2)`` of it, (B,).
 
     acceptance: (B,), the share of the Langevin proposals that were accepted: near 0 the draw is still at x_hat.
     """
 
-    misfit: torch.Tensor
     acceptance: torch.Tensor
 
 
@@ -42,7 +42,7 @@ def daps_step(
     step_size: float,
     curvature: float,
     spread: float = 1.0,
-) -> Step:
+) -> GuidedStep:
     """DAPS with Euler steps for the ODE and Metropolis-adjusted Langevin steps for x_0, from x_hat.
 
     num_langevin + 1 values and scores of the likelihood, num_ode calls of the denoiser. A proposal whose data are not

@@ -7,12 +7,14 @@ With D = D(x, sigma) the denoised guess and r = y - F(D) its residual, a guided 
 The gradient is taken through the denoiser (DPS; Chung et al. 2023, Alg. 1), or with its score frozen: dD/dx = I, and
 it is the gradient with respect to D. None of them targets the posterior: compare with `posterior`, never imported here.
 Lengths are those of the variance-preserving iterate sqrt(abar) x, in which the samplers were published: in our
-x = x_0 + sigma eps, where 1 / abar = 1 + sigma^2, they are longer by sqrt(1 + sigma_next^2).
+x = x_0 + sigma eps, where 1 / abar = 1 + sigma^2, they are longer by sqrt(1 + sigma_next^2). Nothing is drawn but by
+the reverse step, `base`: with one that draws nothing, a guided step takes ``generator=None``.
 
 A sample whose data are not finite (a stray iterate; see `helmholtz.FreezeStrays`) stays where it is.
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
@@ -26,15 +28,29 @@ NORMS = ("squared", "norm")
 
 @dataclass(frozen=True, eq=False)
 class GuidedState(SamplerState):
-    """misfit: ``|y - F(D)|^2 / (2 gamma^2)``, (B,), of the guess whose gradient was used.
+    """What every guided step yields: x, sigma and denoised, as :class:`memprior.sampling.SamplerState`, and a misfit.
 
-    A plot of it costs no solve.
+    misfit: ``|y - F(D)|^2 / (2 gamma^2)``, (B,), of the guess whose gradient was used: a plot of it costs no solve.
     """
 
     misfit: torch.Tensor
 
 
-def dps_step(likelihood: GaussianLikelihood, *, scale: float, norm: str, base: Step = ancestral_step) -> Step:
+class GuidedStep(Step, Protocol):
+    """A :class:`memprior.sampling.Step` that the data guide."""
+
+    def __call__(
+        self,
+        denoiser: Denoiser,
+        x: torch.Tensor,
+        sigma: torch.Tensor,
+        sigma_next: torch.Tensor,
+        *,
+        generator: torch.Generator | None,
+    ) -> GuidedState: ...
+
+
+def dps_step(likelihood: GaussianLikelihood, *, scale: float, norm: str, base: Step = ancestral_step) -> GuidedStep:
     """DPS as published (Chung et al. 2023, Alg. 1): the gradient goes through the denoiser.
 
     Args:
@@ -68,7 +84,7 @@ def dps_step(likelihood: GaussianLikelihood, *, scale: float, norm: str, base: S
     return _gradient_step(likelihood, scale, norm, base, through=True)
 
 
-def frozen_step(likelihood: GaussianLikelihood, *, scale: float, norm: str, base: Step = ancestral_step) -> Step:
+def frozen_step(likelihood: GaussianLikelihood, *, scale: float, norm: str, base: Step = ancestral_step) -> GuidedStep:
     """DPS without the denoiser's Jacobian, which is expensive where a network has many parameters.
 
     Arguments as those of :func:`dps_step`.
@@ -90,7 +106,7 @@ def frozen_step(likelihood: GaussianLikelihood, *, scale: float, norm: str, base
 
 def released_step(
     likelihood: GaussianLikelihood, step_size: float, *, base: Step = euler_step, lagged: bool = True
-) -> Step:
+) -> GuidedStep:
     """The sampler of the released code: frozen score, and a step of fixed length along the gradient's direction.
 
     ``x_next <- x_next - step_size sqrt(1 + sigma_next^2) g / |g|``. The noise level of the data cancels from ``g /
@@ -135,7 +151,7 @@ def released_step(
     return step
 
 
-def _gradient_step(likelihood, scale, norm, base, *, through: bool) -> Step:
+def _gradient_step(likelihood, scale, norm, base, *, through: bool) -> GuidedStep:
     scale = positive_number("scale", scale)
     expect(norm in NORMS, "norm", " or ".join(map(repr, NORMS)), repr(norm))
 

@@ -7,7 +7,8 @@ x_sigma,
     D_y = D + sigma^2 (dD/dx)^T J^T S^-1 r
 
 is the denoiser of the posterior by Tweedie's formula, V and J held still in the gradient. The samplers differ in V.
-`base` then takes a reverse step with D_y for a denoiser; nothing else is drawn. All are matrix-free but
+`base` then takes a reverse step with D_y for a denoiser; nothing else is drawn, and ``generator`` may be None where it
+draws nothing. All are matrix-free but
 `covariance_step`: products with J^T and dD/dx^T by reverse mode, with J by forward mode, S^-1 by conjugate gradients.
 
 In the state, ``denoised`` is D_y and ``misfit`` that of D. A sample whose data are not finite stays where it is.
@@ -26,12 +27,12 @@ from memprior._check import (
     positive_number,
 )
 from memprior.denoiser import GaussianDenoiser, denoised_traced
-from memprior.guidance.gradients import GuidedState, through_denoiser
+from memprior.guidance.gradients import GuidedState, GuidedStep, through_denoiser
 from memprior.likelihood import GaussianLikelihood
 from memprior.sampling import Step, ancestral_step
 
 
-def point_step(likelihood: GaussianLikelihood, *, base: Step = ancestral_step) -> Step:
+def point_step(likelihood: GaussianLikelihood, *, base: Step = ancestral_step) -> GuidedStep:
     """V = 0: x_0 is taken to be D. DPS's approximation (Chung et al. 2023) with the likelihood's own weight.
 
     Nothing is tuned; where gamma is small against the spread of F(x_0) the move is too long, and may be unstable.
@@ -66,7 +67,7 @@ def point_step(likelihood: GaussianLikelihood, *, base: Step = ancestral_step) -
 
 def pigdm_step(
     likelihood: GaussianLikelihood, *, num_iterations: int, spread: float = 1.0, base: Step = ancestral_step
-) -> Step:
+) -> GuidedStep:
     """V = r^2 I, r^2 = spread^2 sigma^2 / (spread^2 + sigma^2) (PiGDM; Song et al. 2023), with measured noise.
 
     Exact for affine F under the prior N(., spread^2 I).
@@ -108,7 +109,7 @@ def pigdm_step(
     return _guided_step(likelihood, base, guided)
 
 
-def mmps_step(likelihood: GaussianLikelihood, *, num_iterations: int, base: Step = ancestral_step) -> Step:
+def mmps_step(likelihood: GaussianLikelihood, *, num_iterations: int, base: Step = ancestral_step) -> GuidedStep:
     """V = sigma^2 dD/dx, the covariance of x_0 given x_sigma by Tweedie's formula (MMPS; Rozet et al. 2024).
 
     Exact for affine F under a Gaussian prior. The derivative of a network is not quite symmetric, and S then neither:
@@ -150,7 +151,7 @@ def mmps_step(likelihood: GaussianLikelihood, *, num_iterations: int, base: Step
 
 def covariance_step(
     likelihood: GaussianLikelihood, covariance: torch.Tensor, jacobian: torch.Tensor, *, base: Step = ancestral_step
-) -> Step:
+) -> GuidedStep:
     r"""V = sigma^2 C (C + sigma^2 I)^-1 for one covariance C of the prior and one Jacobian J.
 
     D_y = D + V J^T S^-1 r: no derivative of the denoiser nor of F (after Boys et al. 2023 and Rozet et al. 2024). Exact
@@ -225,7 +226,7 @@ def _posterior_axes(covariance, whitened) -> tuple[torch.Tensor, torch.Tensor]:
     return axes, deviations**2
 
 
-def _guided_step(likelihood, base, guided) -> Step:
+def _guided_step(likelihood, base, guided) -> GuidedStep:
     """``guided``(denoiser, x, sigma) -> D (B, d), |r|^2 (B,) and D_y - D (B, d)."""
 
     def step(denoiser, x, sigma, sigma_next, *, generator):

@@ -1,6 +1,7 @@
 """The second wing: waves. Surveys, forward operators in frequency and in time, and readers of others' data.
 
 Every operator takes models (B, nx, nz) to data, as :mod:`memprior.operators` says; kilometres, seconds and km/s.
+Those in time need deepwave, the extra ``waves``.
 """
 
 from memprior.waves.acquisition import Acquisition

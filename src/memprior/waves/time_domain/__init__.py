@@ -12,9 +12,7 @@ n of f. So f = w / spacing^2, and neither a sign nor a shift in time is left to 
 import math
 import warnings
 
-import deepwave
 import torch
-from deepwave.discretisation import cfl_condition_n, critical_courant_number, upsample
 
 from memprior._check import (
     MAX_BYTES,
@@ -76,9 +74,10 @@ class _WaveOperator:
         self.max_bytes = positive_number("max_bytes", max_bytes)
         # The step is chosen here and not from the model at hand, so that a batch equals its members; and not by
         # deepwave, which sums the gradient over steps of dt_s only, and is then not the adjoint of what it solves.
-        self._courant = critical_courant_number(accuracy, propagator="scalar")
+        discretisation = _deepwave().discretisation
+        self._courant = discretisation.critical_courant_number(accuracy, propagator="scalar")
         spacings = [grid.spacing_km, grid.spacing_km]
-        self.step_s, self._substeps = cfl_condition_n(
+        self.step_s, self._substeps = discretisation.cfl_condition_n(
             spacings, self.dt_s, self.max_velocity_kms, courant_number=0.95 * self._courant
         )
         spectrum, frequencies = amplitudes(self.wavelet), torch.fft.rfftfreq(8 * len(wavelet), self.dt_s)
@@ -92,7 +91,7 @@ class _WaveOperator:
         off_centre = any(bool(((place - place.round()).abs() > _ON_CENTRE).any()) for place in places)
         self._margin = _HALFWIDTH if off_centre else 0
         self._source_cells, weights = _spread(places[0] + self._margin)
-        fine = upsample(self.wavelet, self._substeps, time_pad_frac=1.0)
+        fine = discretisation.upsample(self.wavelet, self._substeps, time_pad_frac=1.0)
         self._source = weights[:, :, None] * fine / grid.spacing_km**2
         # Receivers may share cells, and deepwave wants each cell once: record the distinct ones, then weigh.
         cells, weights = _spread(places[1] + self._margin)
@@ -157,7 +156,7 @@ class _WaveOperator:
             return wide.repeat_interleave(sources, dim=0)
 
         source = self._source.to(velocity).repeat(num, 1, 1), self._source_cells.to(velocity.device).repeat(num, 1, 1)
-        born = perturbation is not None
+        born, deepwave = perturbation is not None, _deepwave()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", deepwave.MigrationWarning)  # of what releases before 0.1 did
             warnings.filterwarnings("ignore", "At least six grid cells per wavelength")  # told above, by order
@@ -253,7 +252,19 @@ def _spread(places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
     A point on a cell's centre has one cell; the others of its K are marked as ignored, with weight 0.
     """
+    deepwave = _deepwave()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", deepwave.MigrationWarning)
         window = deepwave.Hicks(places[:, None], halfwidth=_HALFWIDTH, dtype=torch.float64)
     return window.get_locations(), window.source(torch.ones(len(places), 1, 1, dtype=torch.float64))[..., 0]
+
+
+def _deepwave():
+    """The package: compiled code that only these two operators need, loaded with the first of them."""
+    try:
+        import deepwave.discretisation
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"waves.time_domain: expected deepwave, got {error}; pip install 'priors-that-remember[waves]'"
+        ) from error
+    return deepwave
