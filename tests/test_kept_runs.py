@@ -11,13 +11,12 @@ import pytest
 import torch
 from helpers import pentagon
 
-from chapters.ch04_dps_fwi.kept_runs import kept_result, kept_run
+from memprior.checkpoint import kept_result, kept_run, save_atomically
 from memprior.denoiser import EmpiricalDenoiser
 from memprior.guidance import dps_step
 from memprior.likelihood import GaussianLikelihood
 from memprior.noise import karras_sigmas
 from memprior.operators import CoupledQuadraticOperator
-from memprior.training import save_atomically
 
 CPU = torch.device("cpu")
 IDENTITY = {"prior": "pentagon", "seed": 3}

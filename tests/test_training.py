@@ -20,11 +20,12 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from memprior import training
+from memprior.checkpoint import canonical, read_saved, save_atomically
 from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser, MixtureDenoiser, NetworkDenoiser
 from memprior.mixture import IsotropicMixture
 from memprior.networks import ResidualMLP
 from memprior.noise import perturb
-from memprior.training import TrainingPlan, canonical, denoising_loss, read_saved, save_atomically, snapshots, train
+from memprior.training import TrainingPlan, denoising_loss, snapshots, train
 
 PLAN = {
     "num_steps": 12,

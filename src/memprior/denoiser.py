@@ -7,14 +7,7 @@ from typing import Protocol
 
 import torch
 
-from memprior._check import (
-    column_of,
-    expect,
-    expect_points,
-    expect_positive,
-    expect_tensor,
-    expect_train_set,
-)
+from memprior._check import column_of, expect, expect_points, expect_positive, expect_tensor, expect_train_set
 from memprior._derivatives import followed
 from memprior.gaussian import Gaussian
 from memprior.mixture import IsotropicMixture, PointCloud, normalized_log_weights

@@ -1,16 +1,15 @@
 """Guided sampling that a kill does not undo: started again with the same arguments it ends in the same bits."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from memprior._check import expect, expect_whole
+from memprior.checkpoint import canonical, file_to_keep, read_saved, restore_generator, save_atomically
 from memprior.denoiser import Denoiser
 from memprior.sampling import Step, trajectory
-from memprior.training import canonical, file_to_keep, read_saved, restore_generator, save_atomically
 
 _LOG = logging.getLogger(__name__)
 
@@ -59,21 +58,6 @@ def kept_run(
                 tensors = {"x": x, "misfits": torch.stack(misfits), "generator": generator.get_state()}
                 save_atomically(file, tensors, identity)
     return Samples(x, torch.stack(misfits))
-
-
-def kept_result(
-    folder: Path, name: str, told: dict, device: torch.device, compute: Callable[[], dict[str, torch.Tensor]]
-) -> dict[str, torch.Tensor]:
-    """Tensors that ``compute()`` gives, or gave before: kept as one file below ``folder``, one for each kind of device.
-
-    told: what makes this result this one (JSON-able). ``ValueError`` naming the file when it holds another one, or is
-    damaged.
-    """
-    file, told = folder / f"{name}-{device.type}.safetensors", {"name": name, "device": device.type} | told
-    if not file.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        save_atomically(file, compute(), told)
-    return {name: tensor.to(device) for name, tensor in read_saved(file, told)[0].items()}
 
 
 def _read(file: Path, identity: dict) -> dict[str, torch.Tensor]:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import torch
 
-from chapters.ch04_dps_fwi.kept_runs import kept_result
 from chapters.ch06_calibration.posteriors import SIGMAS
 from companion.jobs import generator_for, part_name
 from memprior._check import column_of, expect, expect_points, expect_positive
 from memprior._random import uniform
+from memprior.checkpoint import kept_result
 from memprior.denoiser import Denoiser, NetworkDenoiser
 from memprior.fields import CosineBasis, Standardizer
 from memprior.networks import ResidualMLP

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 
-from chapters.ch04_dps_fwi.kept_runs import kept_result
 from chapters.ch06_calibration.columns import (
     CLOSED,
     OF_NETWORKS,
@@ -32,6 +31,7 @@ from chapters.ch06_calibration.posteriors import (
 )
 from chapters.ch06_calibration.remedies import Training, trained
 from companion.jobs import generator_for, side_by_side, workers_on
+from memprior.checkpoint import kept_result
 from memprior.denoiser import Denoiser
 from memprior.likelihood import GaussianLikelihood
 from memprior.operators import ForwardOperator

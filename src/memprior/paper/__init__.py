@@ -37,21 +37,8 @@ from memprior.paper.inversion import (
     tangent,
 )
 from memprior.paper.priors import published_priors
-from memprior.paper.survey import (
-    FREQUENCY_HZ,
-    SPEED_KMS,
-    published_acquisition,
-    published_operator,
-    reference_operator,
-)
-from memprior.paper.toys import (
-    PUBLISHED_NOISE,
-    PUBLISHED_SIGMAS,
-    Problem,
-    line_problem,
-    pentagon_problem,
-    square_grid,
-)
+from memprior.paper.survey import FREQUENCY_HZ, SPEED_KMS, published_acquisition, published_operator, reference_operator
+from memprior.paper.toys import PUBLISHED_NOISE, PUBLISHED_SIGMAS, Problem, line_problem, pentagon_problem, square_grid
 
 __all__ = [
     "FASTEST",

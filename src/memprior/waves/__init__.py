@@ -9,14 +9,7 @@ from memprior.waves.helmholtz import FreezeStrays, HelmholtzOperator
 from memprior.waves.openfwi import read_openfwi_data, read_openfwi_models
 from memprior.waves.segy import SegyGather, read_segy
 from memprior.waves.stencil import FivePointOperator
-from memprior.waves.time_domain import (
-    AcousticOperator,
-    BornOperator,
-    Survey,
-    fourier,
-    openfwi_acquisition,
-    ricker,
-)
+from memprior.waves.time_domain import AcousticOperator, BornOperator, Survey, fourier, openfwi_acquisition, ricker
 
 __all__ = [
     "AcousticOperator",
