@@ -11,7 +11,8 @@ import pytest
 import torch
 from helpers import pentagon
 
-from memprior.checkpoint import kept_result, kept_run, save_atomically
+from chapters.ch04_dps_fwi.kept_runs import kept_run
+from memprior.checkpoint import kept_result, save_atomically
 from memprior.denoiser import EmpiricalDenoiser
 from memprior.guidance import dps_step
 from memprior.likelihood import GaussianLikelihood

@@ -6,6 +6,7 @@ The list of modules stands here and nowhere else; files on disk say what it hold
 import ast
 import importlib
 import inspect
+import pkgutil
 from itertools import chain
 from pathlib import Path
 from types import ModuleType
@@ -97,13 +98,7 @@ def source(dotted: str) -> str:
 
 
 def _found(dotted: str):
-    parts = dotted.split(".")
-    for cut in range(len(parts), 0, -1):
-        try:
-            thing = importlib.import_module(".".join(parts[:cut]))
-        except ImportError:
-            continue
-        for attribute in parts[cut:]:
-            thing = getattr(thing, attribute, None)
-        return thing
-    return None
+    try:
+        return pkgutil.resolve_name(dotted)
+    except (ImportError, AttributeError):
+        return None

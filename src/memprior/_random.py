@@ -8,7 +8,14 @@ import torch
 
 
 def normal(*shape: int, like: torch.Tensor, generator: torch.Generator | None, dtype=None) -> torch.Tensor:
-    """N(0, 1) numbers of ``shape``, in the dtype (or ``dtype``) and on the device of ``like``."""
+    """N(0, 1) numbers of ``shape``, in the dtype (or ``dtype``) and on the device of ``like``.
+
+    Example:
+        >>> import torch
+        >>> from memprior._random import normal
+        >>> normal(2, 3, like=torch.zeros(1), generator=torch.Generator().manual_seed(0)).shape
+        torch.Size([2, 3])
+    """
     return torch.randn(shape, dtype=dtype or like.dtype, **_at(generator)).to(like.device)
 
 

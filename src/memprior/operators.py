@@ -74,7 +74,14 @@ class CoupledQuadraticOperator:
 
 @dataclass(frozen=True, eq=False)
 class MatrixOperator:
-    """F(x) = A x for ``matrix`` A (m, d), finite: (B, d) -> (B, m)."""
+    """F(x) = A x for ``matrix`` A (m, d), finite: (B, d) -> (B, m).
+
+    Example:
+        >>> import torch
+        >>> from memprior.operators import MatrixOperator
+        >>> MatrixOperator(torch.tensor([[1.0, 1.0]]))(torch.tensor([[1.0, 2.0]]))
+        tensor([[3.]])
+    """
 
     matrix: torch.Tensor
 

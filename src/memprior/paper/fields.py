@@ -26,7 +26,13 @@ def square(cells: int) -> Grid:
 
 
 def published_grid() -> Grid:
-    """The 64 x 64 cells of 31.25 m on which the paper's training fields are drawn."""
+    """The 64 x 64 cells of 31.25 m on which the paper's training fields are drawn.
+
+    Example:
+        >>> from memprior.paper import published_grid
+        >>> published_grid()
+        Grid(shape=(64, 64), spacing_km=0.03125)
+    """
     return square(64)
 
 

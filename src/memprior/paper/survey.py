@@ -42,6 +42,11 @@ def published_operator(
     6 x 7 elements of order 6, clear of resonances from 1.73 to 2.60 km/s; the layer's two lengths are those with the
     least largest error for this survey in homogeneous media of 1.7, 2 and 2.6 km/s. Nothing of it is chosen anew, nor
     are its nodes limited.
+
+    Example:
+        >>> from memprior.paper import published_operator
+        >>> published_operator().data_shape  # sources, receivers
+        (15, 196)
     """
     cells = 64 if cells is None else cells
     expect_whole("cells", cells, 4)

@@ -191,6 +191,15 @@ class AcousticOperator(_WaveOperator):
     Dtype and device follow the input. Raises ``ValueError`` or ``TypeError`` naming the argument; warns when the
     slowest velocity makes too few cells per wavelength. Velocities outside .1 to 20 km/s, and less than 2 cells per
     wavelength at the wavelet's peak, are refused: a unit is wrong; outside .3 to 9 km/s they are warned of, once.
+
+    Example:
+        >>> import torch
+        >>> from memprior.fields import Grid
+        >>> from memprior.waves import AcousticOperator, Acquisition, ricker
+        >>> survey = Acquisition(torch.tensor([[0.1, 0.05]]), torch.tensor([[0.05, 0.05], [0.15, 0.05]]))
+        >>> operator = AcousticOperator(Grid((20, 20), 0.01), survey, ricker(15.0, 200, 0.001), 0.001)
+        >>> operator(torch.full((1, 20, 20), 2.0)).shape  # 1 source, 200 samples, 2 receivers
+        torch.Size([1, 400])
     """
 
     def __call__(self, velocity: torch.Tensor) -> torch.Tensor:
@@ -205,6 +214,16 @@ class BornOperator(_WaveOperator):
 
     The derivative of :class:`AcousticOperator` at ``background`` (nx, nz), km/s: linear, without the direct wave. The
     perturbation has the background's dtype and device. All else as there.
+
+    Example:
+        >>> import torch
+        >>> from memprior.fields import Grid
+        >>> from memprior.waves import Acquisition, BornOperator, ricker
+        >>> survey = Acquisition(torch.tensor([[0.1, 0.05]]), torch.tensor([[0.05, 0.05], [0.15, 0.05]]))
+        >>> background, wavelet = torch.full((20, 20), 2.0), ricker(15.0, 200, 0.001)
+        >>> operator = BornOperator(Grid((20, 20), 0.01), survey, wavelet, 0.001, background=background)
+        >>> float(operator(torch.zeros(1, 20, 20)).abs().max())  # linear: no perturbation, no change
+        0.0
     """
 
     def __init__(
