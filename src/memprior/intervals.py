@@ -5,7 +5,23 @@ from dataclasses import dataclass
 
 import torch
 from scipy import stats
-from scipy.stats import t as student
+from scipy.special import betaincinv
+
+
+def student(values: torch.Tensor, confidence: float = 0.95) -> float:
+    """Half of Student's interval of the mean of independent values (n,), n >= 2."""
+    error = float(values.std()) / math.sqrt(len(values))
+    return error * float(stats.t.ppf(0.5 + confidence / 2, len(values) - 1))
+
+
+def jeffreys(value: float, num: float) -> tuple[float, float]:
+    """The 95 % interval of a Beta(1/2, 1/2) prior after ``num`` trials of which a share ``value`` succeeded.
+
+    It ends at 0 where none did and at 1 where all did. ``num`` may be an effective number, not whole.
+    """
+    hits, misses = num * value + 0.5, num * (1 - value) + 0.5
+    low = float(betaincinv(hits, misses, 0.025)) if value > 0 else 0.0
+    return low, float(betaincinv(hits, misses, 0.975)) if value < 1 else 1.0
 
 
 def log_interval(values, confidence: float) -> tuple[float, float, float]:
@@ -23,7 +39,7 @@ def log_interval(values, confidence: float) -> tuple[float, float, float]:
     if len(logs) < 2 or bool(logs.isnan().any()):
         return math.nan, math.nan, math.nan
     centre = float(logs.mean())
-    reach = float(logs.std()) / math.sqrt(len(logs)) * float(student.ppf(0.5 + confidence / 2, len(logs) - 1))
+    reach = student(logs, confidence)
     return math.exp(centre), math.exp(centre - reach), math.exp(centre + reach)
 
 
@@ -52,10 +68,8 @@ class Share:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Jeffreys' interval of 95 %, that of the beta posterior of the share under its reference prior."""
-        k, n = self.value * self.num, self.num
-        low, high = stats.beta.ppf([0.025, 0.975], k + 0.5, n - k + 0.5)
-        return (0.0 if k == 0 else float(low)), (1.0 if k == n else float(high))
+        """Jeffreys' interval of 95 %: :func:`jeffreys`."""
+        return jeffreys(self.value, self.num)
 
     @property
     def dot(self) -> tuple[float, float, float]:
@@ -85,9 +99,7 @@ class Mean:
     def over(cls, values) -> "Mean":
         """Of numbers (n,), n >= 1: one for each problem, truth or data set."""
         values = torch.as_tensor(values, dtype=torch.float64)
-        n = len(values)
-        error = float(values.std()) / math.sqrt(n) if n > 1 else math.nan
-        return cls(float(values.mean()), float(stats.t.ppf(0.975, n - 1)) * error if n > 1 else 0.0)
+        return cls(float(values.mean()), student(values) if len(values) > 1 else 0.0)
 
     @property
     def low(self) -> float:

@@ -19,13 +19,13 @@ from memprior.calibration._parts import (
     expect_scale,
     expect_unit,
     expect_unit_line,
-    jeffreys,
     level_number,
     norms,
     position,
     ranks,
     sum_between,
 )
+from memprior.intervals import jeffreys
 
 
 @dataclass(frozen=True)

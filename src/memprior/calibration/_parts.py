@@ -1,7 +1,6 @@
 """Ranks, intervals, sums of distances and checks: what the tests of calibration are made of."""
 
 import torch
-from scipy.special import betaincinv
 
 from memprior._check import (
     expect,
@@ -33,13 +32,6 @@ def position(draws: torch.Tensor, own: torch.Tensor, generator: torch.Generator)
 def norms(x: torch.Tensor) -> torch.Tensor:
     """Lengths along the last axis, component by component: equal points must have equal lengths, to the bit."""
     return sum(part.square() for part in x.unbind(-1)).sqrt()
-
-
-def jeffreys(value: float, num: float) -> tuple[float, float]:
-    """The 95 % interval of a Beta(1/2, 1/2) prior after ``num`` trials of which a share ``value`` succeeded."""
-    hits, misses = num * value + 0.5, num * (1 - value) + 0.5
-    low = float(betaincinv(hits, misses, 0.025)) if value > 0 else 0.0
-    return low, float(betaincinv(hits, misses, 0.975)) if value < 1 else 1.0
 
 
 def sum_between(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
