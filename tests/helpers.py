@@ -181,7 +181,7 @@ def quick_benchmark(name: str, folder: Path, *options: str) -> tuple[dict, str]:
     """Results and tables of benchmarks/NAME.py at its quick setting, run as a reader would."""
     script, out = Path(__file__).parents[1] / "benchmarks" / f"{name}.py", folder / "results.json"
     command = [sys.executable, str(script), "--quick", "--table", "--out", str(out), *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1200, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(out.read_text(encoding="utf-8")), done.stdout
 

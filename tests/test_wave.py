@@ -378,6 +378,14 @@ def test_a_grid_in_metres_is_refused():
         operator(full(2.0))
 
 
+def test_a_pulse_whose_spectrum_is_largest_at_0_hz_is_a_wavelet_too():
+    t = 0.002 * torch.arange(70, dtype=torch.float64)
+    pulse = torch.exp(-(((t - 0.06) / 0.012) ** 2))
+    once, twice = (acoustic(wavelet=factor * pulse, max_velocity_kms=4.0)(full(2.0)) for factor in (1, 2))
+    assert float(once.abs().max()) > 0
+    assert_same(twice, 2 * once)
+
+
 def test_work_beyond_the_budget_is_refused_before_it_is_done():
     """A gradient keeps the field at every step: 2 sources, 140 steps, (9 + 64) x (7 + 64) cells of 8 bytes."""
     operator = tiny_acoustic(max_bytes=10e6)

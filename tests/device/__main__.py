@@ -21,7 +21,8 @@ def main(options: list[str]) -> int:
     root = HERE.parents[1]
     paths = [str(HERE), str(root / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
     asking = [file for file in sorted(HERE.parent.glob("*.py")) if fakecuda.REASON in file.read_text(encoding="utf-8")]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "gpu_plugin", *(options or ["-n", "2"]), HERE, *asking]
+    options = options or ["-n", "2", "--dist", "worksteal"]  # a chapter is long: none waits behind another's worker
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "gpu_plugin", *options, HERE, *asking]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, cwd=root, env=environment, check=False).returncode
 

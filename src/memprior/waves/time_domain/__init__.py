@@ -120,7 +120,8 @@ class _WaveOperator:
             self._unusual = True
             usual = f"from {USUAL_KMS[0]:g} to {USUAL_KMS[1]:g} km/s"
             warnings.warn(f"{name}: expected velocities of rocks, {usual}, got {slow:.3g} to {fast:.3g}", stacklevel=3)
-        at_peak = slow / self._peak_hz / self.grid.spacing_km
+        # A pulse has its peak at 0 Hz, where a wave has no end.
+        at_peak = slow / self._peak_hz / self.grid.spacing_km if self._peak_hz else math.inf
         enough = "at least 2 cells of spacing_km, in km, per wavelength at the wavelet's peak"
         expect(at_peak >= 2, "grid", enough, f"{at_peak:.3g} at {slow:.3g} km/s and {self._peak_hz:.3g} Hz")
         cells, needed = slow / self.highest_hz / self.grid.spacing_km, _CELLS_NEEDED[self.accuracy]
