@@ -13,6 +13,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from companion.store import Store
 from memprior.fields import CosineBasis, Grid
 from memprior.operators import CoupledQuadraticOperator, CubicOperator, MatrixOperator, compose
 from memprior.paper import published_coefficients
@@ -223,3 +224,8 @@ class LargestTensor(TorchDispatchMode):
         made = func(*args, **(kwargs or {}))
         self.numel = max([self.numel, *(leaf.numel() for leaf in tree_leaves(made) if isinstance(leaf, torch.Tensor))])
         return made
+
+
+def store_in(folder, device="cpu"):
+    """A store of results made by a piece of code called "code"."""
+    return Store(folder, "code", torch.device(device), f"{device} in words")

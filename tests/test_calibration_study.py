@@ -1,17 +1,17 @@
 """Chapter 6: posteriors of many truths that are known, one sampler beside them, and what is measured of both."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import pytest
 import torch
-from helpers import ROUNDING, assert_mean, assert_moments, assert_same
+from helpers import ROUNDING, assert_mean, assert_moments, assert_same, store_in
 
 from chapters.ch06_calibration import measures
 from chapters.ch06_calibration import posteriors as study
 from chapters.ch06_calibration.columns import CLOSED, OF_NETWORKS, WITH_WAVES, WITHOUT, Choice, Column, chosen
 from chapters.ch06_calibration.remedies import Training
-from chapters.ch06_calibration.study import CalibrationStudy
+from chapters.ch06_calibration.study import Study
 from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser
 from memprior.fields import Standardizer
 from memprior.gaussian import Gaussian
@@ -232,7 +232,7 @@ SIZES = {
 
 
 def study_in(folder, tell=lambda _: None, **settings):
-    return CalibrationStudy(SIZES | settings, 0, CPU, folder, tell)
+    return Study(SIZES | settings, 0, store_in(folder), tell)
 
 
 @pytest.fixture
@@ -246,19 +246,25 @@ def no_waves(monkeypatch):
 
 
 @pytest.mark.usefixtures("no_waves")
-def test_two_workers_give_the_bits_of_one_and_what_is_done_is_read(tmp_path):
+def test_two_workers_give_the_bits_of_one_and_what_is_done_is_read(tmp_path, monkeypatch):
     two, one = study_in(tmp_path / "two"), study_in(tmp_path / "one", workers=1)
     assert [column.remedy for column in two.columns if column.num_examples == 6] == [
         *WITHOUT, *OF_NETWORKS, "Tikhonov",
     ]  # fmt: skip
     assert [column.remedy for column in two.columns if column.num_examples == 8] == [*WITHOUT, "trained"]
+    two.run()
+    one.run()
     for column in two.columns:
-        assert two.done[column].draws.shape == (2, 3, 100)
-        assert torch.equal(two.done[column].draws, one.done[column].draws), column.name
-    kept = {file: file.stat().st_mtime_ns for file in (tmp_path / "two").iterdir()}
+        assert two.result(column).draws.shape == (2, 3, 100)
+        assert torch.equal(two.result(column).draws, one.result(column).draws), column.name
+    kept = {file: file.read_bytes() for file in (tmp_path / "two").iterdir()}
+    assert {file.suffix for file in kept} == {".safetensors"}
     again = study_in(tmp_path / "two")
-    assert all(torch.equal(again.done[column].draws, two.done[column].draws) for column in two.columns)
-    assert kept == {file: file.stat().st_mtime_ns for file in (tmp_path / "two").iterdir()}
+    monkeypatch.setattr("chapters.ch06_calibration.study.guided_draws", None)
+    monkeypatch.setattr("chapters.ch06_calibration.remedies.train", None)
+    again.run()
+    assert all(torch.equal(again.result(column).draws, two.result(column).draws) for column in two.columns)
+    assert kept == {file: file.read_bytes() for file in (tmp_path / "two").iterdir()}
     choice = chosen(two.networks(6), CPU)
     assert choice.step in (1, 3)
     assert choice.width == min(choice.by_width, key=choice.by_width.get)
@@ -266,15 +272,14 @@ def test_two_workers_give_the_bits_of_one_and_what_is_done_is_read(tmp_path):
 
 @pytest.mark.usefixtures("no_waves")
 def test_draws_of_two_columns_that_were_swapped_are_named(tmp_path):
-    columns = study_in(tmp_path).columns[:2]
-    for column in columns:
-        assert study_in(tmp_path).done[column].draws.shape == (2, 3, 100)
-    one, other = (tmp_path / f"{column.name}-cpu.safetensors" for column in columns)
+    study = study_in(tmp_path)
+    study.run()
+    one, other = (study.store.file(column.name, asdict(column)) for column in study.columns[:2])
     (bytes_of_one, bytes_of_other) = one.read_bytes(), other.read_bytes()
     one.write_bytes(bytes_of_other)
     other.write_bytes(bytes_of_one)
-    with pytest.raises(ValueError, match=r"-cpu.safetensors: expected .*, got "):
-        study_in(tmp_path).done  # noqa: B018
+    with pytest.raises(ValueError, match=r"safetensors: expected the result of .*, got that of "):
+        study_in(tmp_path).run()
 
 
 def test_waves_are_drawn_at_the_first_size_alone(tmp_path):
@@ -297,20 +302,23 @@ def test_columns_with_the_waves_wait_for_their_places_and_are_kept(tmp_path, mon
     data = survey.data + survey.law.mean @ survey.response.T
     asked.__dict__["waves"] = survey, survey.predicted, data
     likelihoods = [GaussianLikelihood(forward, y, survey.noise_std) for y in data]
-    monkeypatch.setattr(CalibrationStudy, "likelihoods", lambda _: likelihoods)
+    monkeypatch.setattr(Study, "likelihoods", lambda _: likelihoods)
     by_waves = [column for column in asked.columns if column.how != "linear"]
+    asked.run()
     for column in by_waves:
-        found = asked.done[column]
+        assert asked.needs(column) == [*column.trainings, *asked.places]
+        found = asked.result(column)
         assert found.draws.shape == (2, 3, 100)
         assert_same(found.weights, torch.full((2, 3), 1 / 3), rounding=1e-6)
     again = study_in(tmp_path, waves=[2, 3, 4])
     again.__dict__["waves"] = asked.waves
-    monkeypatch.delattr(CalibrationStudy, "likelihoods")  # nothing is solved again
+    monkeypatch.delattr(Study, "likelihoods")  # nothing is solved again
+    again.run()
     for column in by_waves:
-        assert torch.equal(again.done[column].draws, asked.done[column].draws)
+        assert torch.equal(again.result(column).draws, asked.result(column).draws)
     for place in asked.places:
-        assert again.done[place].misfit == asked.done[place].misfit
-        assert torch.equal(again.done[place].survey.data, asked.done[place].survey.data)
+        assert again.result(place).misfit == asked.result(place).misfit
+        assert torch.equal(again.result(place).survey.data, asked.result(place).survey.data)
 
 
 def test_the_choice_is_the_least_loss():

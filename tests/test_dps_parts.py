@@ -1,6 +1,5 @@
-"""Chapter 4's long work: parts that no kill, neighbour or order changes, each in a folder of its own."""
+"""Chapter 4's long work: parts that no kill, neighbour or order changes, each kept by itself."""
 
-import json
 import os
 import random
 import re
@@ -10,7 +9,7 @@ import sys
 import threading
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,13 +17,14 @@ from unittest import mock
 
 import pytest
 import torch
-from helpers import assert_same
+from helpers import assert_same, store_in
 
 from chapters.ch04_dps_fwi import runs as dps_parts
 from chapters.ch04_dps_fwi.runs import Lesson, Walk, trained, walked
-from companion import jobs
-from companion.jobs import Cost, costs, generator_for, side_by_side
+from companion import store as stores
+from companion.jobs import side_by_side
 from memprior import paper, training
+from memprior._random import generator_for
 from memprior.denoiser import NetworkDenoiser
 from memprior.guidance import released_step
 from memprior.networks import ResidualMLP
@@ -36,6 +36,11 @@ LESSON = Lesson(num_examples=5, seed=0, width=16, depth=1, batch_size=16, looks=
 LONGER = replace(LESSON, looks=(20, 540, 700))  # training is kept every 500 steps
 WALK = Walk("memory", num_examples=50, seed=0, num_samples=2)
 TAUGHT = Walk("network", 5, 0, 2, lesson=LESSON)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return store_in(tmp_path)
 
 
 @pytest.fixture
@@ -72,10 +77,10 @@ def do(what, folder, tell):
         if what == "lesson":
             forward = ResidualMLP.forward
             patches.enter_context(mock.patch.object(ResidualMLP, "forward", lambda *a: (tell(), forward(*a))[1]))
-            return trained(LONGER, folder, CPU)
+            return trained(LONGER, store_in(folder))
         patches.enter_context(mock.patch.object(dps_parts, "SIGMAS", paper.SIGMAS[::5]))
         memory = prior_of(WALK)
-        return walked(WALK, lambda x, sigma: (tell(), memory(x, sigma))[1], folder, CPU)
+        return walked(WALK, lambda x, sigma: (tell(), memory(x, sigma))[1], store_in(folder))
 
 
 def say():
@@ -119,24 +124,24 @@ def test_killed_at_a_random_moment_and_started_again_the_bits_are_the_same(what,
 
 
 @pytest.mark.usefixtures("ten_steps")
-def test_a_walk_that_is_done_is_read_and_not_repeated(tmp_path):
+def test_a_walk_that_is_done_is_read_and_not_repeated(store):
     calls = []
 
     def counting(x, sigma):
         calls.append(1)
         return prior_of(WALK)(x, sigma)
 
-    first = walked(WALK, counting, tmp_path, CPU)
+    first = walked(WALK, counting, store)
     assert len(calls) == 20
-    assert_same_bits(walked(WALK, counting, tmp_path, CPU), first)
+    assert_same_bits(walked(WALK, counting, store), first)
     assert len(calls) == 20
 
 
-def test_a_lesson_that_is_done_is_read_and_not_repeated(tmp_path, monkeypatch):
+def test_a_lesson_that_is_done_is_read_and_not_repeated(store, monkeypatch):
     """Its networks ask for no gradient, fresh or read: a sampler would carry their graphs along."""
-    fresh = trained(LESSON, tmp_path, CPU)
+    fresh = trained(LESSON, store)
     monkeypatch.setattr(training, "denoising_loss", None)
-    read = trained(LESSON, tmp_path, CPU)
+    read = trained(LESSON, store)
     assert_same_bits(read, fresh)
     for found in (fresh, read):
         assert list(found) == [20, 60, 100]
@@ -148,7 +153,7 @@ def test_a_lesson_that_is_done_is_read_and_not_repeated(tmp_path, monkeypatch):
 # What a part does
 
 
-def test_a_lesson_is_training_by_hand(tmp_path):
+def test_a_lesson_is_training_by_hand(store):
     """Weights of its seed and batches of seed and number; levels a little wider than those the sampler walks."""
     plan = LESSON.plan
     assert (plan.num_steps, plan.batch_size) == (100, 16)
@@ -156,7 +161,7 @@ def test_a_lesson_is_training_by_hand(tmp_path):
     network = ResidualMLP(100, 16, 1, generator=generator_for("weights 0"))
     examples = paper.TrainingSet.published(5, CPU).standardized
     states = train(NetworkDenoiser(network, 1.0), examples, plan, generator=generator_for("batches 5 0"))
-    found = bits_of(trained(LESSON, tmp_path, CPU))
+    found = bits_of(trained(LESSON, store))
     for state in states:
         if state.step in LESSON.looks:
             for name, weight in state.average.network.state_dict().items():
@@ -164,9 +169,9 @@ def test_a_lesson_is_training_by_hand(tmp_path):
 
 
 @pytest.mark.usefixtures("ten_steps")
-def test_a_walk_is_the_released_sampler_by_hand(tmp_path):
+def test_a_walk_is_the_released_sampler_by_hand(store):
     walk = replace(WALK, truth="disc", finer=True, seed=4)
-    found = walked(walk, prior_of(walk), tmp_path, CPU)
+    found = walked(walk, prior_of(walk), store)
     inversion = paper.published_inversion(torch.complex64, CPU, truth="disc", finer=True)
     known, generator = paper.TrainingSet.published(50, CPU), generator_for("start 4")
     step = released_step(paper.standardized(inversion.likelihood, known.standardizer), 0.07)
@@ -177,8 +182,8 @@ def test_a_walk_is_the_released_sampler_by_hand(tmp_path):
 
 
 @pytest.mark.usefixtures("ten_steps")
-def test_a_walk_of_a_network_carries_no_graph(tmp_path):
-    found = walked(TAUGHT, trained(LESSON, tmp_path, CPU)[100], tmp_path, CPU)
+def test_a_walk_of_a_network_carries_no_graph(store):
+    found = walked(TAUGHT, trained(LESSON, store)[100], store)
     assert not found.x.requires_grad
     assert not found.misfits.requires_grad
     assert bool(torch.isfinite(found.misfits).all())
@@ -195,7 +200,7 @@ def first_state(walk, folder):
         raise StartedError(x)
 
     with pytest.raises(StartedError) as started:
-        walked(walk, stopping, folder, CPU)
+        walked(walk, stopping, store_in(folder))
     return started.value.args[0]
 
 
@@ -216,14 +221,14 @@ def test_randomness_depends_on_nothing_but_its_purpose():
     assert not torch.equal(torch.randn(5, generator=generator_for("start 2")), one)
 
 
-def test_a_file_of_another_walk_is_refused(tmp_path):
+def test_a_file_of_another_walk_is_refused(store):
     other = replace(WALK, seed=1)
-    (tmp_path / other.name).mkdir()
     with mock.patch.object(dps_parts, "SIGMAS", paper.SIGMAS[::100]):
-        walked(WALK, prior_of(WALK), tmp_path, CPU)
-        (tmp_path / WALK.name / "run.safetensors").rename(tmp_path / other.name / "run.safetensors")
-        with pytest.raises(ValueError, match=r"expected that of .*'seed': 1.*, got .*'seed': 0"):
-            walked(other, prior_of(other), tmp_path, CPU)
+        walked(WALK, prior_of(WALK), store)
+        one, another = (store.file(walk.name, asdict(walk)) for walk in (WALK, other))
+        one.rename(another)
+        with pytest.raises(ValueError, match=r"expected the result of .*'seed': 1.*, got that of .*'seed': 0"):
+            walked(other, prior_of(other), store)
 
 
 # Names
@@ -282,11 +287,12 @@ PARTS = [Part(f"part {k}") for k in range(20)]
 
 @pytest.mark.usefixtures("ten_steps")
 def test_two_workers_give_the_bits_of_one(tmp_path, capsys):
-    def work(folder, part, _):
-        return trained(part, folder, CPU) if isinstance(part, Lesson) else walked(part, prior_of(part), folder, CPU)
+    def work(store, part, _):
+        return trained(part, store) if isinstance(part, Lesson) else walked(part, prior_of(part), store)
 
     parts = [WALK, LESSON, replace(WALK, prior="truth"), replace(LESSON, seed=1)]
-    one, two = (side_by_side(parts, partial(work, tmp_path / str(workers)), workers, print) for workers in (1, 2))
+    stores = [store_in(tmp_path / str(workers)) for workers in (1, 2)]
+    one, two = (side_by_side(parts, partial(work, store), k, print) for k, store in enumerate(stores, 1))
     for came, expected in zip(two, one, strict=True):
         assert_same_bits(came, expected)
     said = capsys.readouterr().out.splitlines()
@@ -364,60 +370,15 @@ def test_who_waits_for_a_part_that_fails_fails_too():
 # Costs
 
 
-def write_cost(file, cost):
-    file.write_text(json.dumps(cost | {"digest": jobs._digest(file, cost)}))
-
-
-def test_seconds_add_up_over_attempts(tmp_path, monkeypatch):
-    now = [1000.0]
-    monkeypatch.setattr(jobs, "time", SimpleNamespace(perf_counter=lambda: now[0]))
-    file = tmp_path / "part" / "cost.json"
-    file.parent.mkdir()
-    write_cost(file, {"seconds": 100.0, "peak_mb": 1e9})
-    cost = Cost(file)
-    for moment, seconds in ((1000.5, 100.0), (1005.0, 105.0), (1020.0, 120.0)):  # less than a second is no attempt
-        now[0] = moment
-        cost.write()
-        assert costs(tmp_path) == {"part": {"seconds": seconds, "peak_mb": 1e9}}
-    now[0] = 5000.0
-    again = Cost(file)
-    now[0] = 5002.0
-    again.write()
-    assert costs(tmp_path) == {"part": {"seconds": 122.0, "peak_mb": 1e9}}
-
-
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux for the peak of this process")
-def test_the_peak_is_this_processs_in_megabytes(tmp_path):
-    Cost(tmp_path / "cost.json").write()
-    (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    found = json.loads((tmp_path / "cost.json").read_text())["peak_mb"]
-    assert found == pytest.approx(int(peak) / 1024, rel=0.02)  # it is counted in pages, and may be behind by a few
-
-
-@pytest.mark.parametrize(
-    "change", [lambda text: text[:-3], lambda text: text.replace("2.0", "3.0", 1)], ids=["cut short", "edited"]
-)
-def test_a_cost_that_was_not_written_so_is_named(tmp_path, change):
-    for name in ("one", "other"):
-        (tmp_path / name).mkdir()
-        cost = {"seconds": 2.0, "peak_mb": 2.0}
-        file = tmp_path / name / "cost.json"
-        write_cost(file, cost)
-    assert costs(tmp_path)["one"] == cost
-    file = tmp_path / "one" / "cost.json"
-    (tmp_path / "other" / "cost.json").write_text(file.read_text())
-    with pytest.raises(ValueError, match=r"^cost .*other/cost.json: .*, got a damaged file or another part's"):
-        costs(tmp_path)
-    file.write_text(change(file.read_text()))
-    with pytest.raises(ValueError, match=r"^cost .*one/cost.json: expected "):
-        Cost(file)
+def made(store, part):
+    return store.made(part.name, asdict(part))
 
 
 @pytest.mark.usefixtures("ten_steps")
-def test_a_part_costs_what_all_of_its_attempts_took(tmp_path, monkeypatch):
-    """On a clock that goes on by a second with each call of a prior, and of a network that learns."""
-    now, forward = [0.0], ResidualMLP.forward
-    monkeypatch.setattr(jobs, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+def test_a_part_costs_what_all_of_its_attempts_took_as_far_as_they_are_known(store, monkeypatch):
+    """On a clock that goes on by a second with each call of a prior. A killed attempt counts to its last checkpoint."""
+    now = [0.0]
+    monkeypatch.setattr(stores, "time", SimpleNamespace(perf_counter=lambda: now[0]))
 
     def passing(x, sigma):
         if now[0] == dies_at:
@@ -425,16 +386,12 @@ def test_a_part_costs_what_all_of_its_attempts_took(tmp_path, monkeypatch):
         now[0] += 1
         return prior_of(WALK)(x, sigma)
 
-    def learning(*arguments):
-        now[0] += 1
-        return forward(*arguments)
-
     dies_at = 14
     with pytest.raises(StartedError):
-        walked(WALK, passing, tmp_path, CPU)
-    assert costs(tmp_path)[WALK.name]["seconds"] == 14
+        walked(WALK, passing, store)
+    (begun,) = store.folder.glob("*.begun")
+    for file, moment in ((begun / "attempts.safetensors", 1000.0), (begun / "run.safetensors", 1010.0)):
+        os.utime(file, (moment, moment))
     dies_at = None
-    walked(WALK, passing, tmp_path, CPU)  # on from its fifth step, which was its tenth call
-    monkeypatch.setattr(ResidualMLP, "forward", learning)
-    trained(LESSON, tmp_path, CPU)
-    assert {name: cost["seconds"] for name, cost in costs(tmp_path).items()} == {WALK.name: 24, LESSON.name: 100}
+    walked(WALK, passing, store)  # on from its fifth step, which was its tenth call
+    assert made(store, WALK) == {"seconds": 20.0, "made_on": ["cpu in words"]}

@@ -1,34 +1,35 @@
 """Chapter 4's study: which parts the profiles ask for, and how they are found again."""
 
+from itertools import product
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from helpers import store_in
 
-from chapters.ch04_dps_fwi.kept_runs import Samples
 from chapters.ch04_dps_fwi.measures import TangentWalk
+from chapters.ch04_dps_fwi.runs import PRIORS
 from chapters.ch04_dps_fwi.study import Study
 from companion.jobs import workers_on
+from memprior.guidance import GuidedSamples
 
 ROOT = Path(__file__).resolve().parents[1]
-CPU = torch.device("cpu")
 
 
 def settings(profile):
     return yaml.safe_load((ROOT / "notebooks" / "profiles.yml").read_text())["04_dps_fwi"][profile]
 
 
-def study(tmp_path, profile="full", seed=0, device=CPU):
+def study(tmp_path, profile="full", seed=0, device="cpu"):
     generator = torch.Generator().manual_seed(seed)
-    return Study(settings(profile), seed, device, tmp_path, lambda _: generator, print)
+    return Study(settings(profile), seed, store_in(tmp_path, device), lambda _: generator, print)
 
 
 def walked(plan):
     """Every walk's samples carry its place in the plan."""
-    plan.__dict__["found"] = {
-        walk: Samples(torch.full((2, 100), float(k)), torch.zeros(1, 2)) for k, walk in enumerate(plan.walks)
-    }
+    for k, walk in enumerate(plan.walks):
+        plan._results[walk] = GuidedSamples(torch.full((2, 100), float(k)), torch.zeros(1, 2))
     return plan
 
 
@@ -88,17 +89,29 @@ def test_ratios_are_those_of_the_waves_where_all_priors_have_them(tmp_path):
         for walk, samples in plan.found.items():
             if (walk.prior, walk.num_examples, walk.truth) == ("network", 50, "published"):
                 samples.x[:] = of["waves"]
-        plan.__dict__["tangents"] = {("network", 50): TangentWalk(of["tangent"][None], torch.zeros(1, 1), None)}
+        for kind in product(PRIORS, plan.settings["sizes"]):
+            plan._results[kind] = TangentWalk(of["tangent"][None], torch.zeros(1, 1), None)
         expected = plan.training[50].ratio(of[source][None])
         assert torch.equal(plan.ratios("network", 50).unique(), expected)
 
 
 def test_a_gpu_takes_one_part_at_a_time(tmp_path):
-    assert study(tmp_path, device=torch.device("cuda")).workers == 1
+    assert study(tmp_path, device="cuda").workers == 1
     assert study(tmp_path).workers == 2
     assert [workers_on(torch.device(device), 3) for device in ("cpu", "cuda", "mps")] == [3, 1, 1]
 
 
 def test_nothing_is_done_before_it_is_asked_for(tmp_path):
-    study(tmp_path).walks  # noqa: B018
+    plan = study(tmp_path, "quick")
+    plan.walks  # noqa: B018
+    for what in ("networks", "found", "tangents"):
+        with pytest.raises(ValueError, match=r"^study: expected run\(\) before its results are asked for"):
+            getattr(plan, what)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_walk_of_a_network_needs_its_training(tmp_path):
+    plan = study(tmp_path)
+    assert [plan.needs(part) for part in plan.lessons] == [[]] * 9
+    for walk in plan.walks:
+        assert plan.needs(walk) == ([walk.lesson] if walk.prior == "network" else [])

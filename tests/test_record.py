@@ -2,7 +2,9 @@
 
 import json
 import logging
+import math
 import subprocess
+import tempfile
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -139,12 +141,18 @@ def test_randomness_is_the_cpus_on_every_device(book):
     assert torch.equal(torch.randn(3, generator=on_a_gpu), torch.randn(3, generator=run.generator("a")))
 
 
-def test_a_run_that_began_on_another_device_lists_both(working, book):
+def test_every_device_that_made_something_is_listed(working):
     here = record.provenance(working)["device"]
     assert here.startswith("CPU, ")
-    assert record.provenance(record.begin(NAME, "quick", 0, {}))["device"] == here
-    (book / "scratch" / "devices.json").write_text('["A GPU, 80 GiB, driver 1.2"]')
-    assert record.provenance(record.begin(NAME, "quick", 0, {}))["device"] == f"A GPU, 80 GiB, driver 1.2; then {here}"
+    working.kept("fit", lambda _: 1)
+    assert record.provenance(working)["device"] == here
+    monkeyed = replace(working, devices=[])
+    store = replace(monkeyed.store(), label="A CPU of before")
+    store.value(f"{NAME} early", {"seed": 0, "overrides": {}}, lambda _: 1)
+    assert record.provenance(monkeyed)["device"] == f"A CPU of before; then {here}"
+    again = record.begin(NAME, "quick", 0, {})
+    again.kept("early", lambda _: 2)  # read, not made
+    assert record.provenance(again)["device"] == f"A CPU of before; then {here}"
 
 
 def test_where_killed_work_went_on_stands_in_the_provenance_of_its_run_alone(working):
@@ -165,7 +173,7 @@ def test_a_gpu_is_named_with_its_memory_and_its_driver(told, driver, book, monke
     run = replace(record.begin(NAME, "quick", 0, {}), device=torch.device("cuda"))
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: card)
     monkeypatch.setattr(record.subprocess, "run", ask)
-    assert record._devices(run) == [f"A GPU, 80 GiB, driver {driver}"]
+    assert record._device(run.device) == f"A GPU, 80 GiB, driver {driver}"
 
 
 @pytest.fixture
@@ -173,60 +181,49 @@ def working(book, monkeypatch):
     """A run by machine, with the folders that ``python -m companion run`` names."""
     monkeypatch.setattr(record, "unattended", lambda: True)
     monkeypatch.setenv("COMPANION_RUN", str(book))
-    monkeypatch.setenv("COMPANION_SCRATCH", str(book / "scratch"))
+    monkeypatch.setenv("COMPANION_STORE", str(book / "store"))
+    monkeypatch.setenv("COMPANION_WORK", "code")
     return record.begin(NAME, "quick", 0, {})
 
 
 def test_what_was_kept_is_not_computed_again(working, book):
     calls = []
 
-    def compute():
+    def compute(folder):
+        assert folder.is_dir()
         calls.append(0)
-        return {"values": (0.1, 1 / 3), "steps": {"a": 2}}
+        return {"values": (0.1, 1 / 3), "steps": {"a": 2}, "none": float("nan")}
 
-    first = working.kept("fit", compute)
-    assert first == working.kept("fit", compute) == {"values": [0.1, 1 / 3], "steps": {"a": 2}}
+    first, again = working.kept("fit", compute), working.kept("fit", compute)
+    for found in (first, again):
+        assert math.isnan(found.pop("none"))
+    assert first == again == {"values": [0.1, 1 / 3], "steps": {"a": 2}}
     assert len(calls) == 1
-    assert working.kept("another", lambda: 5) == 5
-    assert sorted(file.name for file in working.scratch("fit").iterdir()) == ["kept.json"]
+    assert working.kept("another", lambda _: 5) == 5
 
 
-def test_a_half_written_value_is_computed_again(working):
-    (working.scratch("fit") / "kept.partial").write_text("[1, 2")
-    assert working.kept("fit", lambda: [3]) == [3]
-
-
-def test_a_value_with_any_bit_flipped_is_computed_again(working):
-    working.kept("fit", lambda: [1.5])
-    file = working.scratch("fit") / "kept.json"
-    whole = file.read_bytes()
-    for at in range(len(whole)):
-        file.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-        assert working.kept("fit", lambda: [3.0]) == [3.0], at
-
-
-def test_values_of_two_purposes_that_were_swapped_are_computed_again(working):
-    for purpose in ("a", "b"):
-        working.kept(purpose, lambda purpose=purpose: purpose)
-    files = [working.scratch(purpose) / "kept.json" for purpose in ("a", "b")]
-    texts = [file.read_text() for file in files]
-    for file, text in zip(files, reversed(texts), strict=True):
-        file.write_text(text)
-    assert working.kept("a", lambda: "new") == "new"
-
-
-def test_a_value_of_an_unfinished_run_is_part_of_it_on_any_device(working):
-    working.kept("fit", lambda: 1)
-    working.device = torch.device("cuda:0")
-    assert working.kept("fit", lambda: 2) == 1
+def test_a_value_is_of_its_seed_its_settings_and_its_code(working, monkeypatch):
+    assert working.kept("fit", lambda _: 1) == 1
+    for other in (replace(working, seed=1), replace(working, overrides={"size": 4})):
+        assert other.kept("fit", lambda _: 2) == 2
+    monkeypatch.setenv("COMPANION_WORK", "other code")
+    assert working.kept("fit", lambda _: 3) == 3
 
 
 def test_by_hand_nothing_is_kept_but_it_comes_through_json_too(book):
     run = record.begin(NAME, "quick", 0, {})
-    assert run.scratch("fit") is None
-    assert run.kept("fit", lambda: (1, 2)) == [1, 2]
+    assert run.kept("fit", lambda folder: (folder, 1)) == [None, 1]
     with pytest.raises(TypeError, match="not JSON serializable"):
-        run.kept("fit", lambda: torch.ones(2))
+        run.kept("fit", lambda _: torch.ones(2))
+
+
+def test_by_hand_a_store_is_a_temporary_folder(book, tmp_path, monkeypatch):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    run = record.begin(NAME, "quick", 0, {})
+    folders = [run.store("memprior.noise").folder, run.store("memprior.noise").folder]
+    assert len(set(folders)) == 2
+    assert {folder.parent for folder in folders} == {tmp_path / "temporary"}
 
 
 def test_a_picture_says_itself_what_it_shows(working, book):

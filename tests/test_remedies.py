@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from helpers import assert_same
+from helpers import assert_same, store_in
 
 from chapters.ch06_calibration import remedies
 from chapters.ch06_calibration.remedies import DropoutMLP, Ensemble, TikhonovDenoiser, Training, trained
-from companion.jobs import generator_for
 from memprior import training as memprior_training
+from memprior._random import generator_for
 from memprior.denoiser import GaussianDenoiser, NetworkDenoiser, score
 from memprior.fields import CosineBasis
 from memprior.networks import ResidualMLP
@@ -104,7 +104,7 @@ def test_a_rate_that_drops_nothing_or_all_is_refused(rate, told):
 
 def test_weight_decay_is_decoupled_and_leaves_biases(tmp_path):
     part = replace(PART, kind="weight decay", strength=20.0)
-    found = trained(part, tmp_path, CPU)
+    found = trained(part, store_in(tmp_path))
     network = ResidualMLP(100, 8, 2, generator=generator_for("weights 3"))
     denoiser = NetworkDenoiser(network, 1.0)
     examples = TrainingSet.published(6, CPU).standardized
@@ -121,9 +121,9 @@ def test_weight_decay_is_decoupled_and_leaves_biases(tmp_path):
 @pytest.mark.parametrize("kind", remedies.KINDS)
 def test_a_network_that_is_done_is_read_and_asks_for_no_gradient(kind, tmp_path, monkeypatch):
     part = replace(PART, kind=kind, strength=0.5)
-    fresh = trained(part, tmp_path, CPU)
+    fresh = trained(part, store_in(tmp_path))
     monkeypatch.setattr(memprior_training, "denoising_loss", None)
-    read = trained(part, tmp_path, CPU)
+    read = trained(part, store_in(tmp_path))
     x = torch.randn(4, 100, generator=seeded())
     for step in part.looks:
         assert not read[step](x, 1.0).requires_grad

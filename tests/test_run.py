@@ -53,7 +53,10 @@ def test_a_run_of_the_same_content_is_kept_and_a_corrupt_one_is_not(book):
     [
         (WORK.replace("1.0 + 1.0", "2 * (1.0 + 1.0)"), "claim tiny.answer: expected 2 ± 0.1, got 4"),
         ("1/0", "cell 4 failed, ZeroDivisionError"),
-        (WORK.replace("tiny.drawn", "tiny.typo"), "claim tiny.typo: expected an entry for tiny at profile quick"),
+        (
+            WORK.replace("tiny.drawn", "tiny.typo"),
+            "claim tiny.typo: expected an entry at profile quick in data/claims/tiny.yml",
+        ),
         ('record.claim("tiny.answer", 2)', "claim tiny.drawn: never made by tiny at profile quick"),
     ],
     ids=["doubled", "one over zero", "not listed", "never made"],
@@ -119,17 +122,17 @@ def test_killed_half_way_nothing_is_left_half_written_and_the_next_run_succeeds(
 def test_a_run_started_again_finds_what_it_had_kept(tmp_path):
     stops = """
 import pathlib
-done = run.kept("long work", lambda: pathlib.Path("calls").open("a").write("x"))
+done = run.kept("long work", lambda _: pathlib.Path("calls").open("a").write("x"))
 assert pathlib.Path("go").exists(), "stopped after the long work"
 """
     root = write_book(tmp_path, work=stops + WORK)
     assert companion(root, "run", NAME).returncode == 1
-    (kept,) = (root / "_build" / "scratch").rglob("kept.json")
+    (kept,) = (root / "_build" / "store").iterdir()
     (root / "notebooks" / "go").touch()
     assert companion(root, "run", NAME, "--seed", "1").returncode == 0  # another seed's work is not this one's
     assert companion(root, "run", NAME).returncode == 0
     assert (root / "notebooks" / "calls").read_text() == "xx"
-    assert not kept.exists()
+    assert kept.name.startswith(f"{NAME}_long_work-")
 
 
 @pytest.mark.parametrize(

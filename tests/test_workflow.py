@@ -162,11 +162,11 @@ def test_two_builds_of_one_checkout_follow_each_other(tmp_path, capsys):
 
     def second():
         inside.wait()
-        with workflow.alone(tmp_path):
+        with workflow.only_build(tmp_path):
             order.append("second")
 
     other = threading.Thread(target=second)
-    with workflow.alone(tmp_path):
+    with workflow.only_build(tmp_path):
         other.start()
         inside.set()
         other.join(0.5)

@@ -21,12 +21,16 @@ def main(argv: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     runs = commands.add_parser("run", help="execute one notebook by papermill and check its claims")
     runs.add_argument("name", help="the notebook, without .ipynb")
-    runs.add_argument("--profile", default="quick", help="quick or full")
-    runs.add_argument("--seed", type=int, default=0)
-    runs.add_argument(
-        "--overrides", default="{}", help="settings instead of the profile's, as JSON: '{\"num_draws\": 1000}'"
-    )
     runs.add_argument("--out", type=Path, help="destination folder; without it, below _build/run or _build/sweep")
+    part = commands.add_parser("part", help="do one part of a chapter's long work, for the store")
+    part.add_argument("name", help="the notebook, without .ipynb")
+    part.add_argument("part", help="its name, as a run at profile full tells it")
+    for one in (runs, part):
+        one.add_argument("--profile", default="quick", help="quick or full")
+        one.add_argument("--seed", type=int, default=0)
+        one.add_argument(
+            "--overrides", default="{}", help="settings instead of the profile's, as JSON: '{\"num_draws\": 1000}'"
+        )
     whole = commands.add_parser(
         "chapters", help="execute every chapter by Snakemake; those that are up to date are kept"
     )
@@ -43,10 +47,15 @@ def main(argv: list[str] | None = None) -> int:
         root = paths.require_repository()
         if asked.command == "run":
             run(asked.name, asked.profile, seed=asked.seed, overrides=_json(asked.overrides), out=asked.out)
+        elif asked.command == "part":
+            from companion import jobs, record  # which import torch
+
+            with environment.of_run(root, {"COMPANION_STORE": str(root / "_build" / "store")}):
+                jobs.run_part(record.begin(asked.name, asked.profile, asked.seed, _json(asked.overrides)), asked.part)
         elif asked.command == "chapters":
             return workflow.run_chapters(root, asked.profile, asked.cores)
         elif asked.command == "book":
-            with workflow.alone(root), environment.of_run(root, {}):
+            with workflow.only_build(root), environment.of_run(root, {}):
                 print(f"The book is ready: open {book.build(root)}")
         elif asked.command == "recorded":
             book.check_recorded(root)

@@ -50,13 +50,26 @@ def clean(root: Path, temporary: Path) -> dict[str, str]:
 @contextmanager
 def of_run(root: Path, told: dict[str, str]) -> Iterator[None]:
     """This process in the environment of a run, with ``told`` added; as it was before, afterwards."""
+    with _restored(), tempfile.TemporaryDirectory(prefix="companion-", ignore_cleanup_errors=True) as temporary:
+        changed = clean(root, Path(temporary)) | told
+        os.environ.clear()
+        os.environ.update(changed)
+        yield
+
+
+@contextmanager
+def with_variables(**told: str) -> Iterator[None]:
+    """This process with some variables more; as it was before, afterwards."""
+    with _restored():
+        os.environ.update(told)
+        yield
+
+
+@contextmanager
+def _restored() -> Iterator[None]:
     before = dict(os.environ)
-    with tempfile.TemporaryDirectory(prefix="companion-", ignore_cleanup_errors=True) as temporary:
-        try:
-            changed = clean(root, Path(temporary)) | told
-            os.environ.clear()
-            os.environ.update(changed)
-            yield
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

@@ -21,9 +21,11 @@ CHECKED = ("id", "profiles", "expected", "tolerance", "at_most", "at_least")  # 
 
 
 def content_key(root: Path, name: str, profile: str) -> dict:
-    """{"key": sha256, "parts": {what: sha256}} of notebook ``name`` at ``profile``.
+    """{"key": sha256, "work": sha256, "parts": {what: sha256}} of notebook ``name`` at ``profile``.
 
-    Raises :class:`~companion.sources.SourceError` naming the notebook, module or YAML file that cannot be read.
+    key: of all that its page or its record shows. work: of its code and its sizes alone, which can change what it
+    computes. Raises :class:`~companion.sources.SourceError` naming the notebook, module or YAML file that cannot be
+    read.
     """
     notebook = read_notebook(root / "notebooks" / f"{name}.ipynb")
     program = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
@@ -38,14 +40,17 @@ def content_key(root: Path, name: str, profile: str) -> dict:
     files = code.closure(root, program, f"{name}.ipynb")
     sources = [program, *(file.read_text() for file in files)]
     parts = {
-        "notebook": json.dumps(cells, sort_keys=True) if profile == "quick" else code.canonical(program),
+        "notebook": json.dumps(cells, sort_keys=True) if profile == "quick" else "",
+        "program": code.canonical(program),
         "sizes": json.dumps(sizes, sort_keys=True),
         "claims": json.dumps(checked, sort_keys=True),
         "constraints": pins((root / "constraints.txt").read_text(), sources),
         **{str(file.relative_to(root)): code.canonical(file.read_text()) for file in files},
     }
     digests = {what: hashlib.sha256(text.encode()).hexdigest() for what, text in sorted(parts.items())}
-    return {"key": hashlib.sha256(json.dumps(digests).encode()).hexdigest(), "parts": digests}
+    work = {what: digest for what, digest in digests.items() if what not in ("notebook", "claims")}
+    key, work = (hashlib.sha256(json.dumps(told).encode()).hexdigest() for told in (digests, work))
+    return {"key": key, "work": work, "parts": digests}
 
 
 def pins(constraints: str, sources: list[str]) -> str:

@@ -38,6 +38,11 @@ def require_repository() -> Path:
     return root
 
 
+def package(name: str) -> str:
+    """The module of a chapter's own code: a name of Python cannot begin with the notebook's number."""
+    return f"chapters.ch{name}" if name[:1].isdigit() else f"chapters.{name}"
+
+
 def shipped(name: str) -> Path:
     """profiles.yml or the folder claims: the repository's own, else the one in the package."""
     folder = {"profiles.yml": "notebooks", "claims": "data"}[name]

@@ -6,12 +6,11 @@ A chapter calls::
     record.claim("linearized.tv_determinant", value)  # checked, quoted on the page, listed with the claims
     record.finish()  # the provenance strip; writes results.json and provenance.json
 
-Under ``python -m companion run`` the environment names a folder (``COMPANION_RUN``) that results go to, and one
-(``COMPANION_SCRATCH``) where a run that is killed leaves what it had. By hand, in a notebook that somebody has open,
-nothing is written.
+Under ``python -m companion run`` the environment names the folder that results go to (``COMPANION_RUN``), the store
+(``COMPANION_STORE``) and the identity of the notebook's own work there (``COMPANION_WORK``). By hand, in a notebook
+that somebody has open, nothing is written.
 """
 
-import hashlib
 import html
 import json
 import logging
@@ -20,6 +19,7 @@ import platform
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -32,7 +32,9 @@ import torch
 
 from companion import claims, paths, profiles
 from companion.profiles import DEFAULT_SEED
-from companion.results import PROVENANCE, RESULTS, RunError, digest, read_sealed
+from companion.results import PROVENANCE, RESULTS
+from companion.store import Store, code_digest
+from memprior._random import generator_for
 
 DIGITS = 12  # significant digits kept in results.json: below them two runs may round differently
 LISTED = ("torch", "numpy", "scipy", "matplotlib")
@@ -55,6 +57,7 @@ class Run:
     started: float = field(default_factory=time.perf_counter)
     values: dict[str, float] = field(default_factory=dict)
     resumed: list[str] = field(default_factory=list)  # where killed work went on, in the library's words
+    devices: list[str] = field(default_factory=list)  # in words, those that made what was found in the store
 
     @property
     def binding(self) -> bool:
@@ -66,40 +69,29 @@ class Run:
 
         It is the CPU's on every device: with a GPU's own numbers, claims about one seed would be about another one.
         """
-        digest = hashlib.sha256(f"{self.seed}:{purpose}".encode()).digest()
-        return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+        return generator_for(f"{self.seed}:{purpose}")
 
-    def scratch(self, purpose: str) -> Path | None:
-        """A folder for work on one purpose that a killed run, started again, finds as it was; None by hand."""
-        if not unattended():
-            return None
-        folder = Path(os.environ["COMPANION_SCRATCH"]) / purpose
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+    def store(self, module: str | None = None) -> Store:
+        """Where results of ``module`` are kept from run to run, or those of this notebook's own code.
 
-    def kept(self, purpose: str, compute: Callable[[], Any]) -> Any:
-        """``compute()``, or what it gave before this run was killed and started again.
-
-        Its result must be JSON (numbers, texts, lists, dicts by text) and always comes back through JSON, so that both
-        ways give the same. It is part of this run, whatever device it is started again on, and the provenance lists all
-        of them; it is computed again where what was kept is damaged, or of another purpose or run.
+        A changed sentence or figure leaves both as they are. By hand it is a temporary folder.
         """
-        folder = self.scratch(purpose)
-        if folder is None:
-            return json.loads(json.dumps(compute()))
-        file = folder / "kept.json"
-        told = {"run": Path(os.environ["COMPANION_SCRATCH"]).name, "purpose": purpose}
-        try:
-            kept = read_sealed(file)
-            if told.items() <= kept.items():
-                return kept["value"]
-        except RunError:
-            pass
-        value = json.loads(json.dumps(compute()))
-        kept, partial = told | {"value": value}, file.with_suffix(".partial")
-        partial.write_text(json.dumps(kept | {"digest": digest(kept)}))
-        os.replace(partial, file)
-        return value
+        label = _device(self.device)
+        if "COMPANION_STORE" not in os.environ:
+            return Store(Path(tempfile.mkdtemp(prefix=f"{self.name}-")), "by hand", self.device, label, self.devices)
+        made_by = code_digest(paths.require_repository(), module) if module else os.environ["COMPANION_WORK"]
+        return Store(Path(os.environ["COMPANION_STORE"]), made_by, self.device, label, self.devices)
+
+    def kept(self, purpose: str, compute: Callable[[Path | None], Any]) -> Any:
+        """``compute(folder)``, or what it gave before; JSON (numbers, texts, lists, dicts by text), always through it.
+
+        folder: where it may keep what it has begun; None by hand, where nothing is kept. The identity is the code of
+        the notebook, its sizes, seed and overrides, and the purpose.
+        """
+        if "COMPANION_STORE" not in os.environ:
+            return json.loads(json.dumps(compute(None)))
+        arguments = {"seed": self.seed, "overrides": self.overrides}
+        return self.store().value(f"{self.name} {purpose}", arguments, compute)
 
 
 _run: Run | None = None
@@ -120,7 +112,6 @@ def begin(name: str, profile: str, seed: int, overrides: dict) -> Run:
     listed = claims.of_chapter(paths.shipped("claims"), name)  # once: parsing them takes longer than a claim may
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     _run = Run(name, profile, int(seed), overrides, settings, device, listed)
-    _devices(_run)
     for name in ("memprior", "chapters"):
         log = logging.getLogger(name)
         log.setLevel(logging.INFO)
@@ -194,7 +185,7 @@ def provenance(run: Run) -> dict:
         "name": run.name,
         "profile": run.profile,
         "seed": run.seed,
-        "device": "; then ".join(_devices(run)),
+        "device": "; then ".join(dict.fromkeys([*run.devices, _device(run.device)])),
         "python": platform.python_version(),
         # What torch says of itself: its build too, which the metadata of PyPI's CUDA build leave out.
         **{package: torch.__version__ if package == "torch" else metadata.version(package) for package in LISTED},
@@ -253,24 +244,12 @@ def _fail(run: Run, message: str) -> None:
     warnings.warn(message, stacklevel=3)
 
 
-def _devices(run: Run) -> list[str]:
-    """Every device that this run has worked on, in order: one that was killed may have begun on another."""
-    if run.device.type == "cuda":
-        card = torch.cuda.get_device_properties(run.device)
-        mine = f"{card.name}, {card.total_memory / 2**30:.0f} GiB, driver {_driver()}"
-    else:
-        mine = f"CPU, {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}"
-    if "COMPANION_SCRATCH" not in os.environ:  # by hand
-        return [mine]
-    file = Path(os.environ["COMPANION_SCRATCH"]) / "devices.json"
-    found = json.loads(file.read_text()) if file.is_file() else []
-    if mine not in found:
-        found.append(mine)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(".partial")
-        partial.write_text(json.dumps(found))
-        os.replace(partial, file)
-    return found
+def _device(device: torch.device) -> str:
+    """In words."""
+    if device.type == "cuda":
+        card = torch.cuda.get_device_properties(device)
+        return f"{card.name}, {card.total_memory / 2**30:.0f} GiB, driver {_driver()}"
+    return f"CPU, {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}"
 
 
 def _driver() -> str:

@@ -2,10 +2,9 @@
 
 A run goes to a folder beside its destination and moves there only when the notebook has ended, its claims have held
 and its results are complete. Killed half-way, it leaves nothing that looks like a result; the destination keeps what it
-had. What a notebook keeps for itself while it works lies in _build/scratch under the content key, until it has ended.
+had. What long work leaves while it is done lies in the store, see :mod:`companion.store`.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -13,7 +12,7 @@ import resource
 import shutil
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import papermill
@@ -21,6 +20,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from companion import claims, environment, keys, paths, profiles
+from companion.locks import alone
 from companion.results import PROVENANCE, RESULTS, RunError, read_results, read_run, read_sealed, seal
 from companion.sources import read_notebook, read_yaml, toc_files
 
@@ -28,7 +28,7 @@ PARAMETERS = {"profile", "seed", "overrides"}
 GLUED = "papermill.record"  # in the kind of an output that the page pastes elsewhere
 PATIENCE_S = 3.0  # a run that was killed just now may hold its lock for a moment longer
 SOURCES = ("benchmarks", "book", "data", "notebooks", "src", "tests", "workflow")  # and what begins with a dot
-BUILT = ("archive", "html", "keys", "run", "scratch", "stage", "sweep")  # below _build, by the tools alone
+BUILT = ("html", "keys", "run", "stage", "store", "sweep")  # below _build, by the tools alone
 
 
 def chapters(root: Path) -> list[str]:
@@ -67,12 +67,19 @@ def run(name: str, profile: str, *, seed: int = 0, overrides: dict | None = None
     own = place(root, name, profile, seed, overrides)
     out = own if out is None else out
     check_destination(root, out, name, [own, _swept(root, name, profile, seed, overrides)])
-    key = keys.content_key(root, name, profile)["key"]
+    content = keys.content_key(root, name, profile)
+    key = content["key"]
     if is_current(out, key, name, profile, seed, overrides):
         print(f"{name} {profile}: unchanged since its last run", flush=True)
         return out
-    with _alone(out, name):
-        return _execute(root, source, profile, key, seed, overrides, out)
+    with ExitStack() as held:
+        try:  # two runs into one destination would take each other's unfinished folder away
+            held.enter_context(alone(out.parent / f".{out.name}.lock", patience_s=PATIENCE_S))
+        except TimeoutError:
+            raise RunError(f"{name}: expected to be the only run into {out}, got another one at work there") from None
+        except OSError as error:
+            raise RunError(f"{name}: expected a folder that can be written at {out}, got {error}") from error
+        return _execute(root, source, profile, content, seed, overrides, out)
 
 
 def place(root: Path, name: str, profile: str, seed: int, overrides: dict) -> Path:
@@ -111,29 +118,7 @@ def _holds_run(folder: Path, name: str) -> bool:
         return False
 
 
-@contextmanager
-def _alone(out: Path, name: str):
-    """One run into a destination at a time: two would take each other's unfinished folder away."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        lock = (out.parent / f".{out.name}.lock").open("w")
-    except OSError as error:
-        raise RunError(f"{name}: expected a folder that can be written at {out}, got {error}") from error
-    with lock:
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    told = f"{name}: expected to be the only run into {out}, got another one at work there"
-                    raise RunError(told) from None
-                time.sleep(0.1)
-        yield
-
-
-def _execute(root: Path, source: Path, profile: str, key: str, seed: int, overrides: dict, out: Path) -> Path:
+def _execute(root: Path, source: Path, profile: str, content: dict, seed: int, overrides: dict, out: Path) -> Path:
     name = source.stem
     partial, failed = (out.parent / f".{out.name}.{state}" for state in ("partial", "failed"))
     try:
@@ -147,9 +132,8 @@ def _execute(root: Path, source: Path, profile: str, key: str, seed: int, overri
     print(f"{name} {profile}: started", flush=True)
     # One thread at profile quick: results then do not depend on how many cores there are, and small arrays are faster.
     threads = "1" if profile == "quick" else os.environ.get("OMP_NUM_THREADS", str(os.cpu_count()))
-    scratch = root / "_build" / "scratch" / f"{name}-{key[:16]}-{sweep_label(seed, overrides)}"
-    told = {"COMPANION_RUN": partial.resolve(), "COMPANION_KEY": key, "COMPANION_SCRATCH": scratch.resolve()}
-    told |= {"OMP_NUM_THREADS": threads}
+    told = {"COMPANION_RUN": partial.resolve(), "COMPANION_KEY": content["key"], "COMPANION_WORK": content["work"]}
+    told |= {"COMPANION_STORE": (root / "_build" / "store").resolve(), "OMP_NUM_THREADS": threads}
     try:
         with environment.of_run(root, {variable: str(value) for variable, value in told.items()}):
             papermill.execute_notebook(
@@ -183,7 +167,6 @@ def _execute(root: Path, source: Path, profile: str, key: str, seed: int, overri
     for file in sorted(partial.iterdir(), key=lambda file: (file.name == RESULTS, file.name != PROVENANCE)):
         file.replace(out / file.name)
     partial.rmdir()
-    shutil.rmtree(scratch, ignore_errors=True)
     listed = claims.of_chapter(root / "data" / "claims", name)
     failures = claims.check_made(listed, name, profile, results["claims"])
     for line in json.loads((out / "provenance.json").read_text()).get("resumed", []):

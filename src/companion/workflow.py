@@ -1,23 +1,24 @@
 """The chapters as Snakemake runs them: what is asked for, checked before the first job, and the command itself."""
 
-import fcntl
 import json
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import time
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
 from companion import claims, environment, keys, profiles
-from companion.run import chapters, sweep_label, unlisted
+from companion.locks import alone
+from companion.run import chapters, is_current, place, sweep_label, unlisted
 from companion.sources import SourceError, read_yaml
 
 CONFIG = {"profile", "chapters", "seeds", "overrides", "brief"}
 RUNS_THIS = "COMPANION_WORKFLOW"  # set for the processes of run_chapters
+KEPT_DAYS = 60  # in the store, from the last use
 STOPPED = 130  # the status of what Ctrl-C ended
 KEPT = "what had ended is kept, and the long parts of what had not: the same command goes on from there"
 
@@ -28,11 +29,29 @@ class PlanError(ValueError):
 
 @dataclass(frozen=True)
 class Plan:
-    """profile. names: chapters. points: label of each run of a sweep -> (seed, overrides)."""
+    """What a workflow is to do.
+
+    Attributes:
+        profile: quick or full.
+        names: of chapters.
+        points: label of each run of a sweep -> (seed, overrides).
+        parts: identity -> part of the long work that becomes a job of its own.
+        long: (chapter, label) -> identities of the parts that this run starts from.
+    """
 
     profile: str
     names: tuple[str, ...]
     points: dict[str, tuple[int, dict]]
+    parts: dict[str, "PlannedPart"] = field(default_factory=dict)
+    long: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PlannedPart:
+    """arguments: of ``python -m companion part``. needs: identities of the parts that it starts from."""
+
+    arguments: tuple[str, ...]
+    needs: tuple[str, ...]
 
 
 def plan(root: Path, config: dict) -> Plan:
@@ -64,7 +83,31 @@ def plan(root: Path, config: dict) -> Plan:
                 raise PlanError(f"{name}: {error}") from None
         # Touched only when something that the run depends on has changed.
         keys.write_key(root, name, profile)
-    return Plan(profile, names, {sweep_label(seed, one): (seed, one) for seed, one in points})
+    asked = Plan(profile, names, {sweep_label(seed, one): (seed, one) for seed, one in points})
+    if profile == "full":  # at quick a part takes less time than its process would
+        for name in names:
+            plan_parts(root, asked, name)
+    return asked
+
+
+def plan_parts(root: Path, asked: Plan, name: str) -> None:
+    """Add the long work of the runs of ``name`` that are not up to date to a plan; only their chapters import torch."""
+    from companion import jobs, record
+
+    key = keys.content_key(root, name, asked.profile)["key"]
+    for label, (seed, overrides) in asked.points.items():
+        if is_current(place(root, name, asked.profile, seed, overrides), key, name, asked.profile, seed, overrides):
+            continue
+        with environment.with_variables(COMPANION_STORE=str(root / "_build" / "store")):
+            study = jobs.study_of(record.begin(name, asked.profile, seed, overrides))
+        if study is None:
+            continue
+        identity = {part: study.store.file(part.name, asdict(part)).stem for part in study.parts}
+        asked.long[name, label] = list(identity.values())
+        for part, known in identity.items():
+            told = ("--profile", asked.profile, "--seed", str(seed), "--overrides", json.dumps(overrides))
+            needs = tuple(identity[other] for other in study.needs(part))
+            asked.parts.setdefault(known, PlannedPart((name, part.name, *told), needs))
 
 
 def _listed(value) -> list:
@@ -99,11 +142,22 @@ def run_chapters(root: Path, profile: str, cores: int) -> int:
 
     Raises as :func:`plan` does. Ctrl-C ends in one line on what is kept, and :data:`STOPPED`.
     """
-    with alone(root):
+    with only_build(root):
+        if removed := remove_unused(root / "_build" / "store"):
+            print(f"removed from the store what nobody has used for {KEPT_DAYS} days: {', '.join(removed)}")
         plan(root, {"profile": profile})
         command = [sys.executable, "-m", "snakemake", "--snakefile", root / "workflow" / "Snakefile"]
         command += ["--cores", str(cores), "--quiet", "host", "progress", "reason", "rules", "--keep-going"]
-        command += ["--rerun-incomplete", "--nolock", "--config", f"profile={profile}", "brief=yes"]
+        # The content keys say what has changed, and our lock waits where Snakemake's would end in an error.
+        command += [
+            "--rerun-triggers",
+            "mtime",
+            "--rerun-incomplete",
+            "--nolock",
+            "--config",
+            f"profile={profile}",
+            "brief=yes",
+        ]
         if shutil.which("nvidia-smi"):  # a GPU has one queue and one memory: chapters take turns there
             command += ["--resources", "card=1"]
         with environment.of_run(root, {RUNS_THIS: "1"}):
@@ -117,14 +171,17 @@ def run_chapters(root: Path, profile: str, cores: int) -> int:
                 return STOPPED
 
 
-@contextmanager
-def alone(root: Path) -> Iterator[None]:
+def remove_unused(folder: Path, days: float = KEPT_DAYS) -> list[str]:
+    """Remove the entries of a store, done or begun, that nobody has used for ``days``; their names."""
+    before, removed = time.time() - 86400 * days, []
+    for entry in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if max(file.stat().st_mtime for file in (entry, *entry.rglob("*"))) < before:
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            removed.append(entry.name)
+    return removed
+
+
+def only_build(root: Path) -> AbstractContextManager:
     """One build of a checkout at a time: another one waits, and says so."""
-    (root / "_build").mkdir(exist_ok=True)
-    with (root / "_build" / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print("another build of this checkout is at work: waiting for it to end", file=sys.stderr, flush=True)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    waiting = "another build of this checkout is at work: waiting for it to end"
+    return alone(root / "_build" / ".lock", waiting=waiting)

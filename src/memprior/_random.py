@@ -4,6 +4,8 @@ A generator of the CPU so gives a GPU the numbers that it gives the CPU: results
 where another device stopped. A generator of the GPU works too; its numbers are its own.
 """
 
+import hashlib
+
 import torch
 
 
@@ -46,3 +48,12 @@ def _at(generator: torch.Generator | None) -> dict:
     if not isinstance(generator, torch.Generator):
         raise TypeError(f"generator: expected a torch.Generator, got {type(generator).__name__}")
     return {"device": generator.device, "generator": generator}
+
+
+def generator_for(purpose: str) -> torch.Generator:
+    """Randomness, the CPU's on every device, that depends on nothing but its purpose.
+
+    With a GPU's own numbers, results of one seed would be those of another one.
+    """
+    digest = hashlib.sha256(purpose.encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))

@@ -8,7 +8,6 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -91,18 +90,3 @@ def digest(tensors: dict[str, torch.Tensor], told: dict) -> str:
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return found.hexdigest()
-
-
-def kept_result(
-    folder: Path, name: str, told: dict, device: torch.device, compute: Callable[[], dict[str, torch.Tensor]]
-) -> dict[str, torch.Tensor]:
-    """Tensors that ``compute()`` gives, or gave before: kept as one file below ``folder``, one for each kind of device.
-
-    told: what makes this result this one (JSON-able). ``ValueError`` naming the file when it holds another one, or is
-    damaged.
-    """
-    file, told = folder / f"{name}-{device.type}.safetensors", {"name": name, "device": device.type} | told
-    if not file.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        save_atomically(file, compute(), told)
-    return {name: tensor.to(device) for name, tensor in read_saved(file, told)[0].items()}

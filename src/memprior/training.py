@@ -13,7 +13,7 @@ import copy
 import hashlib
 import logging
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -231,6 +231,42 @@ def snapshots(
             if kept:
                 save_atomically(kept, dict(average.network.state_dict()), told)
         yield step, average
+
+
+def snapshot_weights(passed: Iterable[tuple[int, NetworkDenoiser]]) -> dict[str, torch.Tensor]:
+    """What :func:`snapshots` yields as tensors by name, "STEP.NAME of the weight": what one file can hold.
+
+    Args:
+        passed: (step, denoiser) as training passes them.
+
+    Returns:
+        Copies of the weights.
+    """
+    weights = ((step, average.network.state_dict()) for step, average in passed)
+    return {f"{step}.{name}": w.clone() for step, named in weights for name, w in named.items()}
+
+
+def snapshot_denoisers(
+    weights: dict[str, torch.Tensor], network: Callable[[], torch.nn.Module], spread: float
+) -> dict[int, NetworkDenoiser]:
+    """The denoisers that :func:`snapshot_weights` took apart; they ask for no gradient of their weights.
+
+    Args:
+        weights: by "STEP.NAME".
+        network: makes one of their kind.
+        spread: of the examples they were trained on.
+
+    Returns:
+        step -> denoiser, ascending.
+
+    Raises:
+        RuntimeError: weights of networks of another kind.
+    """
+    steps, found = sorted({int(name.split(".")[0]) for name in weights}), {}
+    for step in steps:
+        found[step] = NetworkDenoiser(network().eval().requires_grad_(False), spread)
+        found[step].network.load_state_dict(_below(weights, str(step)))
+    return found
 
 
 class _Training:

@@ -74,8 +74,8 @@ def main(name: str, device: str, out: Path, overrides: dict | None = None) -> No
     if overrides is None:  # sampling with waves: ten of the two hundred steps that no setting names
         dps_parts.SIGMAS = paper.SIGMAS[::20]
     out.mkdir(parents=True, exist_ok=True)
-    os.environ |= {"COMPANION_RUN": str(out), "COMPANION_KEY": "tiny", "COMPANION_SCRATCH": str(out / "scratch")}
-    os.environ["COMPANION_ROOT"] = str(root)
+    os.environ |= {"COMPANION_RUN": str(out), "COMPANION_KEY": "tiny", "COMPANION_WORK": "tiny"}
+    os.environ |= {"COMPANION_STORE": str(out / "store"), "COMPANION_ROOT": str(root)}
     os.chdir(root / "notebooks")
     quick = yaml.safe_load(Path("profiles.yml").read_text(encoding="utf-8"))[name]["quick"]
     parameters = {"profile": "quick", "seed": 0, "overrides": tiny(quick) if overrides is None else overrides}

@@ -5,14 +5,15 @@ import logging
 
 import pytest
 import torch
+from helpers import store_in
 
-from chapters.ch04_dps_fwi.kept_runs import kept_run
 from chapters.ch04_dps_fwi.runs import Lesson, trained
 from companion import record
-from companion.jobs import generator_for
 from memprior import _random
+from memprior._random import generator_for
+from memprior.checkpoint import read_saved
 from memprior.denoiser import EmpiricalDenoiser, NetworkDenoiser
-from memprior.guidance import dps_step
+from memprior.guidance import dps_step, sample_guided
 from memprior.likelihood import GaussianLikelihood
 from memprior.networks import ResidualMLP
 from memprior.noise import karras_sigmas
@@ -89,8 +90,8 @@ def sampled(device, file, fail_after=None):
         return plain(*args, **kwargs)
 
     start = _random.normal(3, 2, like=likelihood.observed, generator=generator)
-    told = {"step": step, "generator": generator, "file": file, "identity": {}, "save_every": 2}
-    return kept_run(EmpiricalDenoiser(torch.eye(2, device=device)), start, karras_sigmas(8, 0.1, 5.0), **told)
+    told = {"step": step, "generator": generator, "checkpoint": file, "identity": {}, "save_every": 2}
+    return sample_guided(EmpiricalDenoiser(torch.eye(2, device=device)), start, karras_sigmas(8, 0.1, 5.0), **told)
 
 
 @pytest.mark.parametrize(("first", "then"), PAIRS)
@@ -111,9 +112,14 @@ def test_the_state_of_a_gpus_own_generator_is_refused_on_the_cpu_by_name(tmp_pat
     with pytest.raises(Killed):
         sampled("cpu", file, fail_after=5)
     likelihood = GaussianLikelihood(MatrixOperator(torch.eye(2)), torch.ones(2), 0.5)
-    told = {"step": dps_step(likelihood, scale=0.1, norm="squared"), "file": file, "identity": {}, "save_every": 2}
-    with pytest.raises(ValueError, match=r"run .*: expected the \d+ bytes of a generator on cuda"):
-        kept_run(
+    told = {
+        "step": dps_step(likelihood, scale=0.1, norm="squared"),
+        "checkpoint": file,
+        "identity": {},
+        "save_every": 2,
+    }
+    with pytest.raises(ValueError, match=r"checkpoint .*: expected the \d+ bytes of a generator on cuda"):
+        sample_guided(
             EmpiricalDenoiser(torch.eye(2)),
             torch.ones(3, 2),
             karras_sigmas(8, 0.1, 5.0),
@@ -124,7 +130,7 @@ def test_the_state_of_a_gpus_own_generator_is_refused_on_the_cpu_by_name(tmp_pat
 
 @pytest.mark.parametrize(("first", "then"), [("cpu", "cuda"), ("cuda", "cpu")])
 def test_a_part_that_is_done_is_its_devices_and_one_that_is_begun_is_everybodys(first, then, tmp_path, monkeypatch):
-    lesson, begun = Lesson(6, 0, 8, 1, 4, (2, 4)), tmp_path / "begun"
+    lesson, stores = Lesson(6, 0, 8, 1, 4, (2, 4)), [store_in(tmp_path, device) for device in (first, then)]
     plain, taken = torch.optim.Adam.step, itertools.count(1)
 
     def killed(self, *args, **kwargs):
@@ -134,21 +140,33 @@ def test_a_part_that_is_done_is_its_devices_and_one_that_is_begun_is_everybodys(
 
     monkeypatch.setattr(torch.optim.Adam, "step", killed)
     with pytest.raises(Killed):
-        trained(lesson, tmp_path / first, torch.device(first), begun)
-    assert [path.name for path in tmp_path.iterdir()] == ["begun"]
-    trained(lesson, tmp_path / then, torch.device(then), begun)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["begun", then])
-    assert [path.name for path in (tmp_path / then).iterdir()] == [lesson.name]
-    assert not list(begun.iterdir())
+        trained(lesson, stores[0])
+    monkeypatch.setattr(torch.optim.Adam, "step", plain)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".begun"]
+    trained(lesson, stores[1])
+    (file,) = tmp_path.iterdir()
+    assert read_saved(file)[1]["device"] == then
+    assert read_saved(file)[1]["made_on"] == [f"{device} in words" for device in (first, then)]
+    trained(lesson, stores[0])  # a finished one has its device's rounding: it is made anew
+    assert read_saved(file)[1]["device"] == first
 
 
 def test_a_run_draws_the_cpus_numbers_on_a_gpu_and_lists_every_device(tmp_path, monkeypatch):
-    monkeypatch.setenv("COMPANION_SCRATCH", str(tmp_path))
+    monkeypatch.setenv("COMPANION_STORE", str(tmp_path))
+    monkeypatch.setenv("COMPANION_WORK", "code")
     name = "03_linearized_posterior"
     run = record.begin(name, "quick", 0, {})
     assert run.device.type == "cuda"
     assert run.generator("purpose").device.type == "cpu"
     told = record.provenance(run)["device"]
     assert told == "Fake GPU, 16 GiB, driver unknown" or told.startswith("Fake GPU, 16 GiB, driver ")
+
+    def dies(folder):
+        raise Killed
+
+    with pytest.raises(Killed):
+        run.kept("work", dies)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert record.provenance(record.begin(name, "quick", 0, {}))["device"] == f"{told}; then CPU, 1 thread"
+    run = record.begin(name, "quick", 0, {})
+    assert run.kept("work", lambda folder: 1) == 1
+    assert record.provenance(run)["device"] == f"{told}; then CPU, 1 thread"

@@ -1,7 +1,7 @@
 """Chapter 4's long work in parts that are kept apart: networks that train, samplers that walk.
 
-A part that is killed goes on where it was, and depends on nothing but itself: parts run side by side, one thread each,
-and give the same bits in whatever order they come.
+A part that is killed goes on where it was, and depends on nothing but itself and what it names: parts run side by side,
+one thread each, and give the same bits in whatever order they come.
 """
 
 from dataclasses import asdict, dataclass
@@ -9,14 +9,15 @@ from pathlib import Path
 
 import torch
 
-from chapters.ch04_dps_fwi.kept_runs import Samples, kept_run
-from companion.jobs import Cost, generator_for, kept_part, part_name
+from companion.jobs import part_name
+from companion.store import Store
 from memprior._check import expect
+from memprior._random import generator_for
 from memprior.denoiser import Denoiser, NetworkDenoiser
-from memprior.guidance import released_step
+from memprior.guidance import GuidedSamples, released_step, sample_guided
 from memprior.networks import ResidualMLP
 from memprior.paper import SIGMAS, STEP_SIZE, TRUTHS, TrainingSet, published_inversion, standardized, start
-from memprior.training import TrainingPlan, snapshots
+from memprior.training import TrainingPlan, snapshot_denoisers, snapshot_weights, snapshots
 
 PRIORS = ("network", "truth", "memory")
 
@@ -74,53 +75,43 @@ class Walk:
         return part_name(f"walk_{self.prior}_{self.num_examples}_{self.truth}_{self.seed}", self)
 
 
-def trained(
-    lesson: Lesson, folder: Path, device: torch.device, unfinished: Path | None = None
-) -> dict[int, NetworkDenoiser]:
-    """step -> the averaged network there, at each of the lesson's looks; kept by :func:`kept_part`."""
-    inside = TrainingSet.published(lesson.num_examples, device).standardized
-    weights = generator_for(f"weights {lesson.seed}")
-    network = ResidualMLP(inside.shape[1], lesson.width, lesson.depth, generator=weights, device=device)
-    denoiser, found = NetworkDenoiser(network, 1.0), {}
-    batches = generator_for(f"batches {lesson.num_examples} {lesson.seed}")
-    with kept_part(lesson.name, folder, unfinished) as home:
-        cost = Cost(home / "cost.json")
-        for step, average in snapshots(denoiser, inside, lesson.plan, lesson.looks, generator=batches, folder=home):
-            average.network.requires_grad_(False)  # a sampler would carry every step's graph along
-            found[step] = average
-            cost.write()
-    return found
+def trained(lesson: Lesson, store: Store) -> dict[int, NetworkDenoiser]:
+    """step -> the averaged network there, at each of the lesson's looks."""
+    inside = TrainingSet.published(lesson.num_examples, store.device).standardized
+
+    def network() -> ResidualMLP:
+        weights = generator_for(f"weights {lesson.seed}")
+        return ResidualMLP(inside.shape[1], lesson.width, lesson.depth, generator=weights, device=store.device)
+
+    def compute(folder: Path) -> dict[str, torch.Tensor]:
+        batches = generator_for(f"batches {lesson.num_examples} {lesson.seed}")
+        told = {"generator": batches, "folder": folder}
+        passed = snapshots(NetworkDenoiser(network(), 1.0), inside, lesson.plan, lesson.looks, **told)
+        return snapshot_weights(passed)
+
+    return snapshot_denoisers(store.tensors(lesson.name, asdict(lesson), compute), network, 1.0)
 
 
-def walked(
-    walk: Walk, denoiser: Denoiser, folder: Path, device: torch.device, unfinished: Path | None = None
-) -> Samples:
-    """The samples in raw coefficients, and the misfits on the way, waves in complex64; kept by :func:`kept_part`.
+def walked(walk: Walk, denoiser: Denoiser, store: Store) -> GuidedSamples:
+    """The samples in raw coefficients, and the misfits on the way, waves in complex64.
 
     denoiser: the prior that ``walk`` names, in standardized coordinates.
     """
-    training = TrainingSet.published(walk.num_examples, device)
-    inversion = published_inversion(torch.complex64, device, truth=walk.truth, finer=walk.finer)
-    released = released_step(standardized(inversion.likelihood, training.standardizer), STEP_SIZE)
+    training = TrainingSet.published(walk.num_examples, store.device)
 
-    randomness = generator_for(f"start {walk.seed}")
-    first = start(walk.num_samples, inversion.truth, generator=randomness)
-    with kept_part(walk.name, folder, unfinished) as home:
-        cost = Cost(home / "cost.json")
-
-        def step(*args, **kwargs):
-            cost.write()
-            return released(*args, **kwargs)
-
-        found = kept_run(
+    def compute(folder: Path) -> dict[str, torch.Tensor]:
+        inversion = published_inversion(torch.complex64, store.device, truth=walk.truth, finer=walk.finer)
+        generator = generator_for(f"start {walk.seed}")
+        found = sample_guided(
             denoiser,
-            first,
+            start(walk.num_samples, inversion.truth, generator=generator),
             SIGMAS,
-            step=step,
-            generator=randomness,
-            file=home / "run.safetensors",
+            step=released_step(standardized(inversion.likelihood, training.standardizer), STEP_SIZE),
+            generator=generator,
+            checkpoint=folder / "run.safetensors",
             identity=asdict(walk),
-            save_every=5,
         )
-        cost.write()
-    return Samples(training.standardizer.restore(found.x), found.misfits)
+        return {"x": found.x, "misfits": found.misfits}
+
+    found = GuidedSamples(**store.tensors(walk.name, asdict(walk), compute))
+    return GuidedSamples(training.standardizer.restore(found.x), found.misfits)

@@ -1,20 +1,23 @@
-"""Chapter 4's experiment as one object: what is trained, what walks, and where it is found again.
+"""Chapter 4's experiment as one object: what is trained, what is sampled, and what that has come to.
 
-Nothing is computed before it is asked for; what takes long is done in parts (`dps_parts`) and kept.
+Networks are trained and samples drawn by :meth:`Study.run` alone, in parts (`runs`) that the store keeps.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from pathlib import Path
 
 import torch
 
-from chapters.ch04_dps_fwi.kept_runs import Samples
+from chapters.ch04_dps_fwi import runs
 from chapters.ch04_dps_fwi.measures import TangentWalk, tangent_walk
 from chapters.ch04_dps_fwi.runs import PRIORS, Lesson, Walk, trained, walked
 from companion.jobs import one_thread_each, side_by_side, workers_on
+from companion.record import Run
+from companion.store import Store
+from memprior._check import expect
 from memprior.denoiser import Denoiser
+from memprior.guidance import GuidedSamples
 from memprior.likelihood import GaussianLikelihood
 from memprior.paper import STEP_SIZE, Inversion, TrainingSet, published_inversion, tangent
 
@@ -23,18 +26,26 @@ from memprior.paper import STEP_SIZE, Inversion, TrainingSet, published_inversio
 class Study:
     """The paper's FWI experiment at the sizes of ``settings`` (04_dps_fwi of notebooks/profiles.yml).
 
-    seed: that of the notebook; networks and walks take 100 seed, 100 seed + 1, ... folder: keeps the parts, those that
-    are done only where ``unfinished`` is given for the others (`companion.jobs.kept_part`).
+    seed: that of the notebook; networks and walks take 100 seed, 100 seed + 1, ... store: keeps the parts.
     generator: purpose -> randomness, for all that is short. tell: hears of every part that is done.
     """
 
     settings: dict
     seed: int
-    device: torch.device
-    folder: Path
+    store: Store
     generator: Callable[[str], torch.Generator]
     tell: Callable[[str], None]
-    unfinished: Path | None = None
+    _results: dict = field(default_factory=dict, init=False)
+
+    @classmethod
+    def of(cls, run: Run, tell: Callable[[str], None]) -> "Study":
+        """That of one run of the notebook."""
+        return cls(run.settings, run.seed, run.store(runs.__name__), run.generator, tell)
+
+    @property
+    def device(self) -> torch.device:
+        """Of everything that is computed."""
+        return self.store.device
 
     @cached_property
     def training(self) -> dict[int, TrainingSet]:
@@ -64,7 +75,7 @@ class Study:
     @property
     def networks(self) -> dict[Lesson, dict[int, Denoiser]]:
         """Lesson -> step -> network there."""
-        return {lesson: self._done[lesson] for lesson in self.lessons}
+        return {lesson: self._result(lesson) for lesson in self.lessons}
 
     def course(self, n: int) -> dict[int, Denoiser]:
         """Step -> network there, of the first network on N examples."""
@@ -100,27 +111,50 @@ class Study:
             walks += [Walk("network", 200, seed, num, finer=True, lesson=first[200])]
         return walks
 
-    @cached_property
-    def found(self) -> dict[Walk, Samples]:
+    @property
+    def found(self) -> dict[Walk, GuidedSamples]:
         """What every walk has come to."""
-        return {walk: self._done[walk] for walk in self.walks}
+        return {walk: self._result(walk) for walk in self.walks}
 
-    @cached_property
-    def _done(self) -> dict[Lesson | Walk, dict[int, Denoiser] | Samples]:
-        """What every long part has come to: a network walks as soon as it is trained."""
-        self.training  # noqa: B018 - read once, before several threads ask for it
+    # ---- what takes long -------------------------------------------------------------------------------------------
 
-        def work(part: Lesson | Walk, earlier: Callable):
-            if isinstance(part, Lesson):
-                return trained(part, self.folder, self.device, self.unfinished)
-            taught = part.lesson
-            prior = earlier(taught)[taught.looks[-1]] if taught else self.prior(part.prior, part.num_examples)
-            return walked(part, prior, self.folder, self.device, self.unfinished)
+    @property
+    def parts(self) -> list[Lesson | Walk]:
+        """Every network and every walk with the waves."""
+        return [*self.lessons, *self.walks]
 
-        parts = [*self.lessons, *self.walks]
-        return dict(zip(parts, side_by_side(parts, work, self.workers, self.tell), strict=True))
+    def needs(self, part: Lesson | Walk) -> list[Lesson]:
+        """A walk of a network starts from its training."""
+        return [part.lesson] if isinstance(part, Walk) and part.lesson else []
 
-    def with_waves(self, prior: str, n: int, *, truth: str = "published", finer: bool = False) -> list[Samples]:
+    def work(self, part: Lesson | Walk, earlier: Callable) -> dict[int, Denoiser] | GuidedSamples:
+        """A training's networks, or a walk's samples. earlier: training -> its networks."""
+        if isinstance(part, Lesson):
+            return trained(part, self.store)
+        taught = part.lesson
+        prior = earlier(taught)[taught.looks[-1]] if taught else self.prior(part.prior, part.num_examples)
+        return walked(part, prior, self.store)
+
+    def run(self) -> None:
+        """Train every network, draw every walk: with the waves, a network's as soon as it is trained, and then with F
+        linearized. What the store has is read.
+        """
+        self.training, self.linear  # noqa: B018 - made once, before several threads ask for them
+        results = side_by_side(self.parts, self.work, self.workers, self.tell)
+        self._results.update(zip(self.parts, results, strict=True))
+        kinds, num = [(prior, n) for prior in PRIORS for n in self.settings["sizes"]], self.settings["num_tangent"]
+        tangents = self.each(kinds, lambda kind: self.tangent(*kind, num=num))
+        self._results.update(zip(kinds, tangents, strict=True))
+
+    def _result(self, what):
+        expect(what in self._results, "study", "run() before its results are asked for", "none of them yet")
+        return self._results[what]
+
+    def seconds(self, part: Lesson | Walk) -> float:
+        """What a part took, over all attempts at it."""
+        return self.store.made(part.name, asdict(part))["seconds"]
+
+    def with_waves(self, prior: str, n: int, *, truth: str = "published", finer: bool = False) -> list[GuidedSamples]:
         """The walks of one kind, from every seed; none where the settings have none."""
         kind = (prior, n, truth, finer)
         return [
@@ -152,13 +186,11 @@ class Study:
             watched=watched,
         )
 
-    @cached_property
+    @property
     def tangents(self) -> dict[tuple[str, int], TangentWalk]:
         """(prior, N) -> as many such walks as the settings say."""
         kinds = [(prior, n) for prior in PRIORS for n in self.settings["sizes"]]
-        num = self.settings["num_tangent"]
-        self._done, self.linear  # noqa: B018 - made once, before several threads ask for them
-        return dict(zip(kinds, self.each(kinds, lambda kind: self.tangent(*kind, num=num)), strict=True))
+        return {kind: self._result(kind) for kind in kinds}
 
     def each(self, items: Iterable, work: Callable) -> list:
         """``work(item)`` of each, as many at a time as parts, one thread each: for what is short and is not kept."""

@@ -109,7 +109,7 @@ def curvature(stack: Stack) -> float:
 class Bench:
     """Judges samplers, ``workers`` at a time with one thread each.
 
-    generator: purpose -> randomness. kept: (purpose, compute) -> what ``compute()`` gives, or gave before a kill.
+    generator: purpose -> randomness. kept: (purpose, compute) -> what ``compute(folder)`` gives, or gave before.
     """
 
     workers: int
@@ -123,7 +123,7 @@ class Bench:
         def one(name):
             purpose = f"{label} {name}"
             told = {"num": num, "sigmas": sigmas}
-            return self.kept(purpose, lambda: judge(samplers[name], stack, **told, generator=self.generator(purpose)))
+            return self.kept(purpose, lambda _: judge(samplers[name], stack, **told, generator=self.generator(purpose)))
 
         # torch's forward mode counts its levels for all threads together: what needs it runs in one thread.
         alone = [name for name in samplers if name in FORWARD_MODE]

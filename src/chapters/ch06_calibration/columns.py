@@ -6,8 +6,9 @@ import torch
 
 from chapters.ch06_calibration.posteriors import ledoit_wolf
 from chapters.ch06_calibration.remedies import Ensemble, TikhonovDenoiser, Training, augmented, cross_validated
-from companion.jobs import generator_for, part_name
+from companion.jobs import part_name
 from memprior._check import expect
+from memprior._random import generator_for
 from memprior.denoiser import Denoiser, GaussianDenoiser
 from memprior.gaussian import Gaussian
 from memprior.paper import TrainingSet
@@ -48,7 +49,7 @@ class Column:
 
     @property
     def name(self) -> str:
-        """Of its file: see :func:`dps_parts.part_name`."""
+        """See :func:`companion.jobs.part_name`."""
         readable = f"{self.how} {self.remedy} {self.num_examples}"
         return part_name(readable.lower().replace(",", ""), self)
 

@@ -32,7 +32,7 @@ class Place:
 
     @property
     def name(self) -> str:
-        """Of its file: see :func:`dps_parts.part_name`."""
+        """See :func:`companion.jobs.part_name`."""
         return part_name(f"place {self.index}", self)
 
 

@@ -7,20 +7,19 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
-from pathlib import Path
 
 import torch
 
 from chapters.ch06_calibration.posteriors import SIGMAS
-from companion.jobs import generator_for, part_name
+from companion.jobs import part_name
+from companion.store import Store
 from memprior._check import column_of, expect, expect_points, expect_positive
-from memprior._random import uniform
-from memprior.checkpoint import kept_result
+from memprior._random import generator_for, uniform
 from memprior.denoiser import Denoiser, NetworkDenoiser
 from memprior.fields import CosineBasis, Standardizer
 from memprior.networks import ResidualMLP
 from memprior.paper import FASTEST, SLOWEST, TrainingSet, published_fields, published_grid
-from memprior.training import TrainingPlan, denoising_loss, train
+from memprior.training import TrainingPlan, denoising_loss, snapshot_denoisers, snapshot_weights, train
 
 CENTRE = (FASTEST + SLOWEST) / 2  # the mean of the published fields, squared slowness
 KINDS = ("plain", "first half", "second half", "weight decay", "dropout", "augmented")
@@ -122,7 +121,7 @@ class Training:
 
     @property
     def name(self) -> str:
-        """Of its file: see :func:`dps_parts.part_name`."""
+        """See :func:`companion.jobs.part_name`."""
         return part_name(f"{self.kind}_{self.num_examples}_{self.seed}", self)
 
     @property
@@ -141,20 +140,10 @@ class Training:
         return {"first half": x[::2], "second half": x[1::2]}.get(self.kind, x)
 
 
-def trained(part: Training, folder: Path, device: torch.device) -> dict[int, NetworkDenoiser]:
-    """step -> the averaged network there, at each of the looks; kept as one file below ``folder`` once it is done."""
-
-    def compute():
-        return {f"{step}.{name}": w for step, weights in _course(part, device) for name, w in weights.items()}
-
-    kept, found = kept_result(folder, part.name, asdict(part), device, compute), {}
-    for step in part.looks:
-        network = _network(part, device, None)
-        network.load_state_dict(
-            {key.removeprefix(f"{step}."): w for key, w in kept.items() if key.startswith(f"{step}.")}
-        )
-        found[step] = NetworkDenoiser(network.eval().requires_grad_(False), 1.0)
-    return found
+def trained(part: Training, store: Store) -> dict[int, NetworkDenoiser]:
+    """step -> the averaged network there, at each of the looks."""
+    weights = store.tensors(part.name, asdict(part), lambda _: snapshot_weights(_course(part, store.device)))
+    return snapshot_denoisers(weights, lambda: _network(part, store.device, None), 1.0)
 
 
 def _network(part, device, generator):
@@ -170,7 +159,7 @@ def _network(part, device, generator):
 
 
 def _course(part: Training, device: torch.device):
-    """(step, copied weights of the average) at each look."""
+    """(step, averaged denoiser) at each look, which training changes as it goes on."""
     generator = generator_for(f"batches {part.name}")
     denoiser = NetworkDenoiser(_network(part, device, generator), 1.0)
     plan = part.plan
@@ -180,7 +169,7 @@ def _course(part: Training, device: torch.device):
             with torch.no_grad():
                 torch._foreach_mul_(weights, 1 - plan.rate(state.step) * part.strength)
         if state.step in part.looks:
-            yield state.step, {name: w.clone() for name, w in state.average.network.state_dict().items()}
+            yield state.step, state.average
 
 
 # ---- what is done afterwards -----------------------------------------------------------------------------------------

@@ -1,12 +1,11 @@
 """Chapter 6's long work as one object: networks that are trained, and posteriors that are drawn with them.
 
-Nothing is computed before it is asked for; parts run side by side and are kept (see `dps_parts`).
+Networks are trained and posteriors drawn by :meth:`Study.run` alone, in parts that the store keeps.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from pathlib import Path
 
 import torch
 
@@ -30,8 +29,11 @@ from chapters.ch06_calibration.posteriors import (
     wave_survey,
 )
 from chapters.ch06_calibration.remedies import Training, trained
-from companion.jobs import generator_for, side_by_side, workers_on
-from memprior.checkpoint import kept_result
+from companion.jobs import side_by_side, workers_on
+from companion.record import Run
+from companion.store import Store
+from memprior._check import expect
+from memprior._random import generator_for
 from memprior.denoiser import Denoiser
 from memprior.likelihood import GaussianLikelihood
 from memprior.operators import ForwardOperator
@@ -39,17 +41,27 @@ from memprior.paper import Inversion, published_inversion
 
 
 @dataclass(frozen=True, eq=False)
-class CalibrationStudy:
+class Study:
     """Networks and sampled posteriors at the sizes of ``settings`` (06_calibration of notebooks/profiles.yml).
 
-    seed: that of the notebook. folder: keeps the parts. tell: hears of every part that is done.
+    seed: that of the notebook. store: keeps the parts. tell: hears of every part that is done.
     """
 
     settings: dict
     seed: int
-    device: torch.device
-    folder: Path
+    store: Store
     tell: Callable[[str], None]
+    _results: dict = field(default_factory=dict, init=False)
+
+    @classmethod
+    def of(cls, run: Run, tell: Callable[[str], None]) -> "Study":
+        """That of one run of the notebook."""
+        return cls(run.settings, run.seed, run.store(__name__), tell)
+
+    @property
+    def device(self) -> torch.device:
+        """Of everything that is computed."""
+        return self.store.device
 
     @cached_property
     def inversion(self) -> Inversion:
@@ -117,22 +129,22 @@ class CalibrationStudy:
         return [GaussianLikelihood(forward, y, self.waves[0].noise_std) for y in self.waves[2]]
 
     def placed(self, place: Place) -> Local:
-        """One truth with F linearized where its data lead; kept as one file."""
+        """One truth with F linearized where its data lead."""
         survey = self.waves[0]
 
-        def compute():
+        def compute(_):
             found = located(survey, place.index, self.likelihoods()[place.index])
             parts = {"response": found.survey.response, "data": found.survey.data, "misfit": found.misfit}
             return {name: torch.as_tensor(x) for name, x in parts.items()}
 
-        kept = kept_result(self.folder, place.name, asdict(place), self.device, compute)
+        kept = self.store.tensors(place.name, asdict(place), compute)
         truth = survey.truths[place.index, None]
         return Local(Survey(survey.law, kept["response"], truth, kept["data"], survey.noise_std), float(kept["misfit"]))
 
     def drawn(self, column: Column, networks: Networks, places: list[Local]) -> Drawn:
-        """The draws of a column; kept as one file once they are done."""
+        """The draws of a column."""
 
-        def compute():
+        def compute(_):
             draw = self.sampler(column, networks)
             if column.how == "linear":
                 found = Drawn.alike(draw(self.survey.first(column.num_truths)))
@@ -140,27 +152,41 @@ class CalibrationStudy:
                 found = Drawn.by_waves(places, draw, self.likelihoods())
             return {"draws": found.draws, "weights": found.weights}
 
-        return Drawn(**kept_result(self.folder, column.name, asdict(column), self.device, compute))
+        return Drawn(**self.store.tensors(column.name, asdict(column), compute))
 
-    @cached_property
-    def done(self) -> dict[Training | Place | Column, dict[int, Denoiser] | Local | Drawn]:
-        """What every part has come to: a column is drawn as soon as its networks are trained."""
-        self.survey, self.waves if self.places else None  # noqa: B018 - made once, before several threads ask for them
-        self.folder.mkdir(parents=True, exist_ok=True)
-
-        def work(part, earlier):
-            if isinstance(part, Training):
-                return trained(part, self.folder, self.device)
-            if isinstance(part, Place):
-                return self.placed(part)
-            needed = () if part.how == "linear" else self.places
-            return self.drawn(part, {one: earlier(one) for one in part.trainings}, [earlier(one) for one in needed])
-
+    @property
+    def parts(self) -> list[Training | Place | Column]:
+        """Every network, every place where F is linearized, every column."""
         trainings = [part for n in self.settings["network_sizes"] for part in self.trainings_of(n)]
-        parts = [*trainings, *self.places, *self.columns]
+        return [*trainings, *self.places, *self.columns]
+
+    def needs(self, part: Training | Place | Column) -> list[Training | Place]:
+        """A column starts from its networks and, with the waves, from every place."""
+        if not isinstance(part, Column):
+            return []
+        return [*part.trainings, *(() if part.how == "linear" else self.places)]
+
+    def work(self, part: Training | Place | Column, earlier: Callable) -> dict[int, Denoiser] | Local | Drawn:
+        """A training's networks, a place's survey, or a column's draws. earlier: part it needs -> what that came to."""
+        if isinstance(part, Training):
+            return trained(part, self.store)
+        if isinstance(part, Place):
+            return self.placed(part)
+        places = [earlier(one) for one in self.needs(part) if isinstance(one, Place)]
+        return self.drawn(part, {one: earlier(one) for one in part.trainings}, places)
+
+    def run(self) -> None:
+        """Train every network, draw every column as soon as its networks are trained. What the store has is read."""
+        self.survey, self.waves if self.places else None  # noqa: B018 - made once, before several threads ask for them
         workers = workers_on(self.device, self.settings["workers"])
-        return dict(zip(parts, side_by_side(parts, work, workers, self.tell), strict=True))
+        results = side_by_side(self.parts, self.work, workers, self.tell)
+        self._results.update(zip(self.parts, results, strict=True))
+
+    def result(self, part: Training | Place | Column) -> dict[int, Denoiser] | Local | Drawn:
+        """What a part has come to. Raises ``ValueError`` before :meth:`run`."""
+        expect(part in self._results, "study", "run() before its results are asked for", "none of them yet")
+        return self._results[part]
 
     def networks(self, n: int) -> Networks:
         """Training -> step -> network there, for N examples."""
-        return {part: self.done[part] for part in self.trainings_of(n)}
+        return {part: self.result(part) for part in self.trainings_of(n)}

@@ -11,15 +11,12 @@ import pytest
 import torch
 from helpers import pentagon
 
-from chapters.ch04_dps_fwi.kept_runs import kept_run
-from memprior.checkpoint import kept_result, save_atomically
 from memprior.denoiser import EmpiricalDenoiser
-from memprior.guidance import dps_step
+from memprior.guidance import dps_step, sample_guided
 from memprior.likelihood import GaussianLikelihood
 from memprior.noise import karras_sigmas
 from memprior.operators import CoupledQuadraticOperator
 
-CPU = torch.device("cpu")
 IDENTITY = {"prior": "pentagon", "seed": 3}
 SIGMAS = karras_sigmas(30, 0.05, 5.0)
 
@@ -39,8 +36,8 @@ def run(file, *, dies_after=None, identity=IDENTITY):
     generator = torch.Generator().manual_seed(3)
     start = 5 * torch.randn(8, 2, dtype=torch.float64, generator=generator)
     step = dps_step(likelihood, scale=0.02, norm="squared")
-    options = {"step": step, "generator": generator, "file": file, "identity": identity, "save_every": 4}
-    return kept_run(EmpiricalDenoiser(pentagon()), start, SIGMAS, **options), len(calls)
+    options = {"step": step, "generator": generator, "checkpoint": file, "identity": identity, "save_every": 4}
+    return sample_guided(EmpiricalDenoiser(pentagon()), start, SIGMAS, **options), len(calls)
 
 
 @pytest.mark.parametrize("dies_after", [2, 11, 29])
@@ -50,10 +47,13 @@ def test_killed_and_started_again_the_bits_are_the_same(tmp_path, dies_after):
     command = f"""
 import pathlib, torch
 torch.set_default_dtype(torch.float64)
-import test_kept_runs
-test_kept_runs.run(pathlib.Path({str(file)!r}), dies_after={dies_after})
+import test_guidance_run
+test_guidance_run.run(pathlib.Path({str(file)!r}), dies_after={dies_after})
 """
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
+        "OMP_NUM_THREADS": "1",
+    }
     killed = subprocess.run([sys.executable, "-c", command], env=environment, check=False)
     assert killed.returncode == -signal.SIGKILL
     again, calls = run(file)
@@ -72,7 +72,7 @@ def test_a_run_that_is_done_is_read_and_not_repeated(tmp_path):
 
 def test_another_runs_file_is_refused(tmp_path):
     run(tmp_path / "run.safetensors")
-    with pytest.raises(ValueError, match=r"run .*run\.safetensors: expected that of .*'seed': 4.*, got .*'seed': 3"):
+    with pytest.raises(ValueError, match=r"checkpoint .*run\.safetensors: expected .*'seed': 4.*, got .*'seed': 3"):
         run(tmp_path / "run.safetensors", identity=IDENTITY | {"seed": 4})
 
 
@@ -101,7 +101,7 @@ def test_an_identity_that_would_not_be_read_back_is_refused_before_the_first_ste
 
 
 def test_a_folder_that_is_missing_is_refused_before_the_first_step(tmp_path):
-    with pytest.raises(ValueError, match=r"^file: expected a file in a folder that exists, got .*nowhere"):
+    with pytest.raises(ValueError, match=r"^checkpoint: expected a file in a folder that exists, got .*nowhere"):
         run(tmp_path / "nowhere" / "run.safetensors", dies_after=0)
 
 
@@ -113,19 +113,3 @@ def test_a_run_with_one_bit_flipped_is_refused(tmp_path):
     file.write_bytes(data)
     with pytest.raises(ValueError, match=r"run\.safetensors: expected it as it was written, got a damaged"):
         run(file)
-
-
-def test_a_kept_result_is_computed_once_for_each_kind_of_device_and_is_no_others(tmp_path):
-    def kept(name, value, device=CPU, **told):
-        return kept_result(tmp_path, name, told, device, lambda: {"x": torch.tensor([value])})["x"].item()
-
-    assert kept("a", 1.0) == kept("a", 2.0) == 1.0
-    assert kept("b", 3.0) == 3.0
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["a-cpu.safetensors", "b-cpu.safetensors"]
-    save_atomically(tmp_path / "a-meta.safetensors", {"x": torch.ones(1)}, {"name": "a", "device": "meta"})
-    assert kept("a", 4.0) == 1.0  # another device's file is not looked at
-    with pytest.raises(ValueError, match=r"a-cpu.safetensors: expected .*'size': 3}, got {'name': 'a'"):
-        kept("a", 5.0, size=3)
-    (tmp_path / "b-cpu.safetensors").rename(tmp_path / "a-cpu.safetensors")
-    with pytest.raises(ValueError, match=r"a-cpu.safetensors: expected {'name': 'a', .*}, got {'name': 'b'"):
-        kept("a", 6.0)

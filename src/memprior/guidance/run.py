@@ -1,0 +1,98 @@
+"""A guided sampling run from its first level to its last, which a kill does not undo."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from memprior._check import expect, expect_whole
+from memprior.checkpoint import canonical, file_to_keep, read_saved, restore_generator, save_atomically
+from memprior.denoiser import Denoiser
+from memprior.guidance.gradients import GuidedStep
+from memprior.sampling import trajectory
+
+_LOG = logging.getLogger(__name__)  # tells where a run that was killed goes on; silent unless asked
+
+
+@dataclass(frozen=True, eq=False)
+class GuidedSamples:
+    """The end of a guided trajectory.
+
+    Attributes:
+        x: (B, d).
+        misfits: (T, B), of the guess at each of its steps.
+    """
+
+    x: torch.Tensor
+    misfits: torch.Tensor
+
+
+def sample_guided(
+    denoiser: Denoiser,
+    x_init: torch.Tensor,
+    sigmas: torch.Tensor,
+    *,
+    step: GuidedStep,
+    generator: torch.Generator,
+    checkpoint: str | Path | None = None,
+    identity: dict | None = None,
+    save_every: int = 5,
+) -> GuidedSamples:
+    """:func:`~memprior.sampling.trajectory` of a guided step to its end.
+
+    Killed and started again with the same arguments it ends in the same bits: the checkpoint carries x, the misfits
+    and the state of the generator.
+
+    Args:
+        denoiser: D, the prior.
+        x_init: (B, d), finite, at noise level sigmas[0].
+        sigmas: (T + 1,), strictly descending and >= 0.
+        step: a guided step, which brings the data.
+        generator: draws what the step draws.
+        checkpoint: a file, in a folder that exists, written every ``save_every`` steps and at the end. Where it exists
+            the run goes on from it.
+        identity: what makes this run this one, of dicts, lists, texts and finite numbers; a checkpoint of another one
+            is refused.
+        save_every: steps between two checkpoints.
+
+    Returns:
+        Samples and their misfits.
+
+    Raises:
+        ValueError: arguments that do not fit, and a checkpoint of another run, or that is none.
+        FloatingPointError: as :func:`~memprior.sampling.trajectory`.
+
+    Example:
+        >>> import torch
+        >>> from memprior.denoiser import EmpiricalDenoiser
+        >>> from memprior.guidance import dps_step, sample_guided
+        >>> from memprior.likelihood import GaussianLikelihood
+        >>> from memprior.operators import MatrixOperator
+        >>> likelihood = GaussianLikelihood(MatrixOperator(torch.eye(1)), torch.ones(1), 0.5)
+        >>> step, generator = dps_step(likelihood, scale=0.1, norm="squared"), torch.Generator().manual_seed(0)
+        >>> prior, x_init = EmpiricalDenoiser(torch.tensor([[-1.0], [1.0]])), 9.0 * torch.ones(2, 1)
+        >>> sample_guided(prior, x_init, torch.tensor([9.0, 3.0, 0.0]), step=step, generator=generator).misfits.shape
+        torch.Size([2, 2])
+    """
+    expect_whole("save_every", save_every, 1)
+    identity = canonical("identity", identity or {})
+    x, misfits = x_init, []
+    if checkpoint is not None:
+        checkpoint = file_to_keep("checkpoint", checkpoint)
+        if checkpoint.exists():
+            tensors, _ = read_saved(checkpoint, identity)
+            x, misfits = tensors["x"].to(x_init), list(tensors["misfits"].to(x_init))
+            restore_generator(generator, tensors["generator"], f"checkpoint {checkpoint}")
+    last = len(sigmas) - 1
+    expect(len(misfits) <= last, f"checkpoint {checkpoint}", f"at most {last} steps, as sigmas has", len(misfits))
+    if checkpoint is not None and 0 < len(misfits) < last:
+        _LOG.info("%s: sampling goes on from step %d of %d", checkpoint.parent.stem, len(misfits), last)
+    if len(misfits) < last:
+        for state in trajectory(denoiser, x, sigmas[len(misfits) :], step=step, generator=generator):
+            x = state.x
+            misfits.append(state.misfit)
+            if checkpoint is not None and (len(misfits) % save_every == 0 or len(misfits) == last):
+                tensors = {"x": x, "misfits": torch.stack(misfits), "generator": generator.get_state()}
+                save_atomically(checkpoint, tensors, identity)
+    return GuidedSamples(x, torch.stack(misfits))
