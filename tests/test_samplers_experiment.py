@@ -277,11 +277,11 @@ def test_the_linearized_inversion_is_the_tangent_in_standardized_coordinates(gen
 
 def test_the_law_in_standardized_coordinates_is_that_of_the_true_prior():
     from memprior.denoiser import GaussianDenoiser
-    from memprior.paper import TrainingSet
+    from memprior.paper import TrainingSet, published_law
 
     training = TrainingSet.published(20, torch.device("cpu"))
     x = torch.randn(3, 100, generator=torch.Generator().manual_seed(0))
-    mean = training.true_prior.mean
+    mean = published_law().standardized(training.standardizer).mean
     found = GaussianDenoiser(mean, samplers_fwi.law_covariance(training))
     assert_same(found(x, 1.3), training.true_prior(x, 1.3), rounding=10 * ROUNDING)
 
