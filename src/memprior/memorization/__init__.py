@@ -218,8 +218,11 @@ def _nearness(near: Neighbors, kept: torch.Tensor, rounding: torch.Tensor) -> Ne
     first, second = near.distances[:, :2].T.contiguous()
     expect(bool((second > 0).all()), "train_set", "examples whose distances are not lost in underflow", "some that are")
     ratios, gaps = memorization_ratio(near), first / second
-    shares = ((values < limit).double().mean().item() for values, limit in ((ratios, PAPER_RATIO), (gaps, COPY_GAP)))
-    return Nearness(Neighbors(near.distances, kept[near.indices]), first, ratios, gaps, *shares, first <= rounding)
+    below, copied = (
+        float((values < limit).double().mean()) for values, limit in ((ratios, PAPER_RATIO), (gaps, COPY_GAP))
+    )
+    neighbors = Neighbors(near.distances, kept[near.indices])
+    return Nearness(neighbors, first, ratios, gaps, below, copied, first <= rounding)
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,7 +254,7 @@ class Report:
     @property
     def null(self) -> Nearness:
         """What the samples were tested against, held-out draws, else leave-one-out."""
-        return self.leave_one_out if self.held_out is None else self.held_out
+        return next(near for near in (self.held_out, self.leave_one_out) if near is not None)
 
     @property
     def ratios(self) -> torch.Tensor:
@@ -342,7 +345,7 @@ def report(samples: torch.Tensor, train_set: torch.Tensor, held_out: torch.Tenso
     k = min(50, len(kept) - left_out)
     atom = (times >= 3) & (times >= ATOM * len(train_set))
     numbers = numbers[kept]
-    if left_out:
+    if held_out is None:
         beside, others = _beside_the_others(examples, k, times * atom)
         distances = others.distances[:, 0]
         _, same, shared = numbers.unique(return_inverse=True, return_counts=True)
@@ -355,7 +358,7 @@ def report(samples: torch.Tensor, train_set: torch.Tensor, held_out: torch.Tenso
     rounding = REPEAT * beside.distances[:, 1].median()
     null = _nearness(beside, kept, rounding)
     ours = _nearness(Neighbors(*nearest(samples, examples, k)), kept, rounding)
-    if not left_out and not few:
+    if held_out is not None and not few:
         known = int((null.repeats & ~atom[beside.indices[:, 0]]).sum())
         expect(known < 0.05 * len(held_out), "held_out", "draws that are not in train_set", f"{known} that are")
     b, m = len(samples), len(null.ratios)
@@ -378,7 +381,8 @@ def report(samples: torch.Tensor, train_set: torch.Tensor, held_out: torch.Tenso
     error = math.sqrt(share * (1 - share) / b + chance * (1 - chance) / (4 * m))
     chosen, times = ours.neighbors.indices[:, 0].unique(return_counts=True)
     example, own, repeats = int(chosen[times.argmax()]), multiset_hash(samples), int(ours.repeats.sum())
-    points = samples if left_out else torch.cat([samples, held_out])  # together they read the examples once
+    ours_there, null_there = (near.neighbors.indices[:, 0] == example for near in (ours, null))
+    points = samples if held_out is None else torch.cat([samples, held_out])  # together they read the examples once
     ours_rescaled, null_rescaled = rescaled(points, examples).split([b, len(points) - b])
     if left_out:
         null_rescaled = rescaled(examples, examples, itself=True)
@@ -397,8 +401,8 @@ def report(samples: torch.Tensor, train_set: torch.Tensor, held_out: torch.Tenso
         reordered=count(torch.isin(own, numbers) & ~ours.repeats, reordered_null, CHECK_LEVEL),
         rescaled=count(ours_rescaled & ~ours.repeats, null_rescaled, CHECK_LEVEL),
         # Any of the examples might have been the one.
-        crowd=count(*(near.neighbors.indices[:, 0] == example for near in (ours, null)), CHECK_LEVEL / len(kept)),
-        same_draws=not left_out and bool(torch.isin(own, multiset_hash(held_out)).all()),
+        crowd=count(ours_there, null_there, CHECK_LEVEL / len(kept)),
+        same_draws=held_out is not None and bool(torch.isin(own, multiset_hash(held_out)).all()),
         again=b - repeats - len(distinct(samples[~ours.repeats], own[~ours.repeats])[0]),
         left_out=left_out,
         few_values=few,
@@ -406,6 +410,7 @@ def report(samples: torch.Tensor, train_set: torch.Tensor, held_out: torch.Tenso
     )
     finding = finding_of(seen)
     threshold = float(torch.quantile(null.ratios, 0.05))
-    sets = (ours, None, null) if left_out else (ours, null, None)
-    repeated = len(train_set) - len(kept)
-    return Report(*sets, k, repeated, threshold, *tests, p, p_farther, finding, in_words(finding, seen))
+    fresh, apart = (None, null) if left_out else (null, None)
+    repeated, words = len(train_set) - len(kept), in_words(finding, seen)
+    nearer, closer, copied = tests
+    return Report(ours, fresh, apart, k, repeated, threshold, nearer, closer, copied, p, p_farther, finding, words)

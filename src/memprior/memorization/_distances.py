@@ -34,7 +34,8 @@ def nearest(samples: torch.Tensor, train_set: torch.Tensor, k: int) -> tuple[tor
 def _of_block(x: torch.Tensor, train_set: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     chosen = _candidates(x, train_set, k)
     if chosen is None:
-        return tuple(torch.cdist(x, train_set, compute_mode=DIFFERENCES).topk(k, largest=False))
+        distances, indices = torch.cdist(x, train_set, compute_mode=DIFFERENCES).topk(k, largest=False)
+        return distances, indices
     rows = max(1, BLOCK // (chosen.shape[1] * x.shape[1]))
     apart = [
         torch.cdist(part[:, None], train_set[those], compute_mode=DIFFERENCES)[:, 0]

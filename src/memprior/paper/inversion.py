@@ -15,7 +15,7 @@ from memprior.intervals import Share
 from memprior.likelihood import GaussianLikelihood
 from memprior.memorization import memorization_ratio, nearest_neighbors
 from memprior.noise import ddpm_sigmas
-from memprior.operators import ForwardOperator, MatrixOperator, compose
+from memprior.operators import ForwardOperator, MatrixOperator, compose, jacobian
 from memprior.paper.fields import HELD_OUT_SEED, published_coefficients, published_grid, published_law, published_truth
 from memprior.paper.survey import published_operator, reference_operator
 from memprior.waves.helmholtz import FreezeStrays, HelmholtzOperator
@@ -41,7 +41,7 @@ class Inversion:
     @cached_property
     def slope(self) -> torch.Tensor:
         """The Jacobian of F at the truth, (m, 100), which every linearization here is made of."""
-        return self.likelihood.forward.jacobian(self.truth[None])[0]
+        return jacobian(self.likelihood.forward, self.truth[None])[0]
 
 
 def published_inversion(

@@ -51,10 +51,11 @@ def choose_axes(
             num_layers, parts = _layers(acquisition, lengths, frequency_hz, layer, nearest_km)
             layer, num_layers = layer / parts, num_layers * parts
         layer_km = layer, layer
-    return tuple(
+    across, down = (
         Axis(length, count, order, complex(layer), num_layers or 1)
         for length, count, layer in zip(lengths, elements, layer_km, strict=True)
     )
+    return across, down
 
 
 def _layers(
@@ -97,7 +98,7 @@ def _expect_pair(name: str, pair, expected: str, good) -> None:
 
 
 def _whole(count) -> bool:
-    return isinstance(count, Integral) and not isinstance(count, bool) and count >= 1
+    return isinstance(count, Integral) and not isinstance(count, bool) and int(count) >= 1
 
 
 def _finite(length) -> bool:
@@ -120,4 +121,5 @@ def _clear_of_resonances(lengths_km, frequency_hz: float, order: int) -> tuple[i
         return min(abs(math.log(speed / TYPICAL_KMS)) for speed in speeds)
 
     choices = itertools.product(*(range(count, count + 3) for count in least))
-    return max(choices, key=distance)
+    across, down = max(choices, key=distance)
+    return across, down
