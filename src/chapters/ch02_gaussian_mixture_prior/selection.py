@@ -63,9 +63,3 @@ def true_start(num: int, train_set: torch.Tensor, sigma, *, generator: torch.Gen
     """Draws of p_sigma itself: an example chosen uniformly, and noise. (num, d)."""
     chosen = integers(len(train_set), num, like=train_set, generator=generator)
     return perturb(train_set[chosen], float(sigma), generator=generator)
-
-
-def rank_correlation(x: torch.Tensor, y: torch.Tensor) -> float:
-    """Spearman's: the correlation of ranks; values that tie keep an order of their own."""
-    ranks = torch.stack([v.argsort().argsort().double() for v in (x, y)])
-    return float(torch.corrcoef(ranks)[0, 1])
