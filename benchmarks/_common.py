@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from companion.results import digest
+from companion.results import json_digest
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -119,7 +119,7 @@ def options(doc: str, threads: str) -> argparse.ArgumentParser:
 
 def give(results: dict, table: Callable[[dict], str], *, out: Path | None, as_table: bool) -> None:
     """Write the results where they are wanted: as JSON into a file, as tables or JSON on the terminal."""
-    text = json.dumps(results | {"digest": digest(results)}, indent=2) + "\n"  # the book reads no edited results
+    text = json.dumps(results | {"digest": json_digest(results)}, indent=2) + "\n"  # the book reads no edited results
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(text, encoding="utf-8")

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from companion import code, keys, paths, record
-from companion.results import RunError, digest, read_sealed
+from companion.results import RunError, json_digest, read_sealed
 
 MADE_FOR = "made_for.json"
 
@@ -39,7 +39,7 @@ def _folder(run: record.Run, module: ModuleType, device: str) -> Path:
     root = paths.require_repository()
     files = code.closure(root, f"import {module.__name__}")
     pins = keys.pins((root / "constraints.txt").read_text(), [file.read_text() for file in files])
-    sources = {str(file.relative_to(root)): code.canonical(file.read_text(), file.name) for file in files}
+    sources = {str(file.relative_to(root)): code.syntax(file.read_text(), file.name) for file in files}
     told = hashlib.sha256(repr((sorted(sources.items()), pins, device)).encode()).hexdigest()
     kept = root / "_build" / "archive" / f"{run.name}-{told[:12]}"
     kept.mkdir(parents=True, exist_ok=True)
@@ -51,7 +51,7 @@ def _expect_own(kept: Path, told: dict) -> None:
     """What ``kept`` was made for stands in it: a folder that was renamed, or copied, is not taken for another one."""
     file, partial = kept / MADE_FOR, kept / "made_for.partial"
     if {found.name for found in kept.iterdir()} <= {partial.name}:
-        partial.write_text(json.dumps(told | {"digest": digest(told)}))
+        partial.write_text(json.dumps(told | {"digest": json_digest(told)}))
         os.replace(partial, file)
     elif not told.items() <= read_sealed(file).items():
         raise RunError(f"{kept}: expected work of this chapter's code, got that of other code; remove the folder")

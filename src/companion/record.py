@@ -32,7 +32,7 @@ import torch
 
 from companion import claims, paths, profiles
 from companion.profiles import DEFAULT_SEED
-from companion.results import PROVENANCE, RESULTS, RunError, digest, read_sealed
+from companion.results import PROVENANCE, RESULTS, RunError, json_digest, read_sealed
 
 DIGITS = 12  # significant digits kept in results.json: below them two runs may round differently
 LISTED = ("torch", "numpy", "scipy", "matplotlib")
@@ -97,7 +97,7 @@ class Run:
             pass
         value = json.loads(json.dumps(compute()))
         kept, partial = told | {"value": value}, file.with_suffix(".partial")
-        partial.write_text(json.dumps(kept | {"digest": digest(kept)}))
+        partial.write_text(json.dumps(kept | {"digest": json_digest(kept)}))
         os.replace(partial, file)
         return value
 

@@ -190,7 +190,7 @@ def _copy_test(z: float) -> CopyTest:
 
 PAPER_RATIO = 0.7  # the paper calls a sample with r below it memorized
 COPY_GAP = 1 / 3  # a sample with d_1 / d_2 below it is a copy (yoon2023diffusion)
-LEVEL = 0.05
+COPY_LEVEL = 0.05
 CHECK_LEVEL = 0.01  # of what is looked at beside the tests of copying: farther samples, repeats, order, units, crowd
 REPEAT = 1e-5  # of the null's median d_2: what rounding leaves of a copy that was stored in single precision
 ATOM = 0.05  # an example with this share of the training set, and at least 3 times in it, recurs by itself
@@ -374,7 +374,7 @@ def report(samples: torch.Tensor, train_set: torch.Tensor, held_out: torch.Tenso
 
     ranked = [rank_statistic(getattr(ours, name), getattr(null, name)) for name in ("distances", "ratios")]
     tests = [*(_copy_test(shrink * z) for z in ranked), more_often(ours.gaps < COPY_GAP, null.gaps < COPY_GAP)]
-    fires = [len(tests) * test.p_copying < LEVEL for test in tests]
+    fires = [len(tests) * test.p_copying < COPY_LEVEL for test in tests]
     p = min(1.0, len(tests) * min(test.p_copying for test in tests))
     p_farther = _copy_test(-tests[0].z).p_copying
     share, chance = ours.share_copied, null.share_copied
@@ -388,7 +388,7 @@ def report(samples: torch.Tensor, train_set: torch.Tensor, held_out: torch.Tenso
         null_rescaled = rescaled(examples, examples, itself=True)
     seen = Evidence(
         p=p,
-        fired=p < LEVEL,
+        fired=p < COPY_LEVEL,
         nearer=fires[0],
         singled=fires[2],
         farther=p_farther < CHECK_LEVEL,

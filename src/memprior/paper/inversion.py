@@ -14,7 +14,7 @@ from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser
 from memprior.fields import CosineBasis, Grid, Standardizer
 from memprior.intervals import Share
 from memprior.likelihood import GaussianLikelihood
-from memprior.memorization import memorization_ratio, nearest_neighbors
+from memprior.memorization import PAPER_RATIO, memorization_ratio, nearest_neighbors
 from memprior.noise import ddpm_sigmas
 from memprior.operators import ForwardOperator, MatrixOperator, compose, jacobian
 from memprior.paper.fields import HELD_OUT_SEED, published_coefficients, published_grid, published_law, published_truth
@@ -24,7 +24,7 @@ from memprior.waves.helmholtz import FreezeStrays
 NOISE_SHARE = 0.055  # the paper's noise: standard deviation of the complex noise over the largest |datum|
 NOISE_SEED = 1123  # of the authors' draw, numpy's default_rng
 SIGMAS, STEP_SIZE = ddpm_sigmas(200), 0.07  # of the released sampler
-MEMORIZED_BELOW = 0.7  # the paper's threshold for r
+MEMORIZED_BELOW = PAPER_RATIO  # the paper's threshold for r
 
 
 class GridOperator(ForwardOperator, Protocol):

@@ -127,7 +127,7 @@ class HelmholtzOperator:
         self._expect_mesh_fits()
         self._solvers: dict = {}
         self._told: set[str] = set()
-        self._warn_if_coarse(choice.SLOWEST_KMS, stacklevel=3)
+        self._warn_if_coarse(choice.MESH_SLOWEST_KMS, stacklevel=3)
         self._warn_if_near()
 
     @property
