@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from companion.results import digest
+from companion.results import json_digest
 
-SOURCE = Path(__file__).resolve().parents[1] / "src"
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def seconds(call: Callable) -> tuple[float, object]:
@@ -55,14 +55,16 @@ def high_water_gb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
 
 
-def run_child(script: str, request: dict, *, threads: int) -> dict | list:
-    """What ``script --child REQUEST`` prints as JSON, from a fresh process that finds this checkout's library.
+def run_child(module: str, request: dict, *, threads: int) -> dict | list:
+    """What ``python -m MODULE --child REQUEST`` prints as JSON, in a fresh process that finds this checkout's library.
 
     ``SystemExit`` with the request when it fails.
     """
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-    environment["PYTHONPATH"] = os.pathsep.join([str(SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])])
-    command = [sys.executable, script, "--child", json.dumps(request)]
+    environment["PYTHONPATH"] = os.pathsep.join(
+        [str(ROOT), str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    )
+    command = [sys.executable, "-m", module, "--child", json.dumps(request)]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{request}: the process ended with status {done.returncode}")
@@ -105,7 +107,7 @@ def markdown(header: list[str], rows: list[list[str]]) -> str:
 
 
 def options(doc: str, threads: str) -> argparse.ArgumentParser:
-    """The options of a benchmark that runs one child a part. doc: the script's. threads: what they are of."""
+    """The options of a benchmark that runs one child a part. doc: the module's. threads: what they are of."""
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a tiny setting, seconds")
     parser.add_argument("--table", action="store_true", help="print markdown tables instead of JSON")
@@ -117,7 +119,7 @@ def options(doc: str, threads: str) -> argparse.ArgumentParser:
 
 def give(results: dict, table: Callable[[dict], str], *, out: Path | None, as_table: bool) -> None:
     """Write the results where they are wanted: as JSON into a file, as tables or JSON on the terminal."""
-    text = json.dumps(results | {"digest": digest(results)}, indent=2) + "\n"  # the book reads no edited results
+    text = json.dumps(results | {"digest": json_digest(results)}, indent=2) + "\n"  # the book reads no edited results
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(text, encoding="utf-8")

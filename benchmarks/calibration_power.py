@@ -1,6 +1,6 @@
 """What each test of calibration sees: the share of wrong posteriors that it rejects, and of right ones.
 
-    python benchmarks/calibration_power.py [--quick] [--table] [--threads N] [--out FILE.json]
+    python -m benchmarks.calibration_power [--quick] [--table] [--threads N] [--out FILE.json]
 
 Truths N(0, I), data truth + noise: the posterior is a known normal law, and each wrong one differs from it by one
 change. A test that holds its level rejects the right one 5 % of the time.
@@ -11,12 +11,10 @@ import math
 import sys
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).parent))  # the site's builder and the tests load this file by its path
-from _common import give, machine, markdown, options, run_child
+from benchmarks._common import give, machine, markdown, options, run_child
 
 NOISE = 0.5  # of the data; the prior's standard deviation is 1
 LEVEL = 0.05  # of every test
@@ -140,7 +138,7 @@ def binomial_band(repeats: int) -> list[float]:
 
 def benchmark(quick: bool, threads: int) -> dict:
     start, plan = time.perf_counter(), QUICK if quick else FULL
-    measured = run_child(__file__, {"quick": quick, "threads": threads}, threads=threads)
+    measured = run_child(__spec__.name, {"quick": quick, "threads": threads}, threads=threads)
     return {
         "benchmark": "calibration_power",
         "method": METHOD,

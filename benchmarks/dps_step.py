@@ -1,6 +1,6 @@
 """One step of the released sampler for the paper's inversion, beside the same step with a textbook script's gradient.
 
-    python benchmarks/dps_step.py [--quick] [--table] [--threads N] [--out FILE.json]
+    python -m benchmarks.dps_step [--quick] [--table] [--threads N] [--out FILE.json]
 
 `memprior.guidance.released_step` calls the prior twice and takes one gradient of the misfit. What stands before and
 behind it varies: a network, the exact memory; spectral elements, their tangent, and the stencils of
@@ -8,18 +8,15 @@ behind it varies: a network, the exact memory; spectral elements, their tangent,
 """
 
 import json
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).parent))  # the site's builder and the tests load this file by its path
-import helmholtz_gradient as waveforms
-from _common import clock, figures, give, interleaved, machine, markdown, options, run_child, spread, summary
+from benchmarks import helmholtz_gradient as waveforms
+from benchmarks._common import clock, figures, give, interleaved, machine, markdown, options, run_child, spread, summary
 
 PANEL = 3 * 256 * 200  # steps of single samples in the published panel: priors, samples of each, steps of a sample
 STENCILS = ("textbook", "five_point")
@@ -101,6 +98,18 @@ QUICK = Plan(
 # ---- what the child process does; only it is sure to import this checkout's library --------------------------------
 
 
+class TextbookForward:
+    """A ``TextbookOperator`` for torch: squared slowness (B, nx, nz) -> its data, as the library stacks them."""
+
+    def __init__(self, case: waveforms.Case):
+        self.operator, self.grid = waveforms.operator_for(case), waveforms.grid(case)
+
+    def __call__(self, models: torch.Tensor) -> torch.Tensor:
+        from memprior._derivatives import differentiable
+
+        return differentiable(models, TextbookSolve(self.operator))
+
+
 class TextbookSolve:
     """The data of some models by a ``TextbookOperator`` and the gradients they pull back, for torch."""
 
@@ -120,25 +129,11 @@ class TextbookSolve:
 
 
 def inversion(case: waveforms.Case):
-    """`memprior.paper.published_inversion` by the operator of any case."""
-    from memprior._derivatives import differentiable
-    from memprior.fields import CosineBasis
-    from memprior.likelihood import GaussianLikelihood
-    from memprior.operators import compose
-    from memprior.paper import Inversion, authors_noise, published_truth
-    from memprior.waves.helmholtz import FreezeStrays
+    """The published inversion by the operator of any case."""
+    from memprior.paper import published_inversion
 
-    operator = waveforms.operator_for(case)
-    if case.version == "textbook":
-        strays = FreezeStrays(lambda models: differentiable(models, TextbookSolve(operator)))
-        decode = waveforms.basis(case).decode
-    else:
-        strays, decode = FreezeStrays(operator), CosineBasis(operator.grid).decode
-    forward, truth = compose(strays, decode), published_truth()
-    with torch.no_grad():
-        clean = forward(truth[None])[0]
-    noise, noise_std = authors_noise(clean, (case.num_sources, len(clean) // (2 * case.num_sources)))
-    return Inversion(operator, strays, truth, GaussianLikelihood(forward, clean + noise, noise_std))
+    textbook = case.version == "textbook"
+    return published_inversion(operator=TextbookForward(case) if textbook else waveforms.operator_for(case))
 
 
 class Bench:
@@ -211,7 +206,7 @@ def child(plan: Plan) -> dict:
 
 def benchmark(quick: bool, threads: int) -> dict:
     start, plan = time.perf_counter(), QUICK if quick else FULL
-    measured = run_child(__file__, {"quick": quick, "threads": threads}, threads=threads)
+    measured = run_child(__spec__.name, {"quick": quick, "threads": threads}, threads=threads)
     rows = {Step(row["prior"], row["waves"], row["batch"]): row for row in measured["rows"]}
 
     def per_sample(prior, waves, batch):

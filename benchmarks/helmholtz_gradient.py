@@ -1,6 +1,6 @@
 """One gradient of a waveform misfit three ways: a textbook script, the best of plain scipy, and the spectral elements.
 
-    python benchmarks/helmholtz_gradient.py [--quick] [--table] [--threads N] [--out FILE.json]
+    python -m benchmarks.helmholtz_gradient [--quick] [--table] [--threads N] [--out FILE.json]
 
 The gradient is that of |d - d_obs|^2 / 2 with respect to squared slowness in every cell, for all sources of the survey.
 `memprior.waves.FivePointOperator` and `memprior.waves.helmholtz` are timed beside a script as it is usually written, in
@@ -12,7 +12,6 @@ import math
 import sys
 import time
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,8 +19,7 @@ from scipy import sparse
 from scipy.sparse.linalg import splu
 from scipy.special import hankel1
 
-sys.path.insert(0, str(Path(__file__).parent))  # the site's builder and the tests load this file by its path
-from _common import (
+from benchmarks._common import (
     clock,
     figures,
     give,
@@ -355,7 +353,7 @@ CHILDREN = {"cells": child_cells, "gradients": child_gradients, "rows": child_ro
 
 def ask(work: str, cases: list[Case], budget_s: float, threads: int):
     request = {"work": work, "cases": [asdict(case) for case in cases], "budget_s": budget_s, "threads": threads}
-    return run_child(__file__, request, threads=threads)
+    return run_child(__spec__.name, request, threads=threads)
 
 
 def benchmark(plan: Plan, threads: int) -> dict:

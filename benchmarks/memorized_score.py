@@ -1,6 +1,6 @@
 """The memorized score against its textbook version: time and peak memory, side by side in one run.
 
-    python benchmarks/memorized_score.py [--quick] [--table] [--out FILE.json] [--free-gb GB]
+    python -m benchmarks.memorized_score [--quick] [--table] [--out FILE.json] [--free-gb GB]
 
 score_i = sum_n r_n(x_i) (x_n - x_i) / sigma^2 for x (B, d) and K examples x_n (K, d), in float32.
 `memprior.mixture.IsotropicMixture.score` makes matrix products of it; the textbook version holds the (B, K, d) array
@@ -16,8 +16,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))  # the site's builder and the tests load this file by its path
-from _common import clock, figures, give, high_water_gb, machine, memory, run_child, seconds, summary
+from benchmarks._common import clock, figures, give, high_water_gb, machine, memory, run_child, seconds, summary
 
 THREADS = 2
 SEED = 0
@@ -142,7 +141,7 @@ def child(version: str, case: Case, fits: bool, budget_s: float) -> dict:
 
 def ask(version: str, case: Case, fits: bool, budget_s: float) -> dict:
     request = {"version": version, "case": asdict(case), "fits": fits, "budget_s": budget_s}
-    return run_child(__file__, request, threads=THREADS)
+    return run_child(__spec__.name, request, threads=THREADS)
 
 
 def measure(case: Case, free_gb: float, budget_s: float) -> dict:

@@ -1,6 +1,5 @@
 """Checks and small independent references that several test files share."""
 
-import importlib.util
 import json
 import math
 import subprocess
@@ -170,19 +169,11 @@ def with_one(model, value):
     return model
 
 
-def benchmark_script(name: str):
-    """benchmarks/NAME.py as a module."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[1] / "benchmarks" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def quick_benchmark(name: str, folder: Path, *options: str) -> tuple[dict, str]:
-    """Results and tables of benchmarks/NAME.py at its quick setting, run as a reader would."""
-    script, out = Path(__file__).parents[1] / "benchmarks" / f"{name}.py", folder / "results.json"
-    command = [sys.executable, str(script), "--quick", "--table", "--out", str(out), *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=1200, check=False)
+    """Results and tables of ``python -m benchmarks.NAME`` at its quick setting, run as a reader would."""
+    root, out = Path(__file__).parents[1], folder / "results.json"
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--quick", "--table", "--out", str(out), *options]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=1200, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(out.read_text(encoding="utf-8")), done.stdout
 

@@ -6,17 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import benchmark_script, quick_benchmark
+from helpers import quick_benchmark
 
+from benchmarks import memorized_score as benchmark
 from memprior.mixture import IsotropicMixture
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORDED = ROOT / "data" / "recorded" / "benchmarks" / "memorized_score.json"
-
-
-@pytest.fixture(scope="module")
-def benchmark():
-    return benchmark_script("memorized_score")
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +26,7 @@ def test_both_versions_give_the_same_scores_to_float32_rounding(quick):
         assert case["max_relative_difference"] <= case["float32_bound"] < 0.01
 
 
-def test_the_bound_holds_for_each_version_against_float64_and_notices_a_wrong_sigma(benchmark):
+def test_the_bound_holds_for_each_version_against_float64_and_notices_a_wrong_sigma():
     generator = torch.Generator().manual_seed(1)
     sigma = math.sqrt(20) / 4
     means = torch.randn(100, 20, dtype=torch.float32, generator=generator)
@@ -68,7 +64,7 @@ def test_a_case_too_big_for_memory_says_what_it_needs_and_gives_no_time(quick):
     assert "| needs 0.0016 GB |" in table
 
 
-def test_the_recorded_run_has_every_case(benchmark):
+def test_the_recorded_run_has_every_case():
     recorded = json.loads(RECORDED.read_text(encoding="utf-8"))
     assert [benchmark.Case(row["batch"], row["components"], row["size"]) for row in recorded["cases"]] == benchmark.FULL
     header, rule, *rows = benchmark.table(recorded).splitlines()

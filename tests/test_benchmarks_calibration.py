@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import assert_moments, benchmark_script, quick_benchmark
+from helpers import assert_moments, quick_benchmark
 from scipy import stats
+
+from benchmarks import calibration_power as benchmark
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORDED = ROOT / "data" / "recorded" / "benchmarks" / "calibration_power.json"
@@ -22,11 +24,6 @@ CHOSEN = (
 # Its permutations ignore that a truth and its draw are dependent: it rejects too rarely.
 CAUTIOUS = "energy, bare"
 REPEATS = 30
-
-
-@pytest.fixture(scope="module")
-def benchmark():
-    return benchmark_script("calibration_power")
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +49,7 @@ def counts(benchmark, posterior, generator):
     return {name: sum(repeat[name] for repeat in found) for name in found[0]}
 
 
-def test_draws_of_the_exact_posterior_are_what_regression_says(benchmark, generator):
+def test_draws_of_the_exact_posterior_are_what_regression_says(generator):
     # (truth - b data) is uncorrelated with the data for b = 1 / (1 + 0.25), and so are the draws'.
     plan = benchmark.Plan(truths=(), repeats=1, draws=2, size=3, permutations=1)
     samples, truths, data = benchmark.world("exact", 20000, plan, generator)
@@ -61,31 +58,31 @@ def test_draws_of_the_exact_posterior_are_what_regression_says(benchmark, genera
         assert_moments(residual, 0.0, torch.diag(torch.tensor([0.2] * 3 + [1.25] * 3)))
 
 
-def test_a_posterior_20_percent_too_narrow_is_seen_by_each_kind_of_test(benchmark, generator):
+def test_a_posterior_20_percent_too_narrow_is_seen_by_each_kind_of_test(generator):
     found = counts(benchmark, "narrow", generator)
     # A test of power 0.9 would miss none of 30 in one run of 24 only.
     assert 0.9**REPEATS < 0.05
     assert {name: found[name] for name in CHOSEN} == dict.fromkeys(CHOSEN, REPEATS)
 
 
-def test_the_exact_posterior_is_rejected_no_more_often_than_by_chance(benchmark, generator):
+def test_the_exact_posterior_is_rejected_no_more_often_than_by_chance(generator):
     found = counts(benchmark, "exact", generator)
     most = stats.binom.isf(1e-4, REPEATS, 0.05)
     assert max(found.values()) <= most, found
 
 
-def test_the_prior_as_a_posterior_is_seen_only_with_the_data(benchmark, generator):
+def test_the_prior_as_a_posterior_is_seen_only_with_the_data(generator):
     sees = {"tarp, references: data", "energy, with data, paired"}
     found, chance = counts(benchmark, "prior", generator), stats.binom.isf(1e-4, REPEATS, 0.05)
     assert {name for name, count in found.items() if count == REPEATS} == sees
     assert max(count for name, count in found.items() if name not in sees) <= chance
 
 
-def test_the_band_is_binomial(benchmark):
+def test_the_band_is_binomial():
     assert benchmark.binomial_band(200) == [stats.binom.ppf(tail, 200, 0.05) / 200 for tail in (0.0005, 0.9995)]
 
 
-def test_results_have_every_posterior_and_say_what_they_ran_on(quick, benchmark):
+def test_results_have_every_posterior_and_say_what_they_ran_on(quick):
     results, tables = quick
     expected = [(num, posterior) for num in benchmark.QUICK.truths for posterior in benchmark.POSTERIORS]
     assert [(row["truths"], row["posterior"]) for row in results["rows"]] == expected
@@ -97,7 +94,7 @@ def test_results_have_every_posterior_and_say_what_they_ran_on(quick, benchmark)
         assert tables.count(f"| {name} |") == len(benchmark.QUICK.truths)
 
 
-def test_the_recorded_run_is_the_full_one(recorded, benchmark):
+def test_the_recorded_run_is_the_full_one(recorded):
     plan = json.loads(json.dumps(benchmark.asdict(benchmark.FULL)))
     assert recorded["plan"] == plan
     assert recorded["posteriors"] == benchmark.POSTERIORS
@@ -112,7 +109,7 @@ def test_in_the_recorded_run_power_is_above_nine_tenths(recorded):
     assert found[CAUTIOUS] < found["energy, bare, paired"] < 0.9
 
 
-def test_in_the_recorded_run_false_alarms_are_as_frequent_as_the_level(recorded, benchmark):
+def test_in_the_recorded_run_false_alarms_are_as_frequent_as_the_level(recorded):
     low, high = benchmark.binomial_band(benchmark.FULL.repeats)
     for num in benchmark.FULL.truths:
         for name, share in rejected(recorded, num, "exact").items():

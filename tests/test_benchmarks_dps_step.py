@@ -5,17 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import assert_same, benchmark_script, quick_benchmark
+from helpers import assert_same, quick_benchmark
 
+from benchmarks import dps_step as benchmark
 from memprior.paper import published_inversion
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORDED = ROOT / "data" / "recorded" / "benchmarks" / "dps_step.json"
-
-
-@pytest.fixture(scope="module")
-def benchmark():
-    return benchmark_script("dps_step")
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +30,7 @@ def test_the_same_step_ends_in_the_same_place_whoever_solves_the_waves(quick):
     assert agreement["spectral_against_five_point"] < 0.1  # the stencil's dispersion: see the gradient's own benchmark
 
 
-def test_every_step_has_times_ratios_and_the_cost_of_the_panel(quick, benchmark):
+def test_every_step_has_times_ratios_and_the_cost_of_the_panel(quick):
     results = quick[0]
     assert steps_of(benchmark, results) == benchmark.QUICK.steps
     assert results["frozen"] == 0
@@ -49,7 +45,7 @@ def test_every_step_has_times_ratios_and_the_cost_of_the_panel(quick, benchmark)
             assert row[f"times_faster_than_{waves}"] == slow[waves] / row["per_sample_s"]
 
 
-def test_a_network_s_share_is_of_the_step_that_it_is_part_of(quick, benchmark):
+def test_a_network_s_share_is_of_the_step_that_it_is_part_of(quick):
     results, batch = quick[0], benchmark.QUICK.batch
     [alone] = [row for row in results["priors"] if row["prior"] == "network"]
     [step] = [
@@ -62,7 +58,7 @@ def test_results_say_what_they_ran_on(quick):
     assert quick[0]["provenance"].keys() == {"threads", "cpu_count", "system", "python", "torch", "wall_s"}
 
 
-def test_our_inversion_is_that_of_the_chapter(benchmark):
+def test_our_inversion_is_that_of_the_chapter():
     ours = benchmark.inversion(benchmark.FULL.spectral)
     chapter = published_inversion(torch.complex64, torch.device("cpu"))
     assert_same(ours.likelihood.observed, chapter.likelihood.observed)
@@ -70,13 +66,13 @@ def test_our_inversion_is_that_of_the_chapter(benchmark):
     assert ours.operator.dtype == chapter.operator.dtype == torch.complex64
 
 
-def test_the_large_network_is_as_large_as_the_released_one(benchmark):
+def test_the_large_network_is_as_large_as_the_released_one():
     width, depth = benchmark.FULL.networks["released size"]
     assert width == 2048
     assert 2 * depth == 12  # matrices between its layers: the released blocks have one, ours two
 
 
-def test_the_recorded_run_has_every_step(benchmark):
+def test_the_recorded_run_has_every_step():
     recorded = json.loads(RECORDED.read_text(encoding="utf-8"))
     assert steps_of(benchmark, recorded) == benchmark.FULL.steps
     for part in benchmark.table(recorded).split("\n\n"):

@@ -3,14 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from helpers import benchmark_script, quick_benchmark
+from helpers import quick_benchmark
 
+from benchmarks import helmholtz_gradient as benchmark
 from memprior.paper import published_acquisition
-
-
-@pytest.fixture(scope="module")
-def benchmark():
-    return benchmark_script("helmholtz_gradient")
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +44,7 @@ def test_each_version_has_times_memory_error_and_ratios(quick):
     assert rows[0]["greens_error"] == pytest.approx(rows[1]["greens_error"], rel=1e-9)
 
 
-def test_every_quantity_that_is_varied_has_its_rows(quick, benchmark):
+def test_every_quantity_that_is_varied_has_its_rows(quick):
     results, tables = quick
     assert results["scaling"].keys() == {*benchmark.QUICK.scaling, "threads"}
     for name, values in [*benchmark.QUICK.scaling.items(), ("threads", benchmark.QUICK.threads)]:
@@ -67,13 +63,13 @@ def test_results_say_what_they_ran_on(quick):
         assert tables.endswith("GPU: no GPU\n")
 
 
-def test_the_full_survey_is_the_published_one(benchmark):
+def test_the_full_survey_is_the_published_one():
     acquisition, published = benchmark.acquisition(benchmark.FULL.textbook), published_acquisition()
     torch.testing.assert_close(acquisition.sources_km, published.sources_km)
     torch.testing.assert_close(acquisition.receivers_km, published.receivers_km)
 
 
-def test_the_textbook_gradient_is_the_derivative_of_its_misfit(benchmark, generator):
+def test_the_textbook_gradient_is_the_derivative_of_its_misfit(generator):
     sources, receivers = np.array([[1, 0], [6, 1]]), np.array([[0, 7], [4, 6], [7, 7]])
     operator = benchmark.TextbookOperator(8, 0.05, 3.0, sources, receivers, pml=4)
     model, truth, direction = (0.05 * torch.randn(3, 8, 8, generator=generator)).numpy()

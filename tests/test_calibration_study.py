@@ -35,7 +35,7 @@ def toy(num_truths, *, noise_std=0.4, size=3):
     law = Gaussian(torch.arange(size) - 1.0, root @ root.T)
     response = torch.randn(size, size, generator=generator)
     truths = law.sample(num_truths, generator=generator)
-    survey = study.Survey(law, response, truths, truths, noise_std)
+    survey = study.LinearSurvey(law, response, truths, truths, noise_std)
     data = survey.predicted(truths) + noise_std * torch.randn(truths.shape, generator=generator)
     examples = law.sample(6, generator=generator)
     return replace(survey, data=data), TrainingSet(examples, Standardizer.fit(examples))

@@ -7,7 +7,7 @@ import torch
 from helpers import assert_mean, assert_moments, assert_same
 
 from chapters.ch06_calibration import nonlinear as waves
-from chapters.ch06_calibration.posteriors import Survey, gaussian_draws
+from chapters.ch06_calibration.posteriors import LinearSurvey, gaussian_draws
 from memprior.gaussian import Gaussian
 from memprior.likelihood import GaussianLikelihood
 from memprior.operators import MatrixOperator
@@ -30,7 +30,7 @@ def curved(z):
 def problem(forward, truth):
     """A survey of one truth, whose response and data are not asked for, and the likelihood of its data."""
     y = forward(truth[None])[0] + NOISE * torch.randn(len(forward(truth[None])[0]), generator=seeded(1))
-    survey = Survey(LAW, torch.empty(0), truth[None], torch.empty(0), NOISE)
+    survey = LinearSurvey(LAW, torch.empty(0), truth[None], torch.empty(0), NOISE)
     return survey, GaussianLikelihood(forward, y, NOISE)
 
 

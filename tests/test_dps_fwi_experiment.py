@@ -66,6 +66,38 @@ def test_the_noise_is_the_authors_draw(truth):
     assert_the_authors_noise(inversion.likelihood, clean)
 
 
+def test_the_inversion_is_by_any_operator_of_any_model_with_any_noise(inversion):
+    """One operator for all three, so that what differs is what was asked for; noise_std stays the paper's."""
+    operator = paper.published_operator(dtype=torch.complex64, any_velocity=True)
+    same = paper.published_inversion(operator=operator)
+    assert same.operator is operator
+    assert torch.equal(same.likelihood.observed, inversion.likelihood.observed)
+    assert same.likelihood.noise_std == inversion.likelihood.noise_std
+    with torch.no_grad():
+        clean = inversion.likelihood.forward(inversion.truth[None])[0]
+    noise = torch.arange(len(clean), dtype=torch.float64)
+    other = paper.published_inversion(operator=operator, noise=noise)
+    assert torch.equal(other.likelihood.observed, clean + noise.to(clean))
+    assert other.likelihood.noise_std == inversion.likelihood.noise_std
+    disc, named = (paper.published_inversion(operator=operator, truth=t) for t in (TRUTHS["disc"](), "disc"))
+    assert torch.equal(disc.likelihood.observed, named.likelihood.observed)
+    assert not torch.equal(disc.likelihood.observed, same.likelihood.observed)
+
+
+@pytest.mark.parametrize(
+    ("message", "options"),
+    [
+        ("truth: expected one of", {"truth": "another"}),
+        (r"truth: expected shape \(100,\), got \(3,\)", {"truth": torch.zeros(3)}),
+        (r"noise: expected shape \(5880,\), got \(3,\)", {"noise": torch.zeros(3)}),
+        ("dtype: expected None beside an operator", {"dtype": torch.complex64, "operator": paper.published_operator()}),
+    ],
+)
+def test_the_inversion_refuses_what_does_not_fit(message, options):
+    with pytest.raises(ValueError, match=message):
+        paper.published_inversion(**options)
+
+
 def test_data_of_the_finer_grid_are_others_and_are_inverted_as_always(inversion):
     finer = paper.published_inversion(torch.complex64, CPU, finer=True)
     z = published_truth()[None]

@@ -13,7 +13,7 @@ from matplotlib.colors import to_hex
 
 from memprior.figures.report import BINS, LOOKS, ratio_histogram, report_figure, share_curves
 from memprior.memorization import report
-from memprior.report import load, main
+from memprior.report import load_points, main
 
 
 @pytest.fixture(autouse=True)
@@ -124,7 +124,7 @@ def test_the_picture_is_written(absent, files):
 def test_whole_numbers_and_truth_values_are_converted(tmp_path):
     for dtype in ("int16", "uint8", "bool", "float16"):
         np.save(tmp_path / "whole.npy", np.eye(3).astype(dtype))
-        assert torch.equal(load("TRAIN", str(tmp_path / "whole.npy")), torch.eye(3, dtype=torch.float64))
+        assert torch.equal(load_points("TRAIN", str(tmp_path / "whole.npy")), torch.eye(3, dtype=torch.float64))
 
 
 def hole(value=np.nan):

@@ -114,7 +114,7 @@ def test_theme_makes_a_signature_of_several_lines_no_list():
 
 
 def test_a_problem_reads_as_page_and_what():
-    assert str(site.Problem("book/index.html", "too long")) == "book/index.html: too long"
+    assert str(site.PageProblem("book/index.html", "too long")) == "book/index.html: too long"
 
 
 BROKEN = "https://example.com/x"
@@ -314,7 +314,7 @@ def test_a_break_in_a_source_notebook_is_named_once(tmp_path, change):
     notebook = copy.deepcopy(NOTEBOOK)
     change(notebook)
     write(tmp_path / "notebooks/02_broken.ipynb", json.dumps(notebook))
-    assert [str(p) for p in site.check_sources(tmp_path / "notebooks")] == [
+    assert [str(p) for p in site.check_notebooks(tmp_path / "notebooks")] == [
         f"notebooks/02_broken.ipynb: {SOURCES[change]}"
     ]
 
@@ -322,12 +322,12 @@ def test_a_break_in_a_source_notebook_is_named_once(tmp_path, change):
 @pytest.mark.parametrize("text", ["", "no JSON", "[]", "{}"])
 def test_a_file_that_is_no_notebook_is_named(tmp_path, text):
     write(tmp_path / "notebooks/02_broken.ipynb", text)
-    (problem,) = site.check_sources(tmp_path / "notebooks")
+    (problem,) = site.check_notebooks(tmp_path / "notebooks")
     assert str(problem).startswith("notebooks/02_broken.ipynb: no valid notebook")
 
 
 def test_a_book_without_notebooks_is_a_problem(tmp_path):
-    assert [str(p) for p in site.check_sources(tmp_path / "notebooks")] == ["notebooks: expected notebooks, got none"]
+    assert [str(p) for p in site.check_notebooks(tmp_path / "notebooks")] == ["notebooks: expected notebooks, got none"]
 
 
 def test_the_command_counts_and_fails(book, monkeypatch, capsys):

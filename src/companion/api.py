@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 PAGES = "book/api"  # of the stage; _toc.yml takes all that lies there
-WAVES = ("memprior.operators", "memprior.waves")  # the second wing; the rest of the library is the first
+_WAVES = ("memprior.operators", "memprior.waves")  # the second wing; the rest of the library is the first
 TOGETHER = ("memprior.report", "memprior.figures", "memprior.paper")  # what stands on both wings
 NOTEBOOK = ("companion.frames", "companion.record", "companion.tables")  # what the cells of a chapter call
 GROUPS = ("Priors and posteriors", "Waves", "On both wings", "The making of the book")
@@ -34,7 +34,7 @@ def _modules_of(root: Path, package: str) -> list[str]:
 
 
 def _group(name: str) -> str:
-    inside = [any(f"{name}.".startswith(f"{package}.") for package in some) for some in (WAVES, TOGETHER, NOTEBOOK)]
+    inside = [any(f"{name}.".startswith(f"{package}.") for package in some) for some in (_WAVES, TOGETHER, NOTEBOOK)]
     return GROUPS[inside.index(True) + 1 if any(inside) else 0]
 
 

@@ -47,7 +47,7 @@ def build(root: Path) -> Path:
 def check_sources(root: Path) -> list[str]:
     """Problems of the chapters' notebooks. Results that JupyterLab saved in one are told only: no page shows them."""
     listed = {f"notebooks/{name}.ipynb" for name in chapters(root)}
-    problems = [problem for problem in site.check_sources(root / "notebooks") if problem.page in listed]
+    problems = [problem for problem in site.check_notebooks(root / "notebooks") if problem.page in listed]
     saved = [problem for problem in problems if site.SAVED.search(problem.what)]
     for page in sorted({problem.page for problem in saved}):
         print(f"{page}: saved with results; before you commit it: .venv/bin/nbstripout --keep-id {page}", flush=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 # PYTHONPATH stays: whoever calls companion by it means it. What remains of a family below is set by us.
 DROPPED_PREFIXES = ("PYTHON", "IPYTHON", "JUPYTER", "MPL", "MATPLOTLIB", "LC_")
-KEPT = {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE"}
+_KEPT = {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE"}
 DROPPED = {
     *("LANGUAGE", "FORCE_COLOR", "CLICOLOR_FORCE", "TORCH_LOGS", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "MKL_VERBOSE"),
     *("ONEDNN_VERBOSE", "DNNL_VERBOSE", "OMP_DISPLAY_ENV", "KMP_SETTINGS", "SNAKEMAKE_PROFILE", "TQDM_DISABLE"),
@@ -28,7 +28,7 @@ def clean(root: Path, temporary: Path) -> dict[str, str]:
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if name in KEPT or not (name in DROPPED or name.startswith(DROPPED_PREFIXES))
+        if name in _KEPT or not (name in DROPPED or name.startswith(DROPPED_PREFIXES))
     }
     settings = root / "_build" / "settings"
     return inherited | {

@@ -1,6 +1,6 @@
 """Long work in parts: each kept on its own, run side by side in one process, or as a job of its own by a workflow.
 
-A chapter with long work has a module ``study`` with a class ``Study`` that follows :class:`Study` below.
+A chapter with long work has a module ``study`` with a class ``Study`` that follows :class:`LongWork`.
 """
 
 import hashlib
@@ -25,13 +25,13 @@ class Part(Protocol):
     def name(self) -> str: ...
 
 
-class Study(Protocol):
+class LongWork(Protocol):
     """What a chapter's long work consists of. Making one computes nothing."""
 
     store: Store
 
     @classmethod
-    def of(cls, run: record.Run, tell: Callable[[str], None]) -> "Study":
+    def of(cls, run: record.Run, tell: Callable[[str], None]) -> "LongWork":
         """That of one run."""
 
     @property
@@ -84,7 +84,7 @@ def side_by_side(parts: list, work: Callable, workers: int, tell: Callable[[str]
         return [future.result() for future in begun.values()]
 
 
-def study_of(run: record.Run, tell: Callable[[str], None] = print) -> Study | None:
+def study_of(run: record.Run, tell: Callable[[str], None] = print) -> LongWork | None:
     """The long work of a run, or None where its chapter has none that is done in parts."""
     package = paths.package(run.name)
     if not find_spec(package) or not find_spec(f"{package}.study"):

@@ -36,16 +36,16 @@ def content_key(root: Path, name: str, profile: str) -> dict:
     ]
     listed = claims.of_chapter(root / "data" / "claims", name).values()
     checked = [{key: getattr(claim, key) for key in CHECKED} for claim in listed]
-    sizes = profiles.of_chapter(root / "notebooks" / "profiles.yml", name)[profile]
+    sizes = profiles.sizes_of(root / "notebooks" / "profiles.yml", name)[profile]
     files = code.closure(root, program, f"{name}.ipynb")
     sources = [program, *(file.read_text() for file in files)]
     parts = {
         "notebook": json.dumps(cells, sort_keys=True) if profile == "quick" else "",
-        "program": code.canonical(program),
+        "program": code.syntax(program),
         "sizes": json.dumps(sizes, sort_keys=True),
         "claims": json.dumps(checked, sort_keys=True),
         "constraints": pins((root / "constraints.txt").read_text(), sources),
-        **{str(file.relative_to(root)): code.canonical(file.read_text()) for file in files},
+        **{str(file.relative_to(root)): code.syntax(file.read_text()) for file in files},
     }
     digests = {what: hashlib.sha256(text.encode()).hexdigest() for what, text in sorted(parts.items())}
     work = {what: digest for what, digest in digests.items() if what not in ("notebook", "claims")}

@@ -5,7 +5,7 @@ Every function returns MyST Markdown; only :func:`write_all` touches the disk.
 
 import ast
 import html
-import importlib.util
+import importlib
 import json
 import re
 import shutil
@@ -187,11 +187,10 @@ def crosswalk_page(root: Path) -> str:
 
 
 def benchmark_table(root: Path, script: str) -> str:
-    """The recorded results of benchmarks/SCRIPT.py, as a table by the script that measured them."""
-    spec = importlib.util.spec_from_file_location(script, root / "benchmarks" / f"{script}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[script] = module  # where its dataclasses look themselves up
-    spec.loader.exec_module(module)
+    """The recorded results of benchmarks/SCRIPT.py, as a table by the module that measured them."""
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))  # benchmarks is a package that nothing installs
+    module = importlib.import_module(f"benchmarks.{script}")
     file = recorded_folder(root, "benchmarks") / f"{script}.json"
     results = read_sealed(file)
     if results.get("benchmark") != script:

@@ -15,7 +15,7 @@ class SettingsError(ValueError):
     """A profile, seed or override that does not exist or does not fit; names it, and what could have been said."""
 
 
-def of_chapter(path: Path, name: str) -> dict[str, dict]:
+def sizes_of(path: Path, name: str) -> dict[str, dict]:
     """Profile -> settings of one chapter, the same ones in both; :class:`SettingsError` naming what is not so."""
     chapters = read_yaml(path)
     if not isinstance(chapters, dict):
@@ -42,7 +42,7 @@ def settings(path: Path, name: str, profile: str, seed: int, overrides: dict) ->
     only where a profile has 0), more than :data:`MOST` times their largest number, another text, an entry of a list
     that is any of these.
     """
-    sizes = of_chapter(path, name)
+    sizes = sizes_of(path, name)
     if profile not in PROFILES:
         raise SettingsError(f"profile: expected one of {', '.join(PROFILES)}, got {profile!r}")
     if not isinstance(seed, Integral) or isinstance(seed, bool) or not 0 <= seed <= LARGEST_SEED:

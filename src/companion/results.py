@@ -24,7 +24,7 @@ def seal(folder: Path, files: Iterable[Path]) -> None:
     """Write the digests of ``files``, all in ``folder``, into its provenance, and one of the provenance itself."""
     told = _object(folder / PROVENANCE)
     told["files"] = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(files)}
-    (folder / PROVENANCE).write_text(json.dumps(told | {"digest": digest(told)}, indent=1) + "\n")
+    (folder / PROVENANCE).write_text(json.dumps(told | {"digest": json_digest(told)}, indent=1) + "\n")
 
 
 def read_run(
@@ -72,12 +72,12 @@ def read_sealed(file: Path) -> dict:
     told = _object(file)
     if "digest" not in told:
         raise RunError(f"{file}: expected a digest of its own, got none")
-    if told["digest"] != digest(told):
+    if told["digest"] != json_digest(told):
         raise RunError(f"{file}: expected it as it was written, got an edited or damaged file")
     return told
 
 
-def digest(told: dict) -> str:
+def json_digest(told: dict) -> str:
     """Of everything in a JSON object but its own ``digest``."""
     rest = {key: value for key, value in told.items() if key != "digest"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()

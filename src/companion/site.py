@@ -46,7 +46,7 @@ SOLUTION_MARKS = ["# BEGIN SOLUTION", "# END SOLUTION"]
 
 
 @dataclass(frozen=True)
-class Problem:
+class PageProblem:
     """page: a page, or a source notebook, by name. what: what is wrong with it."""
 
     page: str
@@ -77,12 +77,12 @@ def read_site(html: Path) -> Site:
     return Site(html, files, pages, anchors, {name for name in names if not GENERATED.fullmatch(name)} - moved)
 
 
-def check(html: Path, toc: Path, notebooks: Path) -> list[Problem]:
+def check(html: Path, toc: Path, notebooks: Path) -> list[PageProblem]:
     """Every problem of the site and its source notebooks. Raises ``FileNotFoundError`` when there is no ``toc``."""
-    return check_pages(html, toc) + check_sources(notebooks)
+    return check_pages(html, toc) + check_notebooks(notebooks)
 
 
-def check_pages(html: Path, toc: Path) -> list[Problem]:
+def check_pages(html: Path, toc: Path) -> list[PageProblem]:
     """Every problem of the site. Raises ``FileNotFoundError`` when there is no ``toc``."""
     site = read_site(html)
     checks = (check_links, check_remote, check_alt, check_size, check_failures, check_glue, check_tables)
@@ -90,7 +90,7 @@ def check_pages(html: Path, toc: Path) -> list[Problem]:
     return check_toc(site, toc) + problems + check_styles(site)
 
 
-def check_toc(site: Site, toc: Path) -> list[Problem]:
+def check_toc(site: Site, toc: Path) -> list[PageProblem]:
     """One page for each entry, and none left from an older build. Raises ``FileNotFoundError`` when there is no toc.
 
     A pattern stands for the pages that match it, and is an entry itself where none does.
@@ -99,22 +99,24 @@ def check_toc(site: Site, toc: Path) -> list[Problem]:
     wanted = {re.sub(r"\.(md|ipynb|rst)$", "", file) + ".html" for file in toc_files(listed)}
     for pattern in toc_files(listed, ("glob",)):
         wanted |= set(fnmatch.filter(site.authored, f"{pattern}.html")) or {pattern}
-    problems = [] if site.pages else [Problem(site.root.name, "expected a built site, got no page")]
-    problems += [Problem(name, f"in {toc.name}, but not in the site") for name in sorted(wanted - site.pages.keys())]
-    return problems + [Problem(name, f"not in {toc.name}") for name in sorted(site.authored - wanted)]
+    problems = [] if site.pages else [PageProblem(site.root.name, "expected a built site, got no page")]
+    problems += [
+        PageProblem(name, f"in {toc.name}, but not in the site") for name in sorted(wanted - site.pages.keys())
+    ]
+    return problems + [PageProblem(name, f"not in {toc.name}") for name in sorted(site.authored - wanted)]
 
 
-def check_links(site: Site, name: str) -> list[Problem]:
+def check_links(site: Site, name: str) -> list[PageProblem]:
     """Every link into the site meets a file, spelt the same, and an anchor; none leads into somebody's own disk."""
     links = dict.fromkeys(link for tag in site.pages[name](True) for link in _addresses(tag) if not OUTSIDE.match(link))
     targets = {link: _target(name, link) for link in links}
     missing = [link for link, (file, _) in targets.items() if file not in site.files]
     loose = [link for link, (file, anchor) in targets.items() if anchor not in site.anchors.get(file, {anchor})]
-    problems = [Problem(name, f"no such file: {link}") for link in missing]
-    return problems + [Problem(name, f"no such anchor: {link}") for link in loose]
+    problems = [PageProblem(name, f"no such file: {link}") for link in missing]
+    return problems + [PageProblem(name, f"no such anchor: {link}") for link in loose]
 
 
-def check_remote(site: Site, name: str) -> list[Problem]:
+def check_remote(site: Site, name: str) -> list[PageProblem]:
     """Nothing is fetched from another host while a page is read; a link that the reader may follow is no fetch."""
     page = site.pages[name]
     tags = [tag for tag in page(True) if tag.name not in FOLLOWED and not RELATIONS & set(tag.get("rel", []))]
@@ -122,72 +124,76 @@ def check_remote(site: Site, name: str) -> list[Problem]:
     script = "\n".join(tag.text for tag in page("script") if "json" not in tag.get("type", ""))
     links = [link for tag in tags for link in _addresses(tag) if REMOTE.match(link)]
     links += REMOTE_CSS.findall(style) + REMOTE_SCRIPT.findall(script)
-    return [Problem(name, f"fetches {link}") for link in dict.fromkeys(links)]
+    return [PageProblem(name, f"fetches {link}") for link in dict.fromkeys(links)]
 
 
-def check_styles(site: Site) -> list[Problem]:
+def check_styles(site: Site) -> list[PageProblem]:
     """No style sheet of the site fetches from another host."""
     sheets = {name: site.root / name for name in sorted(site.files) if name.endswith(".css")}
     links = {name: REMOTE_CSS.findall(path.read_text("utf-8", "replace")) for name, path in sheets.items()}
-    return [Problem(name, f"fetches {link}") for name, found in links.items() for link in dict.fromkeys(found)]
+    return [PageProblem(name, f"fetches {link}") for name, found in links.items() for link in dict.fromkeys(found)]
 
 
-def check_alt(site: Site, name: str) -> list[Problem]:
+def check_alt(site: Site, name: str) -> list[PageProblem]:
     """Every picture says in words what is seen in it; the frames of a slider do so each in their own words."""
     alts = [(picture.get("alt", ""), picture.get("src", "")[:60]) for picture in _article(site.pages[name])("img")]
-    problems = [Problem(name, f"alt text {alt!r} of picture {src}") for alt, src in alts if _says_little(alt)]
+    problems = [PageProblem(name, f"alt text {alt!r} of picture {src}") for alt, src in alts if _says_little(alt)]
     for slider in site.pages[name].select(".frames"):
         frames = [picture.get("alt", "").strip() for picture in slider("img")]
         what = f"slider of {len(frames)} pictures with {len(set(frames))} different alt texts"
-        problems += [] if len(frames) == len(set(frames)) > 0 else [Problem(name, what)]
+        problems += [] if len(frames) == len(set(frames)) > 0 else [PageProblem(name, what)]
     return problems
 
 
-def check_tables(site: Site, name: str) -> list[Problem]:
+def check_tables(site: Site, name: str) -> list[PageProblem]:
     """Every column of a table has a name, and so has every table that scrolls, one of its own on its page."""
     article = _article(site.pages[name])
     tables = [table for table in article("table") if "highlighttable" not in table.get("class", [])]
     empty = [table for table in tables if any(not head.text.strip() for head in table.select("th"))]
-    problems = [Problem(name, f"table with an empty header: {' '.join(table.text.split())[:60]}") for table in empty]
+    problems = [
+        PageProblem(name, f"table with an empty header: {' '.join(table.text.split())[:60]}") for table in empty
+    ]
     regions = Counter(region.get("aria-label", "") for region in article.select("[role=region]"))
     twice = [label for label, count in regions.items() if count > 1 or not label.strip()]
-    return problems + [Problem(name, f"{regions[label]} scrolling regions named {label!r}") for label in twice]
+    return problems + [PageProblem(name, f"{regions[label]} scrolling regions named {label!r}") for label in twice]
 
 
-def check_size(site: Site, name: str) -> list[Problem]:
+def check_size(site: Site, name: str) -> list[PageProblem]:
     """No page that somebody wrote is empty; none, with the pictures of its article, is too heavy for a telephone."""
     article = _article(site.pages[name])
     letters = len(" ".join(article.text.split()))
     shown = {_target(name, link)[0] for picture in article("img") for link in _addresses(picture)}
     weight = sum(site.files.get(file, 0) for file in shown | {name})
-    problems = [Problem(name, f"empty page: {letters} letters")] * (letters < ARTICLE_LETTERS and name in site.authored)
-    return problems + [Problem(name, f"weighs {weight / 1e6:.1f} MB")] * (weight >= PAGE_BYTES)
+    problems = [PageProblem(name, f"empty page: {letters} letters")] * (
+        letters < ARTICLE_LETTERS and name in site.authored
+    )
+    return problems + [PageProblem(name, f"weighs {weight / 1e6:.1f} MB")] * (weight >= PAGE_BYTES)
 
 
-def check_failures(site: Site, name: str) -> list[Problem]:
+def check_failures(site: Site, name: str) -> list[PageProblem]:
     """No trace of what failed while running or building: tracebacks, stderr, Sphinx's errors, roles left as text."""
     article = _article(site.pages[name])
-    problems = [Problem(name, what) for marker, what in FAILURES.items() if article.select(marker)]
+    problems = [PageProblem(name, what) for marker, what in FAILURES.items() if article.select(marker)]
     texts = (text for text in article.strings if not text.find_parent(["pre", "code"]))
     prose = "".join(text for text in texts if not text.find_parent(class_="math"))
-    return problems + [Problem(name, f"unresolved {text!r}") for text in dict.fromkeys(UNRESOLVED.findall(prose))]
+    return problems + [PageProblem(name, f"unresolved {text!r}") for text in dict.fromkeys(UNRESOLVED.findall(prose))]
 
 
-def check_glue(site: Site, name: str) -> list[Problem]:
+def check_glue(site: Site, name: str) -> list[PageProblem]:
     """Every number that a source asks for is on its page: MyST-NB leaves a hole, without a mark, for an unknown key."""
     article, sources = _article(site.pages[name]), site.root.glob(f"_sources/{name.removesuffix('.html')}.*")
     asked = sum(len(GLUE_ROLE.findall(source.read_text("utf-8"))) for source in sources)
     asked -= len(GLUE_ROLE.findall(article.text))  # quoted as code, by a page that explains it
     pasted = sum(bool(tag.text.strip()) for tag in article.select(".pasted-text"))
-    return [Problem(name, f"unresolved glue: {pasted} of {asked} pasted")] if pasted < asked else []
+    return [PageProblem(name, f"unresolved glue: {pasted} of {asked} pasted")] if pasted < asked else []
 
 
-def check_sources(notebooks: Path) -> list[Problem]:
+def check_notebooks(notebooks: Path) -> list[PageProblem]:
     """Source notebooks are valid, hold no results, take parameters, and keep solutions where a machine finds them."""
     files = [path for path in sorted(notebooks.rglob("*.ipynb")) if ".ipynb_checkpoints" not in path.parts]
     found = {f"{notebooks.name}/{path.relative_to(notebooks).as_posix()}": _notebook_problems(path) for path in files}
-    problems = [Problem(name, what) for name, problems in found.items() for what in problems]
-    return problems if files else [Problem(notebooks.name, "expected notebooks, got none")]
+    problems = [PageProblem(name, what) for name, problems in found.items() for what in problems]
+    return problems if files else [PageProblem(notebooks.name, "expected notebooks, got none")]
 
 
 def _notebook_problems(path: Path) -> Iterator[str]:

@@ -109,7 +109,7 @@ def code_digest(root: Path, module: str) -> str:
     """
     files = {file for file in code.closure(root, f"import {module}") if "companion" not in file.relative_to(root).parts}
     pins = keys.pins((root / "constraints.txt").read_text(), [file.read_text() for file in files])
-    sources = {str(file.relative_to(root)): code.canonical(file.read_text(), file.name) for file in files}
+    sources = {str(file.relative_to(root)): code.syntax(file.read_text(), file.name) for file in files}
     return hashlib.sha256(repr((sorted(sources.items()), pins)).encode()).hexdigest()
 
 

@@ -68,7 +68,7 @@ def plan(root: Path, config: dict) -> Plan:
     seeds = [typed(seed) for seed in _listed(config.get("seeds", 0))]
     overrides = typed(config.get("overrides", {}))
     points = [(seed, one) for one in (overrides if isinstance(overrides, list) else [overrides]) for seed in seeds]
-    check_sources(root)
+    expect_sources(root)
     for stray in [] if config.get("brief") else unlisted(root):
         print(f"notebooks/{stray}.ipynb: not in _toc.yml, passed over", file=sys.stderr)
     claims.load(root / "data" / "claims")
@@ -129,7 +129,7 @@ def typed(value):
         return value
 
 
-def check_sources(root: Path) -> None:
+def expect_sources(root: Path) -> None:
     """Files that would change every run and are in no content key are refused: :class:`SourceError`."""
     folder = root / "notebooks"
     found = [file for file in folder.glob("*.py") if file.stem in sys.stdlib_module_names or find_spec(file.stem)]

@@ -71,7 +71,7 @@ def expect_positive(name: str, value) -> None:
 def positive_number(name: str, value) -> float:
     """``value``, one finite number above zero, as a float."""
     number = value.item() if isinstance(value, torch.Tensor) and value.ndim == 0 else value
-    good = isinstance(number, Real) and math.isfinite(number) and number > 0
+    good = isinstance(number, Real) and math.isfinite(number) and float(number) > 0
     expect(good, name, "one number, finite and > 0", lambda: repr(value))
     return float(number)
 
@@ -79,7 +79,7 @@ def positive_number(name: str, value) -> float:
 def expect_whole(name: str, value, least: int) -> None:
     """An integer, of Python or numpy; not a boolean of either."""
     expect(
-        isinstance(value, Integral) and not isinstance(value, bool) and value >= least,
+        isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least,
         name,
         f"an integer >= {least}",
         lambda: repr(value),

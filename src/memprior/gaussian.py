@@ -51,7 +51,7 @@ class Gaussian:
 
     mean: torch.Tensor
     covariance: torch.Tensor
-    root: torch.Tensor | None = None
+    root: torch.Tensor = None  # type: ignore[assignment]  # None may come, and is a tensor from then on
 
     def __post_init__(self):
         expect_tensor("mean", self.mean, "(d,) or (T, d)")

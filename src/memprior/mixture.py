@@ -6,7 +6,7 @@ Full normalized densities throughout, so that no log-determinant is lost on the 
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch.distributions import MultivariateNormal
@@ -58,7 +58,8 @@ class IsotropicMixture:
 
     means: torch.Tensor
     sigma: float
-    log_weights: torch.Tensor | None = None
+    log_weights: torch.Tensor = None  # type: ignore[assignment]  # None may come, and is a tensor from then on
+    _cloud: "PointCloud" = field(init=False, repr=False)
 
     def __post_init__(self):
         expect_train_set("means", self.means)
@@ -125,6 +126,7 @@ class GaussianMixture:
     means: torch.Tensor
     covariances: torch.Tensor
     log_weights: torch.Tensor
+    _factors: torch.Tensor = field(init=False, repr=False)
 
     def __post_init__(self):
         expect_train_set("means", self.means)

@@ -31,6 +31,8 @@ class ResidualMLP(nn.Module):
         torch.Size([3, 2])
     """
 
+    frequencies: torch.Tensor
+
     def __init__(
         self, size: int, width: int, depth: int, *, generator: torch.Generator, dtype=torch.float32, device=None
     ):
@@ -49,11 +51,10 @@ class ResidualMLP(nn.Module):
             )
             for _ in range(depth)
         )
-        self.leave = nn.Sequential(
-            nn.LayerNorm(width, dtype=dtype, device=generator.device), _linear(width, size, **kind)
-        )
-        nn.init.zeros_(self.leave[1].weight)
-        nn.init.zeros_(self.leave[1].bias)
+        last = _linear(width, size, **kind)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.leave = nn.Sequential(nn.LayerNorm(width, dtype=dtype, device=generator.device), last)
         frequencies = torch.logspace(-1, 0.7, FREQUENCIES, dtype=dtype, device=generator.device)
         self.register_buffer("frequencies", frequencies, persistent=False)
         self.to(device)

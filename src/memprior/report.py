@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from memprior.memorization import CHECK_LEVEL, COPY_GAP, LEVEL, PAPER_RATIO, CopyTest, Nearness, Report, report
+from memprior.memorization import CHECK_LEVEL, COPY_GAP, COPY_LEVEL, PAPER_RATIO, CopyTest, Nearness, Report, report
 
 NAMES = {"samples": "samples", "held_out": "held-out", "leave_one_out": "left-out"}
 PROG = "python -m memprior.report"
-WIDTH = 100
+_WIDTH = 100
 LONG = 2e11
 PICTURES = (".png", ".pdf", ".svg")
 
@@ -28,7 +28,7 @@ class BadInput(Exception):
     """What is wrong with an input, in one line."""
 
 
-def load(name: str, path: str) -> torch.Tensor:
+def load_points(name: str, path: str) -> torch.Tensor:
     """The array of a .npy file, (n, ...), in float64.
 
     Raises :class:`BadInput` for a file that is missing, unreadable, not an .npy or pickled, for an array that has no
@@ -69,10 +69,10 @@ def load(name: str, path: str) -> torch.Tensor:
     return torch.from_numpy(array)
 
 
-def measure(samples: str, train: str, held_out: str | None) -> tuple[Report, int]:
+def _measure(samples: str, train: str, held_out: str | None) -> tuple[Report, int]:
     """The report on three .npy files, and d. Raises :class:`BadInput`, also where points differ in their axes."""
     given = {"SAMPLES": samples, "TRAIN": train} | ({} if held_out is None else {"HELD_OUT": held_out})
-    arrays = {name: load(name, path) for name, path in given.items()}
+    arrays = {name: load_points(name, path) for name, path in given.items()}
     # Axes of one element are the only ones that cannot be mistaken: flattened, the others would be compared askew.
     axes = {name: tuple(size for size in array.shape[1:] if size > 1) for name, array in arrays.items()}
     for name, array in arrays.items():
@@ -152,7 +152,9 @@ def table(found: Report) -> str:
     ]
     lines += ["", f"{f'one-sided tests: samples nearer than {null}?':<{label}}{'z':>11}{'p':>11}"]
     lines += [f"  {text:<{label - 2}}{_z(test.z):>11}{_p(test.p_copying):>11}" for text, test in tests(found).items()]
-    lines += [f"{f'  all three (Bonferroni); they fire below {LEVEL:g}':<{label}}{'':>11}{_p(found.p_copying):>11}"]
+    lines += [
+        f"{f'  all three (Bonferroni); they fire below {COPY_LEVEL:g}':<{label}}{'':>11}{_p(found.p_copying):>11}"
+    ]
     lines += [f"{f'  or farther, by d1? it fires below {CHECK_LEVEL:g}':<{label}}{'':>11}{_p(found.p_farther):>11}"]
     return "\n".join(lines)
 
@@ -208,7 +210,7 @@ def as_dict(found: Report, size: int) -> dict:
     }
 
 
-def draw(found: Report, path: Path) -> None:
+def _draw(found: Report, path: Path) -> None:
     """The picture of the report, as a file."""
     # Imported only here: without --picture no drawing is loaded.
     from memprior.figures.report import LOOKS, report_figure
@@ -277,16 +279,16 @@ def main(arguments: list[str] | None = None) -> int:
                 taken.append(path)
         if args.picture is not None and args.picture.suffix.lower() not in PICTURES:
             raise BadInput(f"{args.picture}: expected the ending of a picture, {', '.join(PICTURES)}")
-        found, size = measure(args.samples, args.train, held_out)
+        found, size = _measure(args.samples, args.train, held_out)
         if args.json is not None:
             args.json.write_text(json.dumps(as_dict(found, size), indent=1, allow_nan=False) + "\n", encoding="utf-8")
         if args.picture is not None:
-            draw(found, args.picture)
+            _draw(found, args.picture)
     except (BadInput, OSError) as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         return 2
-    told = [textwrap.fill(note, WIDTH, subsequent_indent="  ", initial_indent="- ") for note in notes(found, size)]
-    return show("\n".join([table(found), "", *told, "", textwrap.fill(found.verdict, WIDTH, break_on_hyphens=False)]))
+    told = [textwrap.fill(note, _WIDTH, subsequent_indent="  ", initial_indent="- ") for note in notes(found, size)]
+    return show("\n".join([table(found), "", *told, "", textwrap.fill(found.verdict, _WIDTH, break_on_hyphens=False)]))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -159,7 +160,8 @@ def train(
         [1, 2, 3]
     """
     expect_train_set("train_set", train_set)
-    expect_points("train_set", train_set, size=denoiser.network.size)
+    size: Any = denoiser.network.size
+    expect_points("train_set", train_set, size=size)
     expect_whole("save_every", save_every, 1)
     run = _Training(denoiser, train_set, plan, generator)
     if checkpoint is not None:
@@ -221,7 +223,7 @@ def snapshots(
     reached = _step_of(checkpoint) if checkpoint and checkpoint.exists() else 0
     for step in steps:
         kept, told = folder and folder / f"average_{step}.safetensors", {"start": start, "step": step}
-        if step <= reached:
+        if checkpoint is not None and kept is not None and step <= reached:
             average = copy.deepcopy(denoiser)
             if step == reached:  # death may have come between the checkpoint of this very step and its snapshot
                 save_atomically(kept, _below(read_saved(checkpoint)[0], "average"), told)
@@ -331,7 +333,7 @@ class _Training:
         for name, network in (("network", self.denoiser.network), ("average", self.average.network)):
             _copy_into(file, network, _below(tensors, name))
         expect(told.get("start") == self.start, f"checkpoint {file}", "first weights and seed of this run", "others")
-        moments = {}
+        moments: dict[int, dict[str, torch.Tensor]] = {}
         for name, tensor in _below(tensors, "adam").items():
             k, what = name.split(".")
             moments.setdefault(int(k), {})[what] = tensor

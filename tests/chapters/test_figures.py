@@ -150,7 +150,7 @@ ON_AX = {
     C2 + "gap_levels": ((SIGMAS, draw(5), 1 - draw(5)), TITLE),
     C2 + "ratio_panel": (({"held out": draw(30), "true law": draw(40), "network": draw(50)}, 0.7), TITLE),
     C2 + "nats_area": ((SIGMAS, 1 + draw(5), draw(5), 0.7), {}),
-    B2 + "share_curves": ((SIGMAS, {50: draw(5), 200: draw(5)}, {50: 0.4, 200: 0.6}), {}),
+    B2 + "responsibility_curves": ((SIGMAS, {50: draw(5), 200: draw(5)}, {50: 0.4, 200: 0.6}), {}),
     B2 + "level_scatter": (([LEVEL], {4: [LEVEL], 16: [LEVEL]}), {}),
     B2 + "sorted_frequencies": ((SELECTION,), {}),
     B2 + "favoured": ((draw(5), SELECTION["a"]), {}),

@@ -20,18 +20,18 @@ from memprior.waves import Acquisition
 from memprior.waves.helmholtz import HelmholtzOperator
 from memprior.waves.stencil import FivePointOperator
 
-SLOWEST_KMS, FASTEST_KMS = 1.2, 4.0  # an inversion of cells may not leave these velocities
+_SLOWEST_KMS, _FASTEST_KMS = 1.2, 4.0  # an inversion of cells may not leave these velocities
 
 
 @dataclass(frozen=True, eq=False)
-class Survey:
+class MeasuredTruth:
     """The paper's truth and what is measured of it. truth: (1, nx, nz), squared slowness; likelihood of the data."""
 
     truth: torch.Tensor
     likelihood: GaussianLikelihood
 
 
-def survey(forward: ForwardOperator, cells: int, *, generator, data_forward=None, noise_std=None) -> Survey:
+def survey(forward: ForwardOperator, cells: int, *, generator, data_forward=None, noise_std=None) -> MeasuredTruth:
     """The published truth on cells x cells, and its data, made by ``data_forward`` if given.
 
     noise_std: as in the paper unless given, of each real component (then ``forward`` has one frequency).
@@ -41,11 +41,11 @@ def survey(forward: ForwardOperator, cells: int, *, generator, data_forward=None
         with torch.no_grad():
             clean = (forward if data_forward is None else data_forward)(truth)
         noise_std = NOISE_SHARE * float(torch.hypot(*clean[0].unflatten(0, (2, -1))).max()) / math.sqrt(2)
-    return Survey(truth, observe(forward, truth[0], noise_std, generator=generator, data_forward=data_forward))
+    return MeasuredTruth(truth, observe(forward, truth[0], noise_std, generator=generator, data_forward=data_forward))
 
 
 @dataclass(frozen=True, eq=False)
-class Inversion:
+class ClassicalInversion:
     """misfits: |y - F|^2 / (2 gamma^2) a datum at each iterate, the start first; 1/2 is the noise.
 
     models: iterates (K, nx, nz) after ``iterations``, the start first and the last one last. evaluations: gradients.
@@ -64,7 +64,7 @@ def invert(
     to_model: Callable[[torch.Tensor], torch.Tensor],
     bounds: tuple[float, float] | None,
     iterations: list[int],
-) -> Inversion:
+) -> ClassicalInversion:
     """Least misfit by L-BFGS from ``start`` (one x, without a batch axis), as far as the largest of ``iterations``.
 
     to_model: x (1, ...) -> squared slowness (1, nx, nz). bounds: of every component of x.
@@ -94,17 +94,17 @@ def invert(
             callback=lambda intermediate_result: keep(intermediate_result.x, intermediate_result.fun),
             options={"maxiter": max(iterations), "maxcor": 20, "ftol": 0, "gtol": 0},
         )
-    return Inversion(misfits, list(kept), torch.stack(list(kept.values())), found.nfev + 1)
+    return ClassicalInversion(misfits, list(kept), torch.stack(list(kept.values())), found.nfev + 1)
 
 
-def invert_cells(likelihood: GaussianLikelihood, grid_cells: int, iterations: list[int]) -> Inversion:
+def invert_cells(likelihood: GaussianLikelihood, grid_cells: int, iterations: list[int]) -> ClassicalInversion:
     """Every cell on its own, from the constant background 1/4: no prior but two bounds on velocity."""
     start = torch.full((grid_cells, grid_cells), 0.25, dtype=torch.float64)
-    bounds = FASTEST_KMS**-2, SLOWEST_KMS**-2
+    bounds = _FASTEST_KMS**-2, _SLOWEST_KMS**-2
     return invert(likelihood, start, to_model=lambda m: m, bounds=bounds, iterations=iterations)
 
 
-def invert_coefficients(likelihood: GaussianLikelihood, grid_cells: int, iterations: list[int]) -> Inversion:
+def invert_coefficients(likelihood: GaussianLikelihood, grid_cells: int, iterations: list[int]) -> ClassicalInversion:
     """The paper's 100 coefficients instead of cells, from zero: smoothness by the basis, still no prior over it."""
     start = torch.zeros(100, dtype=torch.float64)
     decode = CosineBasis(square(grid_cells)).decode

@@ -34,7 +34,7 @@ def crescents(device: torch.device) -> IsotropicMixture:
 
 
 @dataclass(frozen=True, eq=False)
-class Problem:
+class FitProblem:
     """A training set, and what a fit to it is judged by.
 
     train_set: (N, d). floor: the bandwidth h. fresh: (M, d), draws of the truth. noised_train, noised_held_out:
@@ -59,7 +59,7 @@ class Problem:
 
 def plane_problem(
     num: int, floor: float, *, num_scored: int, num_fresh: int, generator: torch.Generator, device=None
-) -> Problem:
+) -> FitProblem:
     """``num`` examples drawn from :func:`crescents`."""
     truth = crescents(float64_on(device, generator).device)
     noised = IsotropicMixture(truth.means, math.hypot(truth.sigma, floor))
@@ -70,7 +70,7 @@ def plane_problem(
 
 def published_problem(
     num: int, floor: float, *, num_scored: int, num_fresh: int, generator: torch.Generator, device=None
-) -> Problem:
+) -> FitProblem:
     """The paper's first ``num`` training fields, standardized by themselves; their true law in those coordinates."""
     raw = published_coefficients(num).to(float64_on(device, generator))
     standardizer = Standardizer.fit(raw)
@@ -81,11 +81,11 @@ def published_problem(
     return _problem(standardizer.normalize(raw), floor, fresh, held_out, noised.log_prob(held_out), generator)
 
 
-def _problem(train_set, floor, fresh, held_out, log_truth, generator) -> Problem:
+def _problem(train_set, floor, fresh, held_out, log_truth, generator) -> FitProblem:
     memory = IsotropicMixture(train_set, floor)
     noised_train = memory.sample(len(held_out), generator=generator)
     ceiling = float(memory.log_prob(noised_train).mean())
-    return Problem(train_set, floor, fresh, noised_train, held_out, ceiling, float(log_truth.mean()))
+    return FitProblem(train_set, floor, fresh, noised_train, held_out, ceiling, float(log_truth.mean()))
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Budget:
 
 
 def fits(
-    family: str, problem: Problem, budget: Budget, *, looks: int, generator: torch.Generator
+    family: str, problem: FitProblem, budget: Budget, *, looks: int, generator: torch.Generator
 ) -> Iterator[tuple[int, Density]]:
     """(step, density) of one of :data:`FAMILIES` fitted to a problem; step 0 for those that are fitted at once.
 
@@ -132,7 +132,7 @@ def log_steps(last: int, looks: int) -> list[int]:
     return sorted({round(last * 100 ** (k / (looks - 1) - 1)) or 1 for k in range(looks)}) if looks > 1 else [last]
 
 
-def judge(density: Density, problem: Problem, *, num_samples: int, generator: torch.Generator) -> dict[str, float]:
+def judge(density: Density, problem: FitProblem, *, num_samples: int, generator: torch.Generator) -> dict[str, float]:
     """How a fit stands to its examples and to the truth.
 
     train, held_out: mean log-likelihood. to_memory, to_truth: square roots of energy distances of its samples, to
@@ -173,7 +173,7 @@ def floor_sweep(train_set: torch.Tensor, held_out: torch.Tensor, floors: torch.T
     return FloorSweep(floors, train, held, best)
 
 
-def component_sweep(problem: Problem, counts, *, generator: torch.Generator) -> dict[int, dict[str, float]]:
+def component_sweep(problem: FitProblem, counts, *, generator: torch.Generator) -> dict[int, dict[str, float]]:
     """Training and held-out log-likelihood of mixtures by EM against their number of components."""
     found = {}
     for count in counts:
@@ -204,7 +204,7 @@ def spiked(truth: IsotropicMixture, train_set: torch.Tensor, share: float, width
 
 
 def trace(
-    family: str, problem: Problem, budget: Budget, *, looks: int, num_samples: int, generator: torch.Generator
+    family: str, problem: FitProblem, budget: Budget, *, looks: int, num_samples: int, generator: torch.Generator
 ) -> list[dict]:
     """:func:`judge` at every look of :func:`fits`, with its step, and in the plane 400 samples to look at."""
     found = []

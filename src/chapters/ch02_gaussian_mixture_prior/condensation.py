@@ -13,7 +13,7 @@ from memprior._check import expect, expect_whole
 from memprior._random import float64_on, integers, normal
 from memprior.mixture import IsotropicMixture
 
-LOWEST, HIGHEST = math.log(1e-6), math.log(1e6)  # log levels between which a root is looked for
+_LOWEST, _HIGHEST = math.log(1e-6), math.log(1e6)  # log levels between which a root is looked for
 
 
 def predicted_level(variances: torch.Tensor, num: int) -> float:
@@ -30,11 +30,11 @@ def predicted_level(variances: torch.Tensor, num: int) -> float:
     def excess(log_s: float) -> float:
         return 0.5 * float(torch.log1p(variances * math.exp(-2 * log_s)).sum()) - math.log(num)
 
-    return math.exp(brentq(excess, LOWEST, HIGHEST, xtol=1e-10))
+    return math.exp(brentq(excess, _LOWEST, _HIGHEST, xtol=1e-10))
 
 
 @dataclass(frozen=True)
-class Condensation:
+class CondensationLevel:
     """A measured level beside its prediction. error: its standard error."""
 
     num: int
@@ -69,7 +69,7 @@ class OwnShare:
 
 def measured_level(
     train_set: torch.Tensor, variances: torch.Tensor, *, num_draws: int, generator: torch.Generator
-) -> Condensation:
+) -> CondensationLevel:
     """The level at which a noised example's mean responsibility for itself is 1/2, by ``num_draws`` draws.
 
     Common random numbers make the mean a smooth function of the level; the error is that of the mean over its slope.
@@ -80,16 +80,16 @@ def measured_level(
     root = brentq(lambda log_s: float(share(math.exp(log_s)).mean()) - 0.5, near - 3, near + 3, xtol=1e-4)
     slope = float(share(math.exp(root + 0.01)).mean() - share(math.exp(root - 0.01)).mean()) / 0.02
     spread = float(share(math.exp(root)).std()) / math.sqrt(num_draws)
-    return Condensation(len(train_set), math.exp(root), math.exp(root) * spread / abs(slope), predicted)
+    return CondensationLevel(len(train_set), math.exp(root), math.exp(root) * spread / abs(slope), predicted)
 
 
 def white_levels(
     dim: int, num: int, *, num_sets: int, num_draws: int, generator: torch.Generator, device=None
-) -> Condensation:
+) -> CondensationLevel:
     """The same for ``num`` draws of N(0, I_dim): the mean over ``num_sets`` training sets, error from their spread."""
     ones = float64_on(device, generator).new_ones(dim)
     sets = [normal(num, dim, like=ones, generator=generator) for _ in range(num_sets)]
     found = [measured_level(x, ones, num_draws=num_draws, generator=generator) for x in sets]
     levels = torch.tensor([c.measured for c in found], dtype=torch.float64)
     error = float(levels.std()) / math.sqrt(num_sets)
-    return Condensation(num, float(levels.mean()), error, found[0].predicted)
+    return CondensationLevel(num, float(levels.mean()), error, found[0].predicted)

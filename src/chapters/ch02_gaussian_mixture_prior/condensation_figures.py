@@ -10,7 +10,7 @@ from memprior.figures.style import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE,
 SIZE_COLOURS = dict(zip((50, 200, 1000), SERIES, strict=False))
 
 
-def share_curves(ax: Axes, sigmas, curves: dict, predicted: dict) -> Axes:
+def responsibility_curves(ax: Axes, sigmas, curves: dict, predicted: dict) -> Axes:
     """Mean responsibility of a noised example for itself, by N, with the predicted level of each as a vertical tick."""
     for (num, values), colour in zip(curves.items(), SERIES, strict=False):
         ax.semilogx(array(sigmas), array(values), color=colour, label=f"$N = {num}$")

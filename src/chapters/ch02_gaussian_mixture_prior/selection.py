@@ -15,7 +15,7 @@ from memprior.mixture import multinomial_floor, total_variation
 from memprior.noise import perturb
 from memprior.sampling import euler_step, sample
 
-CHUNK = 1000  # draws taken together: their states stay in a processor's cache
+_CHUNK = 1000  # draws taken together: their states stay in a processor's cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,7 @@ class Selection:
 def select(train_set: torch.Tensor, start: torch.Tensor, sigmas: torch.Tensor, *, generator) -> Selection:
     """Deterministic DDIM with the exact memorized denoiser from ``start`` (num, d) at sigmas[0] down to 0."""
     denoiser = EmpiricalDenoiser(train_set)
-    ends = [sample(denoiser, x, sigmas, step=euler_step, generator=generator) for x in start.split(CHUNK)]
+    ends = [sample(denoiser, x, sigmas, step=euler_step, generator=generator) for x in start.split(_CHUNK)]
     chosen = nearest_neighbors(torch.cat(ends), train_set, 1).indices[:, 0]
     uniform = torch.full((len(train_set),), 1 / len(train_set), dtype=torch.float64, device=train_set.device)
     frequencies = chosen.bincount(minlength=len(train_set)).double() / len(chosen)
@@ -63,9 +63,3 @@ def true_start(num: int, train_set: torch.Tensor, sigma, *, generator: torch.Gen
     """Draws of p_sigma itself: an example chosen uniformly, and noise. (num, d)."""
     chosen = integers(len(train_set), num, like=train_set, generator=generator)
     return perturb(train_set[chosen], float(sigma), generator=generator)
-
-
-def rank_correlation(x: torch.Tensor, y: torch.Tensor) -> float:
-    """Spearman's: the correlation of ranks; values that tie keep an order of their own."""
-    ranks = torch.stack([v.argsort().argsort().double() for v in (x, y)])
-    return float(torch.corrcoef(ranks)[0, 1])

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import torch
 
 from memprior._random import normal
-from memprior.fields import CosineBasis, Grid
+from memprior.fields import Grid
 from memprior.gaussian import Gaussian
 from memprior.likelihood import GaussianLikelihood
-from memprior.operators import ForwardOperator, compose
-from memprior.paper import FREQUENCY_HZ, Inversion, authors_noise, published_acquisition
+from memprior.operators import ForwardOperator
+from memprior.paper import FREQUENCY_HZ, Inversion, published_acquisition, published_inversion
 from memprior.waves.stencil import FivePointOperator
 
 
@@ -106,8 +106,4 @@ class Lookup:
 def stencil_inversion(truth: torch.Tensor) -> GaussianLikelihood:
     """The published data and likelihood with the 5-point stencil of the released setting: 200 x 200 cells of 10 m."""
     operator = FivePointOperator(Grid((200, 200), 0.01), published_acquisition(), FREQUENCY_HZ)
-    forward = compose(operator, CosineBasis(operator.grid).decode)
-    with torch.no_grad():
-        clean = forward(truth[None])[0]
-    noise, noise_std = authors_noise(clean, (15, 196))
-    return GaussianLikelihood(forward, clean + noise, noise_std)
+    return published_inversion(operator=operator, truth=truth).likelihood

@@ -29,6 +29,7 @@ from memprior.figures.style import (
     legend_below,
     panels,
 )
+from memprior.paper import MEMORIZED_BELOW
 
 COLOURS = {"network": GREEN, "memory": BLUE, "true prior": VERMILION, "ideal posterior": PURPLE, "held out": INK}
 SHORT = {"trained network": "network", "exact memory": "memory", "held-out fields": "held out"}
@@ -223,7 +224,16 @@ def step_frame(ratios: dict, misfits: dict, errors: dict, threshold: float, *, s
 
 
 def reverse_frame(
-    samples, denoised_ratio, train_set, truth, *, sigma: float, step: int, limits, threshold: float = 0.7, chosen=(0, 1)
+    samples,
+    denoised_ratio,
+    train_set,
+    truth,
+    *,
+    sigma: float,
+    step: int,
+    limits,
+    threshold: float = MEMORIZED_BELOW,
+    chosen=(0, 1),
 ) -> Figure:
     """A frame of the slider over the reverse step: samples (B, d) in a plane, and r (B,) of the denoiser's guesses."""
     figure, axes = panels(1, 2, height=3.4, width_ratios=[1, 1.1])

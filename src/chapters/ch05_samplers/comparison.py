@@ -22,9 +22,10 @@ from memprior.guidance import (
 )
 from memprior.mixture import effective_components, total_variation
 from memprior.operators import jacobian
+from memprior.paper import STEP_SIZE
 from memprior.sampling import SamplerState, ancestral_step
 
-SCALE, FROZEN_SCALE, STEP_SIZE = 0.3, 0.01, 0.07  # of the main comparison; every scale is in the sweep
+SCALE, FROZEN_SCALE = 0.3, 0.01  # of the main comparison; every scale is in the sweep
 FORWARD_MODE = ("PiGDM", "MMPS")  # those that multiply by J
 
 

@@ -25,7 +25,7 @@ from memprior.figures.style import (
     panels,
 )
 
-LOOKS = {
+_LOOKS = {
     "exact": (INK, "*"),
     "DPS, squared": (BLUE, "o"),
     "DPS, norm": (BLUE, "s"),
@@ -47,7 +47,7 @@ DISTANCE = "total variation to the exact weights"
 
 def look(name: str) -> dict:
     """Colour and marker of a sampler; "NAME, K = 16" looks like NAME."""
-    colour, marker = LOOKS[name.split(", K")[0]]
+    colour, marker = _LOOKS[name.split(", K")[0]]
     return {"color": colour, "marker": marker, "ms": 11 if marker == "*" else 6}
 
 

@@ -22,7 +22,7 @@ COLOURS = {
     "prior alone": GREY,
 }
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-BINS = np.linspace(0, 1, 21)
+PIT_BINS = np.linspace(0, 1, 21)
 
 
 def colour(name: str) -> str:
@@ -56,8 +56,8 @@ def by_size(ax: Axes, sizes, curves: dict, *, truth: float | None, ylabel: str) 
 
 def rank_histogram(ax: Axes, pit, name: str, *, top: float = 4) -> Axes:
     """Where truths fall among their posterior draws, over all components; flat at 1 when calibrated."""
-    heights, _ = np.histogram(array(pit), BINS, density=True)
-    ax.stairs(heights, BINS, fill=True, color=colour(name), alpha=0.45)
+    heights, _ = np.histogram(array(pit), PIT_BINS, density=True)
+    ax.stairs(heights, PIT_BINS, fill=True, color=colour(name), alpha=0.45)
     ax.axhline(1, color=GREY, lw=1, ls="--")
     if heights.max() > top:
         ax.annotate(

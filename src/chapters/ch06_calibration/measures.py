@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from scipy import stats
 
-from chapters.ch06_calibration.posteriors import Survey, gaussian_draws
+from chapters.ch06_calibration.posteriors import LinearSurvey, gaussian_draws
 from memprior._check import expect
 from memprior.calibration import (
     Coverage,
@@ -62,7 +62,7 @@ class Measured:
 
 
 def measure(
-    survey: Survey, draws: torch.Tensor, *, generator: torch.Generator, forward: ForwardOperator | None = None
+    survey: LinearSurvey, draws: torch.Tensor, *, generator: torch.Generator, forward: ForwardOperator | None = None
 ) -> Measured:
     """Everything of :class:`Measured` from raw draws (T, S, 100).
 
@@ -90,7 +90,7 @@ def measure(
     )
 
 
-def all_tests(survey: Survey, draws: torch.Tensor, *, generator: torch.Generator) -> dict[str, float]:
+def all_tests(survey: LinearSurvey, draws: torch.Tensor, *, generator: torch.Generator) -> dict[str, float]:
     """p-values that posterior draws (T, S, 100) are calibrated, by name: four tests that see different things."""
     m = measure(survey, draws, generator=generator)
     truths, unit = survey.truths / survey.deviations, survey.deviations

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from scipy.optimize import least_squares
 
-from chapters.ch06_calibration.posteriors import Survey, solved
+from chapters.ch06_calibration.posteriors import LinearSurvey, solved
 from companion.jobs import part_name
 from memprior._check import expect_whole
 from memprior._random import choices
@@ -40,7 +40,7 @@ class Place:
 class Local:
     """survey: of one truth, F linearized at its most probable model. misfit: there, |y - F|^2 / gamma^2 a datum."""
 
-    survey: Survey
+    survey: LinearSurvey
     misfit: float
 
 
@@ -57,7 +57,7 @@ class Drawn:
         return cls(draws, draws.new_full(draws.shape[:2], 1 / draws.shape[1]))
 
     @classmethod
-    def by_waves(cls, places: list[Local], draw: Callable[[Survey], torch.Tensor], likelihoods: list) -> "Drawn":
+    def by_waves(cls, places: list[Local], draw: Callable[[LinearSurvey], torch.Tensor], likelihoods: list) -> "Drawn":
         """``draw(survey)``, (1, S, 100), at each of ``places``, weighted by its likelihood with the waves."""
         draws = [draw(local.survey)[0] for local in places]
         weights = [weights_by_waves(*of) for of in zip(places, likelihoods, draws, strict=True)]
@@ -111,7 +111,7 @@ def most_probable(likelihood: GaussianLikelihood, law: Gaussian, most_steps: int
     return model(found.x)
 
 
-def located(survey: Survey, index: int, likelihood: GaussianLikelihood) -> Local:
+def located(survey: LinearSurvey, index: int, likelihood: GaussianLikelihood) -> Local:
     """The truth of this ``index`` in ``survey`` with F linearized at its most probable model under the true law.
 
     likelihood: of raw models z, with all of this truth's data.
@@ -121,7 +121,7 @@ def located(survey: Survey, index: int, likelihood: GaussianLikelihood) -> Local
         left = likelihood.residual(z[None])[0]
     q, response = torch.linalg.qr(jacobian(likelihood.forward, z[None])[0].detach().to(z))
     data = left @ q + response @ (z - survey.law.mean)
-    one = Survey(survey.law, response, survey.truths[index, None], data[None], survey.noise_std)
+    one = LinearSurvey(survey.law, response, survey.truths[index, None], data[None], survey.noise_std)
     return Local(one, float(left.square().mean()) / survey.noise_std**2)
 
 

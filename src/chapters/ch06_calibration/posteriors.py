@@ -24,11 +24,11 @@ from memprior.paper import HELD_OUT_SEED, Inversion, TrainingSet, published_coef
 from memprior.sampling import heun_step, sample
 
 MEMORY_WIDTH = 0.01  # of the memorized prior's components, in standardized coordinates
-SIGMAS = (0.02, 20.0)  # noise levels of networks and sampler; the widest axis of the data has deviation 7
+SIGMA_RANGE = (0.02, 20.0)  # noise levels of networks and sampler; the widest axis of the data has deviation 7
 
 
 @dataclass(frozen=True, eq=False)
-class Survey:
+class LinearSurvey:
     """Noisy data of held-out truths, by 100 numbers each.
 
     law: the true prior. response: R of J = Q R, J the Jacobian of F at the published truth, (100, 100). truths: raw
@@ -62,26 +62,26 @@ class Survey:
         """R (z - m) of raw coefficients (..., 100)."""
         return (z - self.law.mean) @ self.response.T
 
-    def first(self, num: int) -> "Survey":
+    def first(self, num: int) -> "LinearSurvey":
         """The first ``num`` truths and their data."""
-        return Survey(self.law, self.response, self.truths[:num], self.data[:num], self.noise_std)
+        return LinearSurvey(self.law, self.response, self.truths[:num], self.data[:num], self.noise_std)
 
 
-def linear_survey(inversion: Inversion, num: int, *, generator: torch.Generator) -> Survey:
+def linear_survey(inversion: Inversion, num: int, *, generator: torch.Generator) -> LinearSurvey:
     """The first ``num`` held-out fields, observed by F linearized about the prior's mean."""
     law = published_law().to(inversion.truth)
     response = torch.linalg.qr(inversion.slope.to(law.mean), mode="r").R
     truths = published_coefficients(num, seed=HELD_OUT_SEED).to(law.mean)
     noise_std = inversion.likelihood.noise_std
     clean = (truths - law.mean) @ response.T
-    return Survey(
+    return LinearSurvey(
         law, response, truths, clean + noise_std * normal(*truths.shape, like=truths, generator=generator), noise_std
     )
 
 
 def wave_survey(
     inversion: Inversion, num: int, *, generator: torch.Generator
-) -> tuple[Survey, ForwardOperator, torch.Tensor]:
+) -> tuple[LinearSurvey, ForwardOperator, torch.Tensor]:
     """The same with the waves as they are: survey, z -> Q^T (F(z) - F(m)), and all of the data y (T, 5880).
 
     R of the survey is that of the Jacobian at the prior's mean m. The noise of y and of the survey's data is one draw.
@@ -96,7 +96,7 @@ def wave_survey(
 
     y = solved(likelihood.forward, truths)
     y = y + likelihood.noise_std * normal(*y.shape, like=y, generator=generator)
-    return Survey(law, response, truths, (y - at_mean) @ q, likelihood.noise_std), forward, y
+    return LinearSurvey(law, response, truths, (y - at_mean) @ q, likelihood.noise_std), forward, y
 
 
 def solved(forward: ForwardOperator, z: torch.Tensor) -> torch.Tensor:
@@ -119,7 +119,7 @@ def lookup_draws(
 # ---- posteriors that are known ---------------------------------------------------------------------------------------
 
 
-def gaussian_draws(survey: Survey, prior: Gaussian, num: int, *, generator: torch.Generator) -> torch.Tensor:
+def gaussian_draws(survey: LinearSurvey, prior: Gaussian, num: int, *, generator: torch.Generator) -> torch.Tensor:
     """``num`` draws for each truth under a Gaussian prior of raw coefficients, exact: (T, num, 100)."""
     observed = survey.data + survey.law.mean @ survey.response.T
     return prior.condition(survey.response, observed, survey.noise_std).sample(num, generator=generator)
@@ -133,7 +133,7 @@ class MixturePosterior:
     predicted: data of the examples, (N, 100). gain, factor: of a component in standardized coordinates, (100, 100).
     """
 
-    survey: Survey
+    survey: LinearSurvey
     training: TrainingSet
     log_weights: torch.Tensor
     predicted: torch.Tensor
@@ -141,7 +141,7 @@ class MixturePosterior:
     factor: torch.Tensor
 
     @classmethod
-    def of(cls, survey: Survey, training: TrainingSet, width: float) -> "MixturePosterior":
+    def of(cls, survey: LinearSurvey, training: TrainingSet, width: float) -> "MixturePosterior":
         """Of x_n + width S u, u ~ N(0, I), with S the standardizer's scale."""
         u, known, v = torch.linalg.svd(survey.response * training.standardizer.scale * width)
         # Data of u are U k V^T u plus noise: their covariance is U (k^2 + gamma^2) U^T.
@@ -185,7 +185,7 @@ def ledoit_wolf_of(x: torch.Tensor) -> Gaussian:
 
 
 def guided_draws(
-    survey: Survey,
+    survey: LinearSurvey,
     training: TrainingSet,
     denoiser: Denoiser,
     covariance: torch.Tensor,
@@ -207,14 +207,14 @@ def guided_draws(
 
     heard = GaussianLikelihood(misfit, torch.zeros_like(survey.data[0]), survey.noise_std)
     step = covariance_step(heard, covariance, survey.response * scale)
-    x = SIGMAS[1] * normal(*data.shape, like=data, generator=generator)
+    x = SIGMA_RANGE[1] * normal(*data.shape, like=data, generator=generator)
     with torch.no_grad():
-        x = sample(denoiser, x, karras_sigmas(num_levels, *SIGMAS), step=step, generator=generator)
+        x = sample(denoiser, x, karras_sigmas(num_levels, *SIGMA_RANGE), step=step, generator=generator)
     return training.standardizer.restore(x).unflatten(0, (-1, num))
 
 
 def prior_draws(denoiser: Denoiser, noise: torch.Tensor, num_levels: int, *, generator: torch.Generator):
     """Where the probability flow takes standard normal ``noise`` (B, d), scaled to the highest level: prior samples."""
     with torch.no_grad():
-        levels = karras_sigmas(num_levels, *SIGMAS)
-        return sample(denoiser, SIGMAS[1] * noise, levels, step=heun_step, generator=generator)
+        levels = karras_sigmas(num_levels, *SIGMA_RANGE)
+        return sample(denoiser, SIGMA_RANGE[1] * noise, levels, step=heun_step, generator=generator)

@@ -10,7 +10,7 @@ from itertools import product
 
 import torch
 
-from chapters.ch06_calibration.posteriors import SIGMAS
+from chapters.ch06_calibration.posteriors import SIGMA_RANGE
 from companion.jobs import part_name
 from companion.store import Store
 from memprior._check import column_of, expect, expect_points, expect_positive
@@ -127,7 +127,7 @@ class Training:
     @property
     def plan(self) -> TrainingPlan:
         """That of chapter 4's networks, over the levels of this chapter's sampler."""
-        return TrainingPlan(self.looks[-1], self.batch_size, 2e-3, 1e-4, 0.999, *SIGMAS)
+        return TrainingPlan(self.looks[-1], self.batch_size, 2e-3, 1e-4, 0.999, *SIGMA_RANGE)
 
     def known(self, device: torch.device) -> TrainingSet:
         """The examples that set the coordinates: all N of them, and their mirror images where it trains on those."""
@@ -205,7 +205,7 @@ class Ensemble:
 
 def validation_loss(denoiser: Denoiser, points: torch.Tensor, num_levels: int, *, generator: torch.Generator) -> float:
     """The training loss, over its own levels, of ``denoiser`` at clean ``points`` (P, d) that it has not seen."""
-    levels = torch.logspace(*(math.log10(s) for s in SIGMAS), num_levels, dtype=points.dtype).tolist()
+    levels = torch.logspace(*(math.log10(s) for s in SIGMA_RANGE), num_levels, dtype=points.dtype).tolist()
     with torch.no_grad():
         losses = [denoising_loss(denoiser, points, s, generator=generator).mean() * (1 / s**2 + 1) for s in levels]
     return float(torch.stack(losses).mean())

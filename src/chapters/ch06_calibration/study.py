@@ -21,7 +21,7 @@ from chapters.ch06_calibration.columns import (
 )
 from chapters.ch06_calibration.nonlinear import Drawn, Local, Place, located
 from chapters.ch06_calibration.posteriors import (
-    Survey,
+    LinearSurvey,
     gaussian_draws,
     guided_draws,
     ledoit_wolf,
@@ -69,13 +69,13 @@ class Study:
         return published_inversion(torch.complex64, self.device)
 
     @cached_property
-    def survey(self) -> Survey:
+    def survey(self) -> LinearSurvey:
         """Held-out truths with F linearized."""
         randomness = generator_for(f"survey {self.seed}")
         return linear_survey(self.inversion, self.settings["num_truths"], generator=randomness)
 
     @cached_property
-    def waves(self) -> tuple[Survey, ForwardOperator, torch.Tensor]:
+    def waves(self) -> tuple[LinearSurvey, ForwardOperator, torch.Tensor]:
         """Held-out truths with the waves: :func:`calibration_study.wave_survey`."""
         randomness = generator_for(f"waves {self.seed}")
         return wave_survey(self.inversion, self.settings["waves"][0], generator=randomness)
@@ -113,8 +113,8 @@ class Study:
             columns += [Column(remedy, n, self.trainings_of(n), 0.0, "waves", *truths) for remedy in WITH_WAVES]
         return columns
 
-    def sampler(self, column: Column, networks: Networks) -> Callable[[Survey], torch.Tensor]:
-        """Survey -> raw draws (T, S, 100) of its posteriors, F linearized as the survey has it."""
+    def sampler(self, column: Column, networks: Networks) -> Callable[[LinearSurvey], torch.Tensor]:
+        """LinearSurvey -> raw draws (T, S, 100) of its posteriors, F linearized as the survey has it."""
         randomness, num = generator_for(column.name), column.num_draws
         if column.how == "waves, closed":
             law = gaussian_of(column, self.survey.law, self.device)
@@ -139,7 +139,9 @@ class Study:
 
         kept = self.store.tensors(place.name, asdict(place), compute)
         truth = survey.truths[place.index, None]
-        return Local(Survey(survey.law, kept["response"], truth, kept["data"], survey.noise_std), float(kept["misfit"]))
+        return Local(
+            LinearSurvey(survey.law, kept["response"], truth, kept["data"], survey.noise_std), float(kept["misfit"])
+        )
 
     def drawn(self, column: Column, networks: Networks, places: list[Local]) -> Drawn:
         """The draws of a column."""

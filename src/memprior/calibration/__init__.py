@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from scipy import stats
 
 from memprior._check import expect, expect_finite, expect_points, expect_whole
 from memprior._random import uniform
@@ -163,12 +164,7 @@ def coverage_test(credibility: torch.Tensor, level: float) -> float:
     """
     level = level_number(level)
     expect_unit_line("credibility", credibility)
-    num, found = len(credibility), int((credibility < level).sum())
-    counts = torch.arange(num + 1, dtype=torch.float64)
-    ways = math.lgamma(num + 1) - torch.lgamma(counts + 1) - torch.lgamma(num - counts + 1)
-    log_prob = ways + counts * math.log(level) + (num - counts) * math.log1p(-level)
-    as_rare = log_prob <= log_prob[found] + 1e-9  # counts as likely as the one found, but for rounding
-    return min(1.0, float(log_prob[as_rare].exp().sum()))
+    return float(stats.binomtest(int((credibility < level).sum()), len(credibility), level).pvalue)
 
 
 def residuals(samples: torch.Tensor, truths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -31,13 +31,14 @@ def position(draws: torch.Tensor, own: torch.Tensor, generator: torch.Generator)
 
 def norms(x: torch.Tensor) -> torch.Tensor:
     """Lengths along the last axis, component by component: equal points must have equal lengths, to the bit."""
-    return sum(part.square() for part in x.unbind(-1)).sqrt()
+    return sum((part.square() for part in x.unbind(-1)), start=x.new_zeros(())).sqrt()
 
 
 def sum_between(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """Sum of |x_i - y_j| over all pairs, a few rows at a time."""
     exact = "donot_use_mm_for_euclid_dist"  # products lose small distances, and 0 to itself
-    return sum(torch.cdist(rows, y, compute_mode=exact).sum() for rows in x.split(max(1, 2**24 // len(y))))
+    parts = x.split(max(1, 2**24 // len(y)))
+    return sum((torch.cdist(rows, y, compute_mode=exact).sum() for rows in parts), start=x.new_zeros(()))
 
 
 def expect_draws(samples, truths) -> None:
@@ -80,7 +81,7 @@ def level_number(level) -> float:
     return level
 
 
-def expect_scale(scale, truths) -> None:
+def expect_scale(scale, truths) -> torch.Tensor:
     """Units > 0 of the coordinates of ``truths`` (T, d), (d,)."""
     expect_tensor("scale", scale, "(d,)")
     expect(scale.shape == truths.shape[1:], "scale", f"shape ({truths.shape[1]},)", tuple(scale.shape))

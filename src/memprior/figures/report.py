@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from memprior.figures.ratios import BINS
 from memprior.figures.style import GREEN, GREY, INK, PURPLE, legend_below, panels
+from memprior.memorization import COPY_GAP, PAPER_RATIO
 
 LOOKS = {"samples": (GREEN, "-"), "held-out draws": (INK, "-"), "examples, left out": (PURPLE, "--")}
 
@@ -50,7 +51,7 @@ def share_curves(
 
 
 def report_figure(
-    ratios: dict, distances: dict, gaps: dict, *, threshold: float = 0.7, gap: float = 1 / 3, title: str = ""
+    ratios: dict, distances: dict, gaps: dict, *, threshold: float = PAPER_RATIO, gap: float = COPY_GAP, title: str = ""
 ) -> Figure:
     """r, d_1 and d_1 / d_2 of named sets of points, dicts of (n,) tensors whose keys are among ``LOOKS``.
 

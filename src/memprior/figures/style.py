@@ -56,6 +56,7 @@ def panels(rows: int = 1, columns: int = 1, *, height: float = 2.8, **kwargs) ->
 def legend_below(figure: Figure, axes: list[Axes], columns: int) -> Figure:
     """The legends of some axes, as one under the whole figure."""
     entries = [ax.get_legend_handles_labels() for ax in axes]
-    handles, labels = ([x for entry in entries for x in entry[k]] for k in (0, 1))
+    handles = [handle for some, _ in entries for handle in some]
+    labels = [label for _, some in entries for label in some]
     figure.legend(handles, labels, loc="outside lower center", ncols=columns)
     return figure

@@ -12,6 +12,7 @@ sampler's chain, conditioned on y: the posterior, when that chain draws the prio
 import math
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 
@@ -112,7 +113,7 @@ def smc(
     expect_finite("x_init", x_init)
     sigmas = descending_levels("sigmas", sigmas, x_init)
     allowed = 0.0 if spread is None else positive_number("spread", spread) ** 2
-    options = {"like": x_init, "generator": generator}
+    options: dict[str, Any] = {"like": x_init, "generator": generator}
 
     def look(x, sigma):
         """D, log psi but for what particles share, and sigma^2 times its gradient."""
@@ -137,7 +138,8 @@ def smc(
             chosen = torch.where(worn, _systematic(log_weights, uniform(len(x), 1, **options)), each)
             log_weights = torch.where(worn, equal, log_weights)
             ancestors, psi = ancestors.gather(1, chosen), psi.gather(1, chosen)
-            x, ratio = _proposed(*(_rows(one, chosen) for one in (x, denoised, pull)), sigma, sigma_next, options)
+            x, denoised, pull = (_rows(one, chosen) for one in (x, denoised, pull))
+            x, ratio = _proposed(x, denoised, pull, sigma, sigma_next, options)
             before = psi
             if sigma_next == sigmas[-1]:
                 guess = x.flatten(0, 1) if sigma_next == 0 else denoiser(x.flatten(0, 1), sigma_next)

@@ -190,7 +190,7 @@ def _copy_test(z: float) -> CopyTest:
 
 PAPER_RATIO = 0.7  # the paper calls a sample with r below it memorized
 COPY_GAP = 1 / 3  # a sample with d_1 / d_2 below it is a copy (yoon2023diffusion)
-LEVEL = 0.05
+COPY_LEVEL = 0.05
 CHECK_LEVEL = 0.01  # of what is looked at beside the tests of copying: farther samples, repeats, order, units, crowd
 REPEAT = 1e-5  # of the null's median d_2: what rounding leaves of a copy that was stored in single precision
 ATOM = 0.05  # an example with this share of the training set, and at least 3 times in it, recurs by itself
@@ -218,8 +218,11 @@ def _nearness(near: Neighbors, kept: torch.Tensor, rounding: torch.Tensor) -> Ne
     first, second = near.distances[:, :2].T.contiguous()
     expect(bool((second > 0).all()), "train_set", "examples whose distances are not lost in underflow", "some that are")
     ratios, gaps = memorization_ratio(near), first / second
-    shares = ((values < limit).double().mean().item() for values, limit in ((ratios, PAPER_RATIO), (gaps, COPY_GAP)))
-    return Nearness(Neighbors(near.distances, kept[near.indices]), first, ratios, gaps, *shares, first <= rounding)
+    below, copied = (
+        float((values < limit).double().mean()) for values, limit in ((ratios, PAPER_RATIO), (gaps, COPY_GAP))
+    )
+    neighbors = Neighbors(near.distances, kept[near.indices])
+    return Nearness(neighbors, first, ratios, gaps, below, copied, first <= rounding)
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,7 +254,7 @@ class Report:
     @property
     def null(self) -> Nearness:
         """What the samples were tested against, held-out draws, else leave-one-out."""
-        return self.leave_one_out if self.held_out is None else self.held_out
+        return next(near for near in (self.held_out, self.leave_one_out) if near is not None)
 
     @property
     def ratios(self) -> torch.Tensor:
@@ -342,7 +345,7 @@ def report(samples: torch.Tensor, train_set: torch.Tensor, held_out: torch.Tenso
     k = min(50, len(kept) - left_out)
     atom = (times >= 3) & (times >= ATOM * len(train_set))
     numbers = numbers[kept]
-    if left_out:
+    if held_out is None:
         beside, others = _beside_the_others(examples, k, times * atom)
         distances = others.distances[:, 0]
         _, same, shared = numbers.unique(return_inverse=True, return_counts=True)
@@ -355,7 +358,7 @@ def report(samples: torch.Tensor, train_set: torch.Tensor, held_out: torch.Tenso
     rounding = REPEAT * beside.distances[:, 1].median()
     null = _nearness(beside, kept, rounding)
     ours = _nearness(Neighbors(*nearest(samples, examples, k)), kept, rounding)
-    if not left_out and not few:
+    if held_out is not None and not few:
         known = int((null.repeats & ~atom[beside.indices[:, 0]]).sum())
         expect(known < 0.05 * len(held_out), "held_out", "draws that are not in train_set", f"{known} that are")
     b, m = len(samples), len(null.ratios)
@@ -371,20 +374,21 @@ def report(samples: torch.Tensor, train_set: torch.Tensor, held_out: torch.Tenso
 
     ranked = [rank_statistic(getattr(ours, name), getattr(null, name)) for name in ("distances", "ratios")]
     tests = [*(_copy_test(shrink * z) for z in ranked), more_often(ours.gaps < COPY_GAP, null.gaps < COPY_GAP)]
-    fires = [len(tests) * test.p_copying < LEVEL for test in tests]
+    fires = [len(tests) * test.p_copying < COPY_LEVEL for test in tests]
     p = min(1.0, len(tests) * min(test.p_copying for test in tests))
     p_farther = _copy_test(-tests[0].z).p_copying
     share, chance = ours.share_copied, null.share_copied
     error = math.sqrt(share * (1 - share) / b + chance * (1 - chance) / (4 * m))
     chosen, times = ours.neighbors.indices[:, 0].unique(return_counts=True)
     example, own, repeats = int(chosen[times.argmax()]), multiset_hash(samples), int(ours.repeats.sum())
-    points = samples if left_out else torch.cat([samples, held_out])  # together they read the examples once
+    ours_there, null_there = (near.neighbors.indices[:, 0] == example for near in (ours, null))
+    points = samples if held_out is None else torch.cat([samples, held_out])  # together they read the examples once
     ours_rescaled, null_rescaled = rescaled(points, examples).split([b, len(points) - b])
     if left_out:
         null_rescaled = rescaled(examples, examples, itself=True)
     seen = Evidence(
         p=p,
-        fired=p < LEVEL,
+        fired=p < COPY_LEVEL,
         nearer=fires[0],
         singled=fires[2],
         farther=p_farther < CHECK_LEVEL,
@@ -397,8 +401,8 @@ def report(samples: torch.Tensor, train_set: torch.Tensor, held_out: torch.Tenso
         reordered=count(torch.isin(own, numbers) & ~ours.repeats, reordered_null, CHECK_LEVEL),
         rescaled=count(ours_rescaled & ~ours.repeats, null_rescaled, CHECK_LEVEL),
         # Any of the examples might have been the one.
-        crowd=count(*(near.neighbors.indices[:, 0] == example for near in (ours, null)), CHECK_LEVEL / len(kept)),
-        same_draws=not left_out and bool(torch.isin(own, multiset_hash(held_out)).all()),
+        crowd=count(ours_there, null_there, CHECK_LEVEL / len(kept)),
+        same_draws=held_out is not None and bool(torch.isin(own, multiset_hash(held_out)).all()),
         again=b - repeats - len(distinct(samples[~ours.repeats], own[~ours.repeats])[0]),
         left_out=left_out,
         few_values=few,
@@ -406,6 +410,7 @@ def report(samples: torch.Tensor, train_set: torch.Tensor, held_out: torch.Tenso
     )
     finding = finding_of(seen)
     threshold = float(torch.quantile(null.ratios, 0.05))
-    sets = (ours, None, null) if left_out else (ours, null, None)
-    repeated = len(train_set) - len(kept)
-    return Report(*sets, k, repeated, threshold, *tests, p, p_farther, finding, in_words(finding, seen))
+    fresh, apart = (None, null) if left_out else (null, None)
+    repeated, words = len(train_set) - len(kept), in_words(finding, seen)
+    nearer, closer, copied = tests
+    return Report(ours, fresh, apart, k, repeated, threshold, nearer, closer, copied, p, p_farther, finding, words)

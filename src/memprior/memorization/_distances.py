@@ -9,7 +9,7 @@ from memprior._check import expect
 # By products, a distance between two points at 2500 +- 1 has lost all its digits in float32.
 DIFFERENCES = "donot_use_mm_for_euclid_dist"
 HALF = (torch.float16, torch.bfloat16)  # torch has no distances in them
-BLOCK = 2**20  # numbers in a block of differences: what stays in a cache
+_BLOCK = 2**20  # numbers in a block of differences: what stays in a cache
 TABLE = 2**23  # distances held at once
 
 
@@ -34,8 +34,9 @@ def nearest(samples: torch.Tensor, train_set: torch.Tensor, k: int) -> tuple[tor
 def _of_block(x: torch.Tensor, train_set: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     chosen = _candidates(x, train_set, k)
     if chosen is None:
-        return tuple(torch.cdist(x, train_set, compute_mode=DIFFERENCES).topk(k, largest=False))
-    rows = max(1, BLOCK // (chosen.shape[1] * x.shape[1]))
+        distances, indices = torch.cdist(x, train_set, compute_mode=DIFFERENCES).topk(k, largest=False)
+        return distances, indices
+    rows = max(1, _BLOCK // (chosen.shape[1] * x.shape[1]))
     apart = [
         torch.cdist(part[:, None], train_set[those], compute_mode=DIFFERENCES)[:, 0]
         for part, those in zip(x.split(rows), chosen.split(rows), strict=True)
@@ -46,7 +47,7 @@ def _of_block(x: torch.Tensor, train_set: torch.Tensor, k: int) -> tuple[torch.T
 
 def _blocks(x: torch.Tensor):
     """First index and rows, a block at a time, in float64."""
-    rows = max(1, BLOCK // x.shape[1])
+    rows = max(1, _BLOCK // x.shape[1])
     return ((start, x[start : start + rows].double()) for start in range(0, len(x), rows))
 
 

@@ -3,13 +3,18 @@
 import math
 
 import torch
+from scipy import stats
+from scipy.special import ndtri
 
 
 def rank_statistic(near: torch.Tensor, fresh: torch.Tensor) -> float:
-    """Mann-Whitney z of how often one of ``near`` (B,) exceeds one of ``fresh`` (M,), ties shared."""
-    b, m, ordered = len(near), len(fresh), torch.sort(fresh).values
-    ranks = torch.searchsorted(ordered, near) + torch.searchsorted(ordered, near, right=True)
-    return (float(ranks.sum()) / 2 - b * m / 2) / math.sqrt(b * m * (b + m + 1) / 12)
+    """Mann-Whitney z of how often one of ``near`` (B,) exceeds one of ``fresh`` (M,), ties shared.
+
+    The z of scipy's statistic, not of its p-value, which underflows where many samples are copies.
+    """
+    b, m = len(near), len(fresh)
+    found = stats.mannwhitneyu(near.double().cpu(), fresh.double().cpu(), method="asymptotic").statistic
+    return (float(found) - b * m / 2) / math.sqrt(b * m * (b + m + 1) / 12)
 
 
 def distinct(points: torch.Tensor, numbers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -31,16 +36,8 @@ def distinct(points: torch.Tensor, numbers: torch.Tensor) -> tuple[torch.Tensor,
 
 def share_statistic(ours: torch.Tensor, null: torch.Tensor) -> float:
     """Fisher's exact test, one-sided, of the shares of True in ``ours`` (B,) and ``null`` (M,): the z of its p."""
-    b, m, total = len(ours), len(null), int(ours.sum() + null.sum())
-    if int(ours.sum()) == max(0, total - m):  # no table has fewer, so p is 1, which a sum would miss by its rounding
-        return math.inf
-    j = torch.arange(int(ours.sum()), min(total, b) + 1, dtype=torch.float64)
-
-    def log_choose(n, k):
-        return math.lgamma(n + 1) - torch.lgamma(k + 1) - torch.lgamma(n - k + 1)
-
-    log_p = log_choose(b, j) + log_choose(m, total - j) - log_choose(b + m, j.new_tensor(total))
-    return float(torch.special.ndtri(log_p.exp().sum().clamp(max=1)))
+    rows = [[int(flags.sum()), int((~flags).sum())] for flags in (ours, null)]
+    return float(ndtri(stats.fisher_exact(rows, alternative="greater").pvalue))
 
 
 def multiset_hash(points: torch.Tensor) -> torch.Tensor:

@@ -30,11 +30,14 @@ def copy_counts(
         >>> copy_counts(train_set, train_set, held_out, threshold=0.7).memorized
         1.0
     """
-    given = isinstance(samples, Neighbors)
-    neighbors = samples if given else nearest_neighbors(samples, train_set, min(50, len(train_set)))
+    test = None
+    if isinstance(samples, Neighbors):
+        neighbors = samples
+    else:
+        neighbors = nearest_neighbors(samples, train_set, min(50, len(train_set)))
+        test = None if held_out is None else three_sample_test(samples, train_set, held_out)
     ratios = memorization_ratio(neighbors)
     pairs = neighbors.distances[:, 0] / neighbors.distances[:, 1]
-    test = None if given or held_out is None else three_sample_test(samples, train_set, held_out)
     return CopyCounts(
         float((ratios < threshold).double().mean()),
         float(ratios.median()),

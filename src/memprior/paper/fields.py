@@ -10,6 +10,7 @@ from memprior.gaussian import Gaussian
 # Extremes of the velocities the fields are scaled to, 1.5 and 3 km/s, as squared slowness in s^2/km^2.
 FASTEST, SLOWEST = 1 / 9, 1 / 2.25
 SIDE_KM = 2.0  # of the paper's square
+TRAINING_SEED = 42  # of the paper's training fields
 HELD_OUT_SEED = 12345  # of the fields that no published training set holds
 _CONTRAST, _CENTRE = (SLOWEST - FASTEST) / 6, (SLOWEST + FASTEST) / 2  # scale and mean of the published fields
 
@@ -36,7 +37,7 @@ def published_grid() -> Grid:
     return square(64)
 
 
-def published_fields(num: int, *, seed: int = 42) -> torch.Tensor:
+def published_fields(num: int, *, seed: int = TRAINING_SEED) -> torch.Tensor:
     """The paper's training fields: squared slowness (num, 64, 64), s^2/km^2, float64 (settings of the released code).
 
     A stationary Gaussian field with amplitude ``(4 pi^2 |k|^2 + 25)^(-3/2)`` over integer wavenumbers, none at k = 0.
@@ -63,7 +64,7 @@ def _amplitude() -> np.ndarray:
     return amplitude / np.sqrt((amplitude**2).sum())
 
 
-def published_coefficients(num: int, *, seed: int = 42) -> torch.Tensor:
+def published_coefficients(num: int, *, seed: int = TRAINING_SEED) -> torch.Tensor:
     """Coefficients z of the published fields, (num, 100), which the paper's priors are trained on.
 
     Example:

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,17 +14,24 @@ from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser
 from memprior.fields import CosineBasis, Grid, Standardizer
 from memprior.intervals import Share
 from memprior.likelihood import GaussianLikelihood
-from memprior.memorization import memorization_ratio, nearest_neighbors
+from memprior.memorization import PAPER_RATIO, memorization_ratio, nearest_neighbors
 from memprior.noise import ddpm_sigmas
-from memprior.operators import ForwardOperator, MatrixOperator, compose
+from memprior.operators import ForwardOperator, MatrixOperator, compose, jacobian
 from memprior.paper.fields import HELD_OUT_SEED, published_coefficients, published_grid, published_law, published_truth
 from memprior.paper.survey import published_operator, reference_operator
-from memprior.waves.helmholtz import FreezeStrays, HelmholtzOperator
+from memprior.waves.helmholtz import FreezeStrays
 
 NOISE_SHARE = 0.055  # the paper's noise: standard deviation of the complex noise over the largest |datum|
 NOISE_SEED = 1123  # of the authors' draw, numpy's default_rng
 SIGMAS, STEP_SIZE = ddpm_sigmas(200), 0.07  # of the released sampler
-MEMORIZED_BELOW = 0.7  # the paper's threshold for r
+MEMORIZED_BELOW = PAPER_RATIO  # the paper's threshold for r
+
+
+class GridOperator(ForwardOperator, Protocol):
+    """Squared slowness (B, nx, nz) on ``grid`` -> data (B, m)."""
+
+    @property
+    def grid(self) -> Grid: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +41,7 @@ class Inversion:
     strays: guards the operator in a run, and counts.
     """
 
-    operator: HelmholtzOperator
+    operator: GridOperator
     strays: FreezeStrays
     truth: torch.Tensor
     likelihood: GaussianLikelihood
@@ -41,26 +49,48 @@ class Inversion:
     @cached_property
     def slope(self) -> torch.Tensor:
         """The Jacobian of F at the truth, (m, 100), which every linearization here is made of."""
-        return self.likelihood.forward.jacobian(self.truth[None])[0]
+        return jacobian(self.likelihood.forward, self.truth[None])[0]
 
 
 def published_inversion(
-    dtype: torch.dtype, device: torch.device, *, truth: str = "published", finer: bool = False
+    dtype: torch.dtype | None = None,
+    device: torch.device | None = None,
+    *,
+    operator: GridOperator | None = None,
+    truth: str | torch.Tensor = "published",
+    noise: torch.Tensor | None = None,
+    finer: bool = False,
 ) -> Inversion:
-    """Data of one of ``TRUTHS`` by the chapters' operator, with the authors' noise draw.
+    """The paper's inversion: data of a true model by an operator, with noise of the paper's level.
 
-    finer: the data come from 200 x 200 cells and a mesh whose error does not matter; they are inverted as always.
-    Raises ``ValueError`` for another truth.
+    Args:
+        dtype: of the published operator's fields; complex64 unless it is given.
+        device: of the truth and of its data; the CPU unless it is given.
+        operator: squared slowness (B, nx, nz) -> data (B, m), in place of the published one for any velocity.
+        truth: one of ``TRUTHS``, or coefficients z, (100,).
+        noise: (m,), added to the clean data; the authors' draw unless it is given. ``noise_std`` is the paper's.
+        finer: the data come from 200 x 200 cells and a mesh whose error does not matter; they are inverted as always.
+
+    Raises:
+        ValueError: another truth, a noise of another size, or a dtype beside an operator, which has its own.
     """
-    expect(truth in TRUTHS, "truth", f"one of {tuple(TRUTHS)}", truth)
-    operator = published_operator(dtype=dtype, any_velocity=True)  # a run of a sampler passes through any medium
-    strays = FreezeStrays(operator)
-    forward = compose(strays, CosineBasis(operator.grid).decode)
-    z = TRUTHS[truth]().to(device)
+    expect(operator is None or dtype is None, "dtype", "None beside an operator, which has its own", dtype)
+    if not isinstance(truth, torch.Tensor):
+        expect(truth in TRUTHS, "truth", f"one of {tuple(TRUTHS)}", truth)
+        truth = TRUTHS[truth]()
+    if operator is None:  # a run of a sampler passes through any medium
+        operator = published_operator(dtype=dtype or torch.complex64, any_velocity=True)
+    basis = CosineBasis(operator.grid)
+    expect(truth.shape == (basis.size,), "truth", f"shape ({basis.size},)", tuple(truth.shape))
+    strays, z = FreezeStrays(operator), truth.to(device)
+    forward = compose(strays, basis.decode)
     with torch.no_grad():
         clean = (finer_forward() if finer else forward)(z[None])[0]
-    noise, noise_std = authors_noise(clean, operator.data_shape)
-    return Inversion(operator, strays, z, GaussianLikelihood(forward, clean + noise, noise_std))
+    drawn, noise_std = authors_noise(clean)
+    if noise is not None:
+        expect(noise.shape == clean.shape, "noise", f"shape {tuple(clean.shape)}", tuple(noise.shape))
+        drawn = noise.to(clean)
+    return Inversion(operator, strays, z, GaussianLikelihood(forward, clean + drawn, noise_std))
 
 
 def finer_forward() -> ForwardOperator:
@@ -106,14 +136,14 @@ def tangent(inversion: Inversion) -> GaussianLikelihood:
     return GaussianLikelihood(MatrixOperator(r), pulled, likelihood.noise_std)
 
 
-def authors_noise(clean: torch.Tensor, data_shape: tuple[int, int]) -> tuple[torch.Tensor, float]:
+def authors_noise(clean: torch.Tensor) -> tuple[torch.Tensor, float]:
     """(noise (m,), its standard deviation in each real component) for clean data (m,).
 
-    n = gamma_c (a + i b) / sqrt(2), a then b standard normals of shape (S, R), ``gamma_c = 0.055 max |d|``.
+    n = gamma_c (a + i b) / sqrt(2), a then b standard normals, ``gamma_c = 0.055 max |d|``.
     """
     scale = NOISE_SHARE * float(torch.hypot(*clean.unflatten(0, (2, -1))).max()) / math.sqrt(2)
     rng = np.random.default_rng(NOISE_SEED)
-    draws = np.stack([rng.standard_normal(data_shape) for _ in range(2)])
+    draws = np.stack([rng.standard_normal(len(clean) // 2) for _ in range(2)])
     return scale * torch.from_numpy(draws).to(clean).flatten(), scale
 
 

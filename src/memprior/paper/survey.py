@@ -66,5 +66,7 @@ def published_operator(
 
 def reference_operator(grid: Grid) -> HelmholtzOperator:
     """The paper's survey at 6 Hz on a mesh whose error does not matter: order 12, 9 x 10 elements, two layers."""
-    mesh = {"order": 12, "elements": (9, 10), "layer_km": (0.4 + 0.6j,) * 2, "num_layers": 2}
-    return HelmholtzOperator(grid, published_acquisition(), FREQUENCY_HZ, **mesh)
+    layer_km = 0.4 + 0.6j, 0.4 + 0.6j
+    return HelmholtzOperator(
+        grid, published_acquisition(), FREQUENCY_HZ, order=12, elements=(9, 10), layer_km=layer_km, num_layers=2
+    )

@@ -274,7 +274,9 @@ def _records(name: str, content: np.ndarray, binary: dict, order: str) -> np.nda
             if (_field(records, "samples") == first).all():
                 return records
 
-    lengths, at = [], begin  # from header to header: some leave their number out, or the numbers differ
+    # From header to header: some leave their number out, or the numbers differ.
+    lengths: list[int] = []
+    at = begin
     while at + size(0) <= end and not 0 < limit <= len(lengths):
         lengths.append(told(at) or stated)
         at += size(lengths[-1])
@@ -311,7 +313,7 @@ def _text(content: np.ndarray, at: int) -> str:
 def _field(records: np.ndarray, field: str, times=1, over=1) -> np.ndarray:
     """A header's value times its scalar, or its extension's, of every trace: (num,), float64."""
     value = records["head"][field] * np.float64(times) / over if field in _TRACE else np.zeros(len(records))
-    if "extension" in records.dtype.names and field in _EXTENSION:
+    if "extension" in (records.dtype.names or ()) and field in _EXTENSION:
         extension = records["extension"]
         longer = extension[field].astype(np.float64)
         value = np.where(np.isin(extension["name"], _EXTENSION_NAMES) & (longer != 0), longer, value)

@@ -176,7 +176,8 @@ class _Solve:
     """The data of some models: factors and wavefields (padded cells, S) of each, which serve both derivatives."""
 
     def __init__(self, operator: FivePointOperator):
-        self.operator, self.solved = operator, []
+        self.operator = operator
+        self.solved: list = []
 
     def forward(self, squared_slowness: torch.Tensor) -> torch.Tensor:
         self.solved = [self.operator._solve(model) for model in _numpy(squared_slowness)]

@@ -13,8 +13,8 @@ from memprior.waves.acquisition import Acquisition
 from memprior.waves.helmholtz.mesh import Axis
 
 # Slowest and fastest velocity that a mesh is chosen for, and the one around which it keeps clear of resonances.
-SLOWEST_KMS, FASTEST_KMS, TYPICAL_KMS = 1.5, 3.5, 2.0
-NODES_PER_WAVELENGTH = 6.0  # at SLOWEST_KMS, when the mesh is chosen here; see the appendix on waves for the error
+MESH_SLOWEST_KMS, MESH_FASTEST_KMS, TYPICAL_KMS = 1.5, 3.5, 2.0
+NODES_PER_WAVELENGTH = 6.0  # at MESH_SLOWEST_KMS, when the mesh is chosen here; see the appendix on waves for the error
 # Length of the absorbing element in wavelengths at TYPICAL_KMS, by order: the least largest error over homogeneous
 # media of 1.5 to 3.5 km/s, sources 25 m from a face.
 LAYER_WAVELENGTHS = {6: 0.55 + 1.57j, 7: 0.79 + 1.57j, 8: 0.97 + 1.74j}
@@ -51,10 +51,11 @@ def choose_axes(
             num_layers, parts = _layers(acquisition, lengths, frequency_hz, layer, nearest_km)
             layer, num_layers = layer / parts, num_layers * parts
         layer_km = layer, layer
-    return tuple(
+    across, down = (
         Axis(length, count, order, complex(layer), num_layers or 1)
         for length, count, layer in zip(lengths, elements, layer_km, strict=True)
     )
+    return across, down
 
 
 def _layers(
@@ -70,7 +71,7 @@ def _layers(
     )
     direct = np.linalg.norm(sources[:, None] - receivers, axis=-1)
     far = direct > nearest_km
-    wavenumber = 2 * math.pi * frequency_hz / FASTEST_KMS
+    wavenumber = 2 * math.pi * frequency_hz / MESH_FASTEST_KMS
     wavelengths = np.full(direct.shape, np.inf)  # how well the layer's element resolves each pair, least over faces
     faces = []
     for axis, length in enumerate(lengths_km):
@@ -97,7 +98,7 @@ def _expect_pair(name: str, pair, expected: str, good) -> None:
 
 
 def _whole(count) -> bool:
-    return isinstance(count, Integral) and not isinstance(count, bool) and count >= 1
+    return isinstance(count, Integral) and not isinstance(count, bool) and int(count) >= 1
 
 
 def _finite(length) -> bool:
@@ -110,7 +111,7 @@ def _clear_of_resonances(lengths_km, frequency_hz: float, order: int) -> tuple[i
     A block of sides a, b that is held at u = 0 resonates at c = 2 f / sqrt((i / a)^2 + (j / b)^2), a row of elements
     between two lines at c = 2 f b / j; there its elimination loses digits.
     """
-    wavelength = SLOWEST_KMS / frequency_hz
+    wavelength = MESH_SLOWEST_KMS / frequency_hz
     least = [max(MIN_ELEMENTS, math.ceil(NODES_PER_WAVELENGTH * size / wavelength / order)) for size in lengths_km]
 
     def distance(counts):
@@ -120,4 +121,5 @@ def _clear_of_resonances(lengths_km, frequency_hz: float, order: int) -> tuple[i
         return min(abs(math.log(speed / TYPICAL_KMS)) for speed in speeds)
 
     choices = itertools.product(*(range(count, count + 3) for count in least))
-    return max(choices, key=distance)
+    across, down = max(choices, key=distance)
+    return across, down

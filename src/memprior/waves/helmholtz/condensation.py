@@ -144,7 +144,7 @@ class Condensation:
         by_edge(d[..., :edges, :edges], 0).sub_(part(below, below)[:, :-1] + part(above, above)[:, 1:])
         by_edge(u[..., :edges, :edges], 0).sub_(part(above, below)[:, 1:-1])
 
-        line_p, line_g = [_inverse(d[:, -1])], []
+        line_p, line_g = [_inverse(d[:, -1])], list[torch.Tensor]()
         for j in reversed(range(self.rows - 2)):
             line_g.insert(0, -(line_p[0] @ u[:, j].mT))
             line_p.insert(0, _inverse(d[:, j] + u[:, j] @ line_g[0]))

@@ -8,7 +8,7 @@ from memprior.waves.helmholtz.mesh import Axis
 
 
 @dataclass(frozen=True)
-class Cost:
+class SolveCost:
     """Of one frequency.
 
     unknowns: nodes where u is solved for. flops: real multiplications and additions of one model's data and gradient.
@@ -26,7 +26,7 @@ class Cost:
     making_bytes: int
 
 
-def cost(axes: tuple[Axis, Axis], num_sources: int, num_receivers: int, dtype: torch.dtype) -> Cost:
+def cost(axes: tuple[Axis, Axis], num_sources: int, num_receivers: int, dtype: torch.dtype) -> SolveCost:
     """Letters and groups as in `condensation`."""
     across, down = axes
     q, n, v = across.order - 1, across.order * across.num_all - 1, (across.num_all - 1) * (across.order - 1)
@@ -36,7 +36,7 @@ def cost(axes: tuple[Axis, Axis], num_sources: int, num_receivers: int, dtype: t
     lines = (rows - 1 + max(rows - 2, 0)) * n**2
     factors, matrix = interior_c + vertical + lines + nodes, elements * q**4 + interior_c + vertical + lines
     size = dtype.itemsize
-    return Cost(
+    return SolveCost(
         unknowns=(down.num_nodes - 2) * (across.num_nodes - 2),
         flops=_flops(q, n, v, rows, elements, inside, num_sources),
         factor_bytes=factors * size,

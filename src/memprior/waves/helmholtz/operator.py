@@ -106,11 +106,9 @@ class HelmholtzOperator:
         expect(isinstance(grid, Grid), "grid", "a fields.Grid", type(grid).__name__)
         expect(isinstance(acquisition, Acquisition), "acquisition", "an Acquisition", type(acquisition).__name__)
         acquisition.expect_inside(grid)
-        several = isinstance(frequency_hz, Sequence)
-        expect(not several or len(frequency_hz) > 0, "frequency_hz", "at least one frequency", frequency_hz)
-        self.frequencies_hz = tuple(
-            positive_number("frequency_hz", f) for f in (frequency_hz if several else [frequency_hz])
-        )
+        frequencies = frequency_hz if isinstance(frequency_hz, Sequence) else [frequency_hz]
+        expect(len(frequencies) > 0, "frequency_hz", "at least one frequency", frequency_hz)
+        self.frequencies_hz = tuple(positive_number("frequency_hz", f) for f in frequencies)
         expect(dtype in (torch.complex64, torch.complex128), "dtype", "torch.complex64 or torch.complex128", dtype)
         expect_whole("order", order, 2)
         if num_layers is not None:
@@ -129,7 +127,7 @@ class HelmholtzOperator:
         self._expect_mesh_fits()
         self._solvers: dict = {}
         self._told: set[str] = set()
-        self._warn_if_coarse(choice.SLOWEST_KMS, stacklevel=3)
+        self._warn_if_coarse(choice.MESH_SLOWEST_KMS, stacklevel=3)
         self._warn_if_near()
 
     @property
@@ -242,8 +240,8 @@ class HelmholtzOperator:
         return shared + min(num_models, chunk) * work + (num_models * kept if keeping else 0)
 
     def _warn_if_near(self) -> None:
-        positions = self.acquisition.sources_km, self.acquisition.receivers_km
-        distances = torch.cdist(*(one.cpu().double() for one in positions), compute_mode=_DIFFERENCES)
+        sources, receivers = (x.cpu().double() for x in (self.acquisition.sources_km, self.acquisition.receivers_km))
+        distances = torch.cdist(sources, receivers, compute_mode=_DIFFERENCES)
         element_km = max(axis.element_km for axes in self.axes for axis in axes)
         near = int((distances < element_km * (1 - 1e-9)).sum())
         if near:
@@ -293,7 +291,7 @@ class HelmholtzOperator:
     def _frequency(self, model: torch.Tensor, index: int) -> "_Passes":
         for chunk in model.split(CHUNK[model.device.type]):
             solver = self._solver(index, self.dtype, model.device)
-            solved = [(slice(None), solver, solver.forward(chunk))]
+            solved: list[_Pass] = [(slice(None), solver, solver.forward(chunk))]
             self.num_solved += len(chunk)
             self._warn_if_limited(solved[0][2])
             if self.dtype == torch.complex64 and len(doubtful := _above(self.repair_above, solved[0][2])):
@@ -314,7 +312,8 @@ def _above(limit: float, state: State) -> torch.Tensor:
 
 # Solved models of one frequency, a list for each chunk: which members, by which solver, their state. Members that were
 # solved again come again, and what they then give replaces what they gave.
-_Passes = Iterable[list[tuple[slice | torch.Tensor, FrequencySolver, State]]]
+_Pass = tuple[slice | torch.Tensor, FrequencySolver, State]
+_Passes = Iterable[list[_Pass]]
 
 
 def _over(passes: _Passes, call, *batched: torch.Tensor) -> torch.Tensor:
@@ -342,10 +341,11 @@ class _Solve:
     """Data of some models; ``kept``: their passes by frequency if derivatives are to come, else these solve again."""
 
     def __init__(self, operator: HelmholtzOperator, *, keeping: bool):
-        self.operator, self.keeping, self.kept = operator, keeping, None
+        self.operator, self.keeping = operator, keeping
+        self.kept: Sequence[_Passes] | None = None
 
     def forward(self, model: torch.Tensor) -> torch.Tensor:
-        passes = self.operator._passes(model)
+        passes: Sequence[_Passes] = self.operator._passes(model)
         if self.keeping:
             passes = self.kept = [list(one) for one in passes]
         return self._stacked(model, passes, lambda _, state: state.data)
@@ -353,10 +353,11 @@ class _Solve:
     def backward(self, model: torch.Tensor, cotangent: torch.Tensor) -> torch.Tensor:
         parts = cotangent.unflatten(1, (-1, 2, *self.operator.data_shape)).unbind(1)
         passes = self.kept or self.operator._passes(model)
-        return sum(
+        gradients = (
             _over(one, FrequencySolver.gradient, torch.complex(part[:, 0], part[:, 1]))
             for one, part in zip(passes, parts, strict=True)
-        ).to(model.dtype)
+        )
+        return sum(gradients, start=model.new_zeros(())).to(model.dtype)
 
     def tangent(self, model: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
         passes = self.kept or self.operator._passes(model)

@@ -18,7 +18,8 @@ class FreezeStrays:
 
     def __init__(self, forward: ForwardOperator):
         self.forward, self.num_frozen = forward, 0
-        self._least, self._most = getattr(forward, "allowed", None) or (0.0, math.inf)
+        allowed: tuple[float, float] = getattr(forward, "allowed", None) or (0.0, math.inf)
+        self._least, self._most = allowed
 
     def __call__(self, squared_slowness: torch.Tensor) -> torch.Tensor:
         good, tamed = self._tamed(squared_slowness)

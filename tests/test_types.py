@@ -1,0 +1,65 @@
+"""Types of the library hold: mypy finds nothing, and finds what is wrong."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def mypy(*arguments) -> tuple[int, str]:
+    """Exit status and words of mypy, as pyproject.toml sets it; its cache makes a second run short."""
+    command = [sys.executable, "-m", "mypy", *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_types_of_the_library_hold():
+    status, said = mypy()
+    assert status == 0, said
+    assert f"no issues found in {len(list((ROOT / 'src' / 'memprior').rglob('*.py')))} source files" in said
+
+
+USE = """
+import torch
+
+from memprior.guidance import GuidedState, GuidedStep, dps_step
+from memprior.likelihood import GaussianLikelihood
+from memprior.operators import ForwardOperator, LinearOperator, MatrixOperator, compose
+from memprior.sampling import Step, euler_step
+from memprior.waves import HelmholtzOperator
+
+
+def use(own: HelmholtzOperator, matrix: torch.Tensor, likelihood: GaussianLikelihood, x: torch.Tensor) -> None:
+    forward: ForwardOperator = compose(own, lambda z: z)
+    linear: LinearOperator = MatrixOperator(matrix)
+    step: Step = euler_step
+    guided: GuidedStep = dps_step(likelihood, scale=1.0, norm="norm", base=step)
+    state: GuidedState = guided(lambda x, sigma: x, forward(x), x, x, generator=None)
+    step(lambda x, sigma: x, linear(state.misfit), x, x, generator=None)
+"""
+# Where a line of USE is replaced: what a user may get wrong, and is told.
+WRONG = {
+    "an_operator_that_is_no_function_of_tensors": ("= compose(own, lambda z: z)", "= likelihood"),
+    "a_matrix_that_is_not_brought": ("= MatrixOperator(matrix)", "= own"),
+    "an_unguided_step": ('= dps_step(likelihood, scale=1.0, norm="norm", base=step)', "= euler_step"),
+    "a_misfit_of_an_unguided_step": ("= guided(lambda", "= step(lambda"),
+    "a_generator_that_is_a_seed": ("x, x, generator=None)\n    step", "x, x, generator=0)\n    step"),
+}
+
+
+def test_types_say_what_an_operator_and_a_guided_step_are(tmp_path):
+    """Any name for an operator's argument; a matrix only where one is brought; a misfit only where there is one."""
+    (tmp_path / "right.py").write_text(USE)
+    for name, (right, wrong) in WRONG.items():
+        assert USE.count(right) == 1
+        (tmp_path / f"{name}.py").write_text(USE.replace(right, wrong))
+    status, said = mypy(*sorted(tmp_path.iterdir()))
+    assert status == 1
+    found = [Path(line.split(":")[0]).stem for line in said.splitlines() if " error: " in line]
+    assert sorted(found) == sorted(WRONG), said
+
+
+def test_types_are_shipped():
+    """The marker by which a checker of others' code reads ours."""
+    assert (ROOT / "src" / "memprior" / "py.typed").is_file()
