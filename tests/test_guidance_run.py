@@ -16,6 +16,7 @@ from memprior.guidance import dps_step, sample_guided
 from memprior.likelihood import GaussianLikelihood
 from memprior.noise import karras_sigmas
 from memprior.operators import CoupledQuadraticOperator
+from memprior.sampling import euler_step
 
 IDENTITY = {"prior": "pentagon", "seed": 3}
 SIGMAS = karras_sigmas(30, 0.05, 5.0)
@@ -113,3 +114,9 @@ def test_a_run_with_one_bit_flipped_is_refused(tmp_path):
     file.write_bytes(data)
     with pytest.raises(ValueError, match=r"run\.safetensors: expected it as it was written, got a damaged"):
         run(file)
+
+
+def test_a_step_that_no_data_guide_is_refused():
+    start = torch.ones(2, 2, dtype=torch.float64)
+    with pytest.raises(TypeError, match=r"^step: expected one whose states carry a misfit, got a SamplerState"):
+        sample_guided(EmpiricalDenoiser(pentagon()), start, SIGMAS, step=euler_step, generator=torch.Generator())

@@ -9,7 +9,7 @@ import torch
 from memprior._check import expect, expect_whole
 from memprior.checkpoint import canonical, file_to_keep, read_saved, restore_generator, save_atomically
 from memprior.denoiser import Denoiser
-from memprior.guidance.gradients import GuidedStep
+from memprior.guidance.gradients import GuidedState, GuidedStep
 from memprior.sampling import trajectory
 
 _LOG = logging.getLogger(__name__)  # tells where a run that was killed goes on; silent unless asked
@@ -61,6 +61,7 @@ def sample_guided(
 
     Raises:
         ValueError: arguments that do not fit, and a checkpoint of another run, or that is none.
+        TypeError: a step that no data guide.
         FloatingPointError: as :func:`~memprior.sampling.trajectory`.
 
     Example:
@@ -90,6 +91,8 @@ def sample_guided(
         _LOG.info("%s: sampling goes on from step %d of %d", checkpoint.parent.stem, len(misfits), last)
     if len(misfits) < last:
         for state in trajectory(denoiser, x, sigmas[len(misfits) :], step=step, generator=generator):
+            if not isinstance(state, GuidedState):
+                raise TypeError(f"step: expected one whose states carry a misfit, got a {type(state).__name__}")
             x = state.x
             misfits.append(state.misfit)
             if checkpoint is not None and (len(misfits) % save_every == 0 or len(misfits) == last):
