@@ -51,7 +51,7 @@ browser:
 	@cd workflow/browser && npm ci --silent
 
 clean:
-	rm -rf .venv .venv.lock _build .snakemake .pytest_cache .ruff_cache workflow/browser/node_modules
+	rm -rf .venv .venv.lock _build .snakemake .mypy_cache .pytest_cache .ruff_cache workflow/browser/node_modules
 
 # The environment knows the folder it was made in: a checkout that was copied or moved gets a new one.
 ifneq "$(shell cat .venv/ready 2>/dev/null)" "$(CURDIR)"
