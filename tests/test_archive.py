@@ -19,7 +19,7 @@ def book(tmp_path, monkeypatch):
     """A tiny book, run unattended, with a src of its own: ``between`` imports ``used``, and never ``unused``."""
     root = tmp_path / "book"
     write_book(root, work="from memprior import between")
-    (root / "src").unlink()
+    (root / "src" / "memprior").unlink()
     (root / "src" / "memprior").mkdir(parents=True)
     for name, text in (("__init__", ""), ("between", "from memprior.used import x"), ("used", "import torch")):
         (root / "src" / "memprior" / f"{name}.py").write_text(text + "\n")

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 
 from chapters.ch04_dps_fwi.kept_runs import Samples
 from chapters.ch04_dps_fwi.measures import TangentWalk
 from chapters.ch04_dps_fwi.study import Study
+from companion import profiles
 from companion.jobs import workers_on
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 
 
 def settings(profile):
-    return yaml.safe_load((ROOT / "notebooks" / "profiles.yml").read_text())["04_dps_fwi"][profile]
+    return profiles.settings(ROOT / "notebooks" / "profiles.yml", "04_dps_fwi", profile, 0, {})
 
 
 def study(tmp_path, profile="full", seed=0, device=CPU):

@@ -13,6 +13,7 @@ import torch
 from chapters.ch04_dps_fwi.kept_runs import Samples
 from chapters.ch04_dps_fwi.measures import TangentWalk, tangent_walk
 from chapters.ch04_dps_fwi.runs import PRIORS, Lesson, Walk, trained, walked
+from chapters.ch04_dps_fwi.settings import Settings
 from companion.jobs import one_thread_each, side_by_side, workers_on
 from memprior.denoiser import Denoiser
 from memprior.likelihood import GaussianLikelihood
@@ -28,7 +29,7 @@ class Study:
     generator: purpose -> randomness, for all that is short. tell: hears of every part that is done.
     """
 
-    settings: dict
+    settings: Settings
     seed: int
     device: torch.device
     folder: Path
@@ -39,7 +40,7 @@ class Study:
     @cached_property
     def training(self) -> dict[int, TrainingSet]:
         """N -> the published examples."""
-        return {n: TrainingSet.published(n, self.device) for n in self.settings["sizes"]}
+        return {n: TrainingSet.published(n, self.device) for n in self.settings.sizes}
 
     @cached_property
     def inversion(self) -> Inversion:
@@ -56,10 +57,10 @@ class Study:
     @cached_property
     def lessons(self) -> list[Lesson]:
         """Every N from every seed."""
-        size, (width, depth, batch) = self.settings, self.settings["network"]
-        looks = tuple(size["looks"])
-        seeds = [100 * self.seed + k for k in range(size["num_seeds"])]
-        return [Lesson(n, k, width, depth, batch, looks) for k in seeds for n in size["sizes"]]
+        size, network = self.settings, self.settings.network
+        kind = network.width, network.depth, network.batch_size, size.looks
+        seeds = [100 * self.seed + k for k in range(size.num_seeds)]
+        return [Lesson(n, k, *kind) for k in seeds for n in size.sizes]
 
     @property
     def networks(self) -> dict[Lesson, dict[int, Denoiser]]:
@@ -68,13 +69,13 @@ class Study:
 
     def course(self, n: int) -> dict[int, Denoiser]:
         """Step -> network there, of the first network on N examples."""
-        return self.networks[self.lessons[self.settings["sizes"].index(n)]]
+        return self.networks[self.lessons[self.settings.sizes.index(n)]]
 
     def prior(self, name: str, n: int) -> Denoiser:
         """Denoiser in the coordinates of N examples; name: "network" (the first, fully trained), "truth", "memory"."""
         known = self.training[n]
         return {
-            "network": lambda: self.course(n)[self.settings["looks"][-1]],
+            "network": lambda: self.course(n)[self.settings.looks[-1]],
             "truth": lambda: known.true_prior,
             "memory": lambda: known.memorized_prior,
         }[name]()
@@ -84,19 +85,19 @@ class Study:
     @property
     def workers(self) -> int:
         """Parts at a time: a GPU takes one."""
-        return workers_on(self.device, self.settings["workers"])
+        return workers_on(self.device, self.settings.workers)
 
     @cached_property
     def walks(self) -> list[Walk]:
         """Every walk with the waves: of each network, then of exact priors, of further truths and finer data."""
-        size, sizes, seed = self.settings, self.settings["sizes"], 100 * self.seed
-        num, few, first = size["num_samples"], size["num_further"], dict(zip(sizes, self.lessons, strict=False))
+        size, sizes, seed = self.settings, self.settings.sizes, 100 * self.seed
+        num, few, first = size.num_samples, size.num_further, dict(zip(sizes, self.lessons, strict=False))
         walks = [Walk("network", taught.num_examples, taught.seed, num, lesson=taught) for taught in self.lessons]
-        walks += [Walk(prior, n, seed, num) for prior in ("truth", "memory") for n in size["waves_for_exact"]]
-        for truth in size["further_truths"]:
+        walks += [Walk(prior, n, seed, num) for prior in ("truth", "memory") for n in size.waves_for_exact]
+        for truth in size.further_truths:
             walks += [Walk("network", n, seed, few, truth=truth, lesson=first[n]) for n in sizes]
             walks += [Walk("truth", 200, seed, few, truth=truth)]
-        if size["finer"]:
+        if size.finer:
             walks += [Walk("network", 200, seed, num, finer=True, lesson=first[200])]
         return walks
 
@@ -155,8 +156,8 @@ class Study:
     @cached_property
     def tangents(self) -> dict[tuple[str, int], TangentWalk]:
         """(prior, N) -> as many such walks as the settings say."""
-        kinds = [(prior, n) for prior in PRIORS for n in self.settings["sizes"]]
-        num = self.settings["num_tangent"]
+        kinds = [(prior, n) for prior in PRIORS for n in self.settings.sizes]
+        num = self.settings.num_tangent
         self._done, self.linear  # noqa: B018 - made once, before several threads ask for them
         return dict(zip(kinds, self.each(kinds, lambda kind: self.tangent(*kind, num=num)), strict=True))
 
@@ -167,5 +168,5 @@ class Study:
 
     def ratios(self, prior: str, n: int) -> torch.Tensor:
         """r of the walks with the waves where all priors have walked with them at this N, else of the linearized."""
-        walks = self.with_waves(prior, n) if n in self.settings["waves_for_exact"] else [self.tangents[prior, n]]
+        walks = self.with_waves(prior, n) if n in self.settings.waves_for_exact else [self.tangents[prior, n]]
         return self.training[n].ratio(torch.cat([walk.x for walk in walks]))

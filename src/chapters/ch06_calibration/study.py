@@ -30,6 +30,7 @@ from chapters.ch06_calibration.posteriors import (
     wave_survey,
 )
 from chapters.ch06_calibration.remedies import Training, trained
+from chapters.ch06_calibration.settings import Settings
 from companion.jobs import generator_for, side_by_side, workers_on
 from memprior.checkpoint import kept_result
 from memprior.denoiser import Denoiser
@@ -45,7 +46,7 @@ class CalibrationStudy:
     seed: that of the notebook. folder: keeps the parts. tell: hears of every part that is done.
     """
 
-    settings: dict
+    settings: Settings
     seed: int
     device: torch.device
     folder: Path
@@ -60,43 +61,44 @@ class CalibrationStudy:
     def survey(self) -> Survey:
         """Held-out truths with F linearized."""
         randomness = generator_for(f"survey {self.seed}")
-        return linear_survey(self.inversion, self.settings["num_truths"], generator=randomness)
+        return linear_survey(self.inversion, self.settings.num_truths, generator=randomness)
 
     @cached_property
     def waves(self) -> tuple[Survey, ForwardOperator, torch.Tensor]:
         """Held-out truths with the waves: :func:`calibration_study.wave_survey`."""
         randomness = generator_for(f"waves {self.seed}")
-        return wave_survey(self.inversion, self.settings["waves"][0], generator=randomness)
+        return wave_survey(self.inversion, self.settings.waves.num_truths, generator=randomness)
 
     @property
     def places(self) -> tuple[Place, ...]:
         """Where F is linearized for each truth with the waves; none where nothing is drawn with them."""
-        num_truths, num_draws, _ = self.settings["waves"]
-        return tuple(Place(index, self.seed) for index in range(num_truths if num_draws else 0))
+        asked = self.settings.waves
+        return tuple(Place(index, self.seed) for index in range(asked.num_truths if asked.num_draws else 0))
 
     def trainings_of(self, n: int) -> tuple[Training, ...]:
         """The networks on N examples: plain ones, and where remedies are tried two halves and one for each remedy."""
         size = self.settings
-        tried = n in size["remedies_at"]
-        kinds = [("plain", 0.0, k) for k in range(size["num_members"] if tried else 1)]
+        tried = n in size.remedies_at
+        kinds = [("plain", 0.0, k) for k in range(size.num_members if tried else 1)]
         if tried:
             kinds += [("first half", 0.0, 0), ("second half", 0.0, 0), ("augmented", 0.0, 0)]
-            kinds += [("weight decay", size["weight_decay"], 0), ("dropout", size["dropout"], 0)]
-        shape = (*size["network"], tuple(size["looks"]))
+            kinds += [("weight decay", size.weight_decay, 0), ("dropout", size.dropout, 0)]
+        shape = size.network.width, size.network.depth, size.network.batch_size, size.looks
         return tuple(Training(kind, n, 100 * self.seed + k, strength, *shape) for kind, strength, k in kinds)
 
     @cached_property
     def columns(self) -> list[Column]:
         """Every posterior that is drawn: with F linearized for all remedies, with the waves for a few."""
         size, columns = self.settings, []
-        truths = size["num_sampled_truths"], size["num_draws"], size["num_levels"], self.seed
-        for n in size["network_sizes"]:
-            parts, tried = self.trainings_of(n), n in size["remedies_at"]
+        truths = size.num_sampled_truths, size.num_draws, size.num_levels, self.seed
+        for n in size.network_sizes:
+            parts, tried = self.trainings_of(n), n in size.remedies_at
             remedies = [*WITHOUT, *(OF_NETWORKS if tried else OF_NETWORKS[:1])]
             columns += [Column(remedy, n, parts, 0.0, "linear", *truths) for remedy in remedies]
-            columns += [Column("Tikhonov", n, parts, w, "linear", *truths) for w in size["widths"] if tried]
+            columns += [Column("Tikhonov", n, parts, w, "linear", *truths) for w in size.widths if tried]
         if self.places:
-            n, truths = size["remedies_at"][0], (*size["waves"], self.seed)
+            n, few = size.remedies_at[0], size.waves
+            truths = few.num_truths, few.num_draws, few.num_levels, self.seed
             columns += [Column(remedy, n, (), 0.0, "waves, closed", *truths) for remedy in CLOSED]
             columns += [Column(remedy, n, self.trainings_of(n), 0.0, "waves", *truths) for remedy in WITH_WAVES]
         return columns
@@ -156,9 +158,9 @@ class CalibrationStudy:
             needed = () if part.how == "linear" else self.places
             return self.drawn(part, {one: earlier(one) for one in part.trainings}, [earlier(one) for one in needed])
 
-        trainings = [part for n in self.settings["network_sizes"] for part in self.trainings_of(n)]
+        trainings = [part for n in self.settings.network_sizes for part in self.trainings_of(n)]
         parts = [*trainings, *self.places, *self.columns]
-        workers = workers_on(self.device, self.settings["workers"])
+        workers = workers_on(self.device, self.settings.workers)
         return dict(zip(parts, side_by_side(parts, work, workers, self.tell), strict=True))
 
     def networks(self, n: int) -> Networks:

@@ -1,0 +1,56 @@
+"""Chapter 4: what its settings may be. What each of them is stands beside its values, in notebooks/profiles.yml."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from companion.bounds import Ascending, Bounds, Count, CountOrNone, Counts, Length, Positive, expect, expect_among
+
+PUBLISHED = (50, 200, 1000)  # N of the authors' panel, which every figure and table has side by side
+PUBLISHED_STEP, SHORT_STEP = 0.07, 0.01  # where the slider begins, and what a claim is about
+
+
+@dataclass(frozen=True)
+class Network:
+    """Of the denoiser, and how many examples a step of its training takes."""
+
+    width: Count
+    depth: Count
+    batch_size: Count
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Of 04_dps_fwi."""
+
+    sizes: Counts
+    workers: Count
+    num_seeds: Count
+    network: Network
+    looks: Counts
+    num_samples: Annotated[int, Bounds(4)]  # so many are shown
+    waves_for_exact: Annotated[Counts, Length(0)]
+    further_truths: Annotated[tuple[Literal["disc", "held out"], ...], Length(0)]
+    num_further: CountOrNone
+    finer: bool
+    num_held_out: Count
+    num_ideal: Annotated[int, Bounds(2)]  # halves are compared
+    num_corrected: Count
+    num_noise_draws: Count
+    num_noise_waves: CountOrNone
+    num_stencil: Annotated[int, Bounds(2, PUBLISHED[0])]  # of 50 examples; the likeliest is compared with the next
+    num_tangent: Count
+    num_course: Count
+    step_sizes: Annotated[tuple[Positive, ...], Ascending()]
+
+    def __post_init__(self):
+        expect(self.sizes == PUBLISHED, "sizes", f"{list(PUBLISHED)}, the authors' panel", list(self.sizes))
+        expect_among("waves_for_exact", self.waves_for_exact, "sizes", self.sizes)
+        expect(self.num_further > 0 or not self.further_truths, "num_further", "1 or more, for further_truths", 0)
+        expect(
+            self.num_noise_waves <= self.num_noise_draws,
+            "num_noise_waves",
+            f"at most num_noise_draws, {self.num_noise_draws}",
+            self.num_noise_waves,
+        )
+        both = f"a list with {SHORT_STEP:g} and {PUBLISHED_STEP:g}"
+        expect({SHORT_STEP, PUBLISHED_STEP} <= {*self.step_sizes}, "step_sizes", both, list(self.step_sizes))

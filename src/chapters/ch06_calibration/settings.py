@@ -1,0 +1,64 @@
+"""Chapter 6: what its settings may be. What each of them is stands beside its values, in notebooks/profiles.yml."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from companion.bounds import Bounds, Count, CountOrNone, Counts, Length, NotNegative, Positive, expect, expect_among
+
+Levels = Annotated[int, Bounds(2)]
+
+
+@dataclass(frozen=True)
+class Network:
+    """Of the denoiser, and how many examples a step of its training takes."""
+
+    width: Count
+    depth: Count
+    batch_size: Count
+
+
+@dataclass(frozen=True)
+class Waves:
+    """With the nonlinear (Helmholtz) operator."""
+
+    num_truths: Count
+    num_draws: CountOrNone
+    num_levels: Levels
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Of 06_calibration."""
+
+    num_truths: Count
+    num_exact_draws: Count
+    sizes: Counts
+    num_widths: Annotated[int, Bounds(2)]
+    network_sizes: Counts
+    remedies_at: Counts
+    num_members: Count
+    network: Network
+    looks: Counts
+    weight_decay: NotNegative
+    dropout: Annotated[float, Bounds(0, 0.99)]
+    num_sampled_truths: Count
+    num_draws: Count
+    num_levels: Levels
+    widths: Annotated[tuple[Positive, ...], Length(0)]
+    num_prior_draws: Count
+    num_held_out: Count
+    waves: Waves
+    wave_sizes: Counts
+    workers: Count
+
+    def __post_init__(self):
+        expect({50, 1000} <= {*self.sizes}, "sizes", "a list with 50 and 1000", list(self.sizes))
+        expect_among("remedies_at", self.remedies_at, "network_sizes", self.network_sizes)
+        expect_among("remedies_at", self.remedies_at[:1], "sizes", self.sizes)
+        expect_among("wave_sizes", self.wave_sizes[-1:], "sizes", self.sizes)
+        expect(
+            self.num_sampled_truths <= self.num_truths,
+            "num_sampled_truths",
+            f"at most num_truths, {self.num_truths}",
+            self.num_sampled_truths,
+        )

@@ -1,0 +1,49 @@
+"""What a setting may be, said once beside its type: what a chapter's ``Settings`` declares and `profiles` reads.
+
+Imports nothing: a chapter's sizes are checked before anything heavy is loaded.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Of a number: from ``least`` to ``most``; ``least`` itself is out where ``above``."""
+
+    least: float
+    most: float = float("inf")
+    above: bool = False
+
+
+@dataclass(frozen=True)
+class Length:
+    """Of a list: ``least`` or more entries, as many exactly where ``most`` is the same; 1 or more if nothing is said."""
+
+    least: int = 1
+    most: float = float("inf")
+
+
+@dataclass(frozen=True)
+class Ascending:
+    """A list in which every entry is larger than the one before."""
+
+
+Count = Annotated[int, Bounds(1)]
+CountOrNone = Annotated[int, Bounds(0)]
+Positive = Annotated[float, Bounds(0, above=True)]
+NotNegative = Annotated[float, Bounds(0)]
+Share = Annotated[float, Bounds(0, 1)]
+Counts = Annotated[tuple[Count, ...], Ascending()]  # numbers of examples, steps at which something is looked at
+
+
+def expect(holds: bool, name: str, what: str, value) -> None:
+    """``ValueError`` naming the setting unless ``holds``: for relations between settings, in ``__post_init__``."""
+    if not holds:
+        raise ValueError(f"expected {name} to be {what}, got {value!r}")
+
+
+def expect_among(name: str, values: tuple, among: str, allowed: tuple) -> None:
+    """``values``, the setting ``name``, are all in ``allowed``, which is called ``among``."""
+    listed = ", ".join(map(str, allowed))
+    expect(set(values) <= set(allowed), name, f"among {among} ({listed})", list(values))
