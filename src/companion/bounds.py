@@ -18,7 +18,7 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Length:
-    """Of a list: ``least`` or more entries, as many exactly where ``most`` is the same; 1 or more if nothing is said."""
+    """Of a list: from ``least`` entries, of which there are 1 where nothing is said, to ``most``."""
 
     least: int = 1
     most: float = float("inf")
