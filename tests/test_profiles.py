@@ -19,7 +19,7 @@ tiny:
 DECLARED = """
 from dataclasses import dataclass
 from typing import Annotated, Literal
-from companion.bounds import Bounds, Count, CountOrNone, Counts, Length, NotNegative, Positive, Share, expect
+from companion.bounds import Bounds, Count, CountOrNone, Counts, Length, NotNegative, Positive, expect
 
 @dataclass(frozen=True)
 class Plan:
@@ -35,10 +35,10 @@ class Settings:
     exact: bool
     mode: Literal["fast", "slow"]
     plan: Plan
-    pair: Annotated[tuple[CountOrNone, ...], Length(2, 2)]
+    pair: Annotated[tuple[CountOrNone, ...], Length(2, exact=True)]
     truths: Annotated[tuple[Literal["disc"], ...], Length(0)]
     scales: dict[Literal["released", "norm"], NotNegative]
-    share: Share
+    share: Annotated[float, Bounds(0, 1)]
 
     def __post_init__(self):
         expect(self.size <= self.sizes[-1], "size", f"at most the last of sizes, {self.sizes[-1]}", self.size)
@@ -64,6 +64,7 @@ def test_settings_are_those_of_the_profile_as_the_chapter_declares_them(sizes):
     assert (quick.sizes, full.sizes) == ((5, 10), (5, 20))
     assert (full.plan.steps, full.plan.dt) == (4, 0.1)
     assert quick.scales == {"released": 0.07}
+    assert quick == read(sizes, seed=1) != full
     with pytest.raises(FrozenInstanceError):
         quick.size = 4
 

@@ -18,10 +18,10 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Length:
-    """Of a list: from ``least`` entries, of which there are 1 where nothing is said, to ``most``."""
+    """Of a list: ``least`` entries or more, so many where ``exact``. Where nothing is said it is 1 or more."""
 
     least: int = 1
-    most: float = float("inf")
+    exact: bool = False
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,6 @@ Count = Annotated[int, Bounds(1)]
 CountOrNone = Annotated[int, Bounds(0)]
 Positive = Annotated[float, Bounds(0, above=True)]
 NotNegative = Annotated[float, Bounds(0)]
-Share = Annotated[float, Bounds(0, 1)]
 Counts = Annotated[tuple[Count, ...], Ascending()]  # numbers of examples, steps at which something is looked at
 
 

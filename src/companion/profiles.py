@@ -3,6 +3,7 @@
 import math
 import typing
 from dataclasses import is_dataclass
+from functools import cache
 from itertools import pairwise
 from numbers import Integral
 from pathlib import Path
@@ -78,19 +79,26 @@ def settings(path: Path, name: str, profile: str, seed: int, overrides: dict):
 def _declared(path: Path, name: str) -> type:
     """``Settings`` of the chapter's package: chapters.ch04_dps_fwi for 04_dps_fwi, chapters.a1_waves for a1_waves.
 
-    Read from the checkout that ``path`` lies in, else from beside this package; imported it cannot be, since chapters
-    stand on this package, and neither need be importable where only the sizes are asked for.
+    Found by name, in the checkout that ``path`` lies in, else beside this package: chapters stand on this package, so
+    it imports none of them.
     """
     package = f"ch{name}" if name[0].isdigit() else name
     files = [src / "chapters" / package / "settings.py" for src in (path.parents[1] / "src", Path(__file__).parents[1])]
     file = next((file for file in files if file.is_file()), None)
     if file is None:
         raise SettingsError(f"{name}: expected its Settings in src/chapters/{package}/settings.py, found no file")
-    module = ModuleType(f"chapters.{package}.settings")
-    exec(compile(parse(file.read_text("utf-8"), short(file)), str(file), "exec"), module.__dict__)
-    if not is_dataclass(getattr(module, "Settings", None)):
+    declared = _executed(file, file.read_text("utf-8"), f"chapters.{package}.settings").get("Settings")
+    if not is_dataclass(declared):
         raise SettingsError(f"{short(file)}: expected a dataclass Settings, found none")
-    return module.Settings
+    return declared
+
+
+@cache
+def _executed(file: Path, text: str, module: str) -> dict:
+    """What a module defines; once for each text of it, so that equal settings are equal."""
+    names = ModuleType(module).__dict__
+    exec(compile(parse(text, short(file)), str(file), "exec"), names)
+    return names
 
 
 def _fields(kind: type) -> dict:
@@ -134,8 +142,8 @@ def _read(name: str, hint, value, listed: list):
 def _entries(name: str, hint, value, listed: list, bounds: tuple) -> tuple:
     expect(isinstance(value, list | tuple), name, "a list", value)
     length = next((one for one in bounds if isinstance(one, Length)), Length())
-    entries = f"{length.least}" if length.least == length.most else f"{length.least} or more"
-    expect(length.least <= len(value) <= length.most, name, f"a list of {entries} entries", value)
+    fits = len(value) == length.least if length.exact else len(value) >= length.least
+    expect(fits, name, f"a list of {length.least}{'' if length.exact else ' or more'} entries", value)
     held = [item for one in listed if isinstance(one, list) for item in one]
     read = tuple(_read(f"{name}[{k}]", hint, item, held) for k, item in enumerate(value))
     if Ascending() in bounds:

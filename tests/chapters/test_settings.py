@@ -5,11 +5,16 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 import yaml
 
+from chapters.ch04_dps_fwi.settings import Settings as FourthSettings
+from chapters.ch05_samplers import comparison
+from chapters.ch05_samplers.settings import TUNED, UNTUNED
 from companion.profiles import PROFILES, SettingsError, settings
+from memprior.paper import TRUTHS
 
 ROOT = Path(__file__).parents[2]
 SIZES = ROOT / "notebooks" / "profiles.yml"
@@ -96,3 +101,10 @@ def test_settings_that_do_not_go_together_are_named(name, overrides, told):
     with pytest.raises(SettingsError) as raised:
         settings(SIZES, name, "quick", 0, overrides)
     assert str(raised.value).startswith(f"overrides: expected {told}")
+
+
+def test_settings_name_the_samplers_and_truths_that_there_are():
+    assert set(TUNED) == comparison.families().keys()
+    assert set(UNTUNED) == comparison.untuned(1).keys()
+    names, _ = get_args(get_type_hints(FourthSettings)["further_truths"])
+    assert {*get_args(names), "published"} == TRUTHS.keys()

@@ -39,7 +39,7 @@ class Settings:
     gaussian_levels: Annotated[Counts, Length(2)]  # what halves from one to the next is claimed
     drawn_levels: Levels
     num_drawn: Count
-    fwi_sizes: Annotated[Counts, Length(2, 2)]  # two panels
+    fwi_sizes: Annotated[Counts, Length(2, exact=True)]  # two panels
     fwi_noises: Count
     fwi_draws: Count
     fwi_levels: Levels
