@@ -33,7 +33,8 @@ Count = Annotated[int, Bounds(1)]
 CountOrNone = Annotated[int, Bounds(0)]
 Positive = Annotated[float, Bounds(0, above=True)]
 NotNegative = Annotated[float, Bounds(0)]
-Counts = Annotated[tuple[Count, ...], Ascending()]  # numbers of examples, steps at which something is looked at
+Counts = Annotated[tuple[Count, ...], Ascending()]
+Sizes = Annotated[tuple[Annotated[int, Bounds(2)], ...], Ascending()]  # of training sets: one example has no spread
 
 
 def expect(holds: bool, name: str, what: str, value) -> None:

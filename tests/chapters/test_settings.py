@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import get_args, get_type_hints
 
 import pytest
+import torch
 import yaml
 
 from chapters.ch04_dps_fwi.settings import Settings as FourthSettings
 from chapters.ch05_samplers import comparison
 from chapters.ch05_samplers.settings import TUNED, UNTUNED
+from chapters.ch06_calibration import measures
+from chapters.ch06_calibration.posteriors import Survey
 from companion.profiles import PROFILES, SettingsError, settings
 from memprior.paper import TRUTHS
 
@@ -89,6 +92,10 @@ def test_settings_that_go_together_are_taken(name, overrides):
         (SIXTH, {"remedies_at": [200]}, "remedies_at to be among network_sizes (50)"),
         (SIXTH, {"remedies_at": [60], "network_sizes": [60]}, "remedies_at to be among sizes (50, 200, 1000)"),
         (SIXTH, {"wave_sizes": [50, 100]}, "wave_sizes to be among sizes (50, 200, 1000)"),
+        (SIXTH, {"num_draws": 18}, "num_draws to be from 19"),
+        (SIXTH, {"num_held_out": 19}, "num_held_out to be from 20"),
+        (SIXTH, {"dropout": 0}, "dropout to be above 0 and at most 0.99"),
+        (SIXTH, {"dropout": 1}, "dropout to be above 0 and at most 0.99"),
         (SIXTH, {"num_sampled_truths": 201}, "num_sampled_truths to be at most num_truths, 200"),
         (SIXTH, {"waves": {"num_truths": 0, "num_draws": 0, "num_levels": 9}}, "waves.num_truths to be from 1"),
         (APPENDIX, {"stencil_cells": [100, 140]}, "stencil_cells to be a list with 200"),
@@ -101,6 +108,12 @@ def test_settings_that_do_not_go_together_are_named(name, overrides, told):
     with pytest.raises(SettingsError) as raised:
         settings(SIZES, name, "quick", 0, overrides)
     assert str(raised.value).startswith(f"overrides: expected {told}")
+
+
+def test_settings_ask_for_as_many_draws_as_an_interval_needs():
+    one_too_few = Survey(None, torch.eye(1), torch.zeros(2, 1), torch.zeros(2, 1), 1.0), torch.zeros(2, 18, 1)
+    with pytest.raises(ValueError, match=r"draws: expected \(T, S >= 19, d\)"):
+        measures.measure(*one_too_few, generator=torch.Generator())
 
 
 def test_settings_name_the_samplers_and_truths_that_there_are():

@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from companion.bounds import Ascending, Bounds, Count, Counts, Length, Positive, expect
-
-Sizes = Annotated[tuple[Annotated[int, Bounds(2)], ...], Ascending()]  # one example has no spread
+from companion.bounds import Bounds, Count, Counts, Length, Positive, Sizes, expect
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from companion.bounds import Bounds, Count, Counts, expect, expect_among
+from companion.bounds import Bounds, Count, Counts, Sizes, expect, expect_among
 
 PUBLISHED = (50, 200, 1000)  # N of the priors that are made
 
@@ -25,7 +25,7 @@ class Settings:
     num_inputs: Count
     num_samples: Count
     white_dims: Counts
-    white_sizes: Counts
+    white_sizes: Sizes
     white_sets: Count
     selection_draws: Count
     selection_draws_long: Count

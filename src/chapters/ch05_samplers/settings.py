@@ -3,7 +3,18 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from companion.bounds import Ascending, Bounds, Count, Counts, Length, NotNegative, Positive, expect, expect_among
+from companion.bounds import (
+    Ascending,
+    Bounds,
+    Count,
+    Counts,
+    Length,
+    NotNegative,
+    Positive,
+    Sizes,
+    expect,
+    expect_among,
+)
 
 Levels = Annotated[int, Bounds(2)]
 Scales = Annotated[tuple[Positive, ...], Ascending()]
@@ -39,7 +50,7 @@ class Settings:
     gaussian_levels: Annotated[Counts, Length(2)]  # what halves from one to the next is claimed
     drawn_levels: Levels
     num_drawn: Count
-    fwi_sizes: Annotated[Counts, Length(2, exact=True)]  # two panels
+    fwi_sizes: Annotated[Sizes, Length(2, exact=True)]  # two panels
     fwi_noises: Count
     fwi_draws: Count
     fwi_levels: Levels

@@ -3,8 +3,20 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from companion.bounds import Bounds, Count, CountOrNone, Counts, Length, NotNegative, Positive, expect, expect_among
+from companion.bounds import (
+    Bounds,
+    Count,
+    CountOrNone,
+    Counts,
+    Length,
+    NotNegative,
+    Positive,
+    Sizes,
+    expect,
+    expect_among,
+)
 
+Draws = Annotated[int, Bounds(19)]  # of a posterior: fewer have no interval of 90 %
 Levels = Annotated[int, Bounds(2)]
 
 
@@ -31,22 +43,22 @@ class Settings:
     """Of 06_calibration."""
 
     num_truths: Count
-    num_exact_draws: Count
-    sizes: Counts
+    num_exact_draws: Draws
+    sizes: Sizes
     num_widths: Annotated[int, Bounds(2)]
-    network_sizes: Counts
+    network_sizes: Sizes
     remedies_at: Counts
     num_members: Count
     network: Network
     looks: Counts
     weight_decay: NotNegative
-    dropout: Annotated[float, Bounds(0, 0.99)]
+    dropout: Annotated[float, Bounds(0, 0.99, above=True)]
     num_sampled_truths: Count
-    num_draws: Count
+    num_draws: Draws
     num_levels: Levels
     widths: Annotated[tuple[Positive, ...], Length(0)]
-    num_prior_draws: Count
-    num_held_out: Count
+    num_prior_draws: Annotated[int, Bounds(5)]  # what the report on copying needs, and beside them
+    num_held_out: Annotated[int, Bounds(20)]
     waves: Waves
     wave_sizes: Counts
     workers: Count
