@@ -11,6 +11,7 @@ from chapters.ch06_calibration import measures
 from chapters.ch06_calibration import posteriors as study
 from chapters.ch06_calibration.columns import CLOSED, OF_NETWORKS, WITH_WAVES, WITHOUT, Choice, Column, chosen
 from chapters.ch06_calibration.remedies import Training
+from chapters.ch06_calibration.settings import Network, Waves
 from chapters.ch06_calibration.study import Study
 from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser
 from memprior.fields import Standardizer
@@ -225,14 +226,14 @@ def test_partners_disagree_by_nothing_or_like_strangers():
 # The long parts
 
 SIZES = {
-    "num_truths": 3, "num_sampled_truths": 2, "num_draws": 3, "num_levels": 4, "network_sizes": [6, 8],
-    "remedies_at": [6], "num_members": 2, "network": [8, 1, 4], "looks": [1, 3], "weight_decay": 0.3, "dropout": 0.1,
-    "widths": [0.3], "waves": [2, 0, 4], "workers": 2,
+    "num_truths": 3, "num_sampled_truths": 2, "num_draws": 3, "num_levels": 4, "network_sizes": (6, 8),
+    "remedies_at": (6,), "num_members": 2, "network": Network(8, 1, 4), "looks": (1, 3),
+    "weight_decay": 0.3, "dropout": 0.1, "widths": (0.3,), "waves": Waves(2, 0, 4), "workers": 2,
 }  # fmt: skip
 
 
 def study_in(folder, tell=lambda _: None, **settings):
-    return Study(SIZES | settings, 0, store_in(folder), tell)
+    return Study(SimpleNamespace(**SIZES | settings), 0, store_in(folder), tell)
 
 
 @pytest.fixture
@@ -283,7 +284,7 @@ def test_draws_of_two_columns_that_were_swapped_are_named(tmp_path):
 
 
 def test_waves_are_drawn_at_the_first_size_alone(tmp_path):
-    asked = study_in(tmp_path, waves=[5, 2, 4])
+    asked = study_in(tmp_path, waves=Waves(5, 2, 4))
     waves = [column for column in asked.columns if column.how != "linear"]
     assert [(column.remedy, column.how) for column in waves] == [
         *((remedy, "waves, closed") for remedy in CLOSED), *((remedy, "waves") for remedy in WITH_WAVES),
@@ -296,7 +297,7 @@ def test_waves_are_drawn_at_the_first_size_alone(tmp_path):
 @pytest.mark.usefixtures("no_waves")
 def test_columns_with_the_waves_wait_for_their_places_and_are_kept(tmp_path, monkeypatch):
     """Of an affine F every draw counts alike."""
-    asked = study_in(tmp_path, waves=[2, 3, 4])
+    asked = study_in(tmp_path, waves=Waves(2, 3, 4))
     survey = asked.survey.first(2)
     forward = MatrixOperator(survey.response)
     data = survey.data + survey.law.mean @ survey.response.T
@@ -310,7 +311,7 @@ def test_columns_with_the_waves_wait_for_their_places_and_are_kept(tmp_path, mon
         found = asked.result(column)
         assert found.draws.shape == (2, 3, 100)
         assert_same(found.weights, torch.full((2, 3), 1 / 3), rounding=1e-6)
-    again = study_in(tmp_path, waves=[2, 3, 4])
+    again = study_in(tmp_path, waves=Waves(2, 3, 4))
     again.__dict__["waves"] = asked.waves
     monkeypatch.delattr(Study, "likelihoods")  # nothing is solved again
     again.run()

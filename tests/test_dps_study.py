@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from helpers import store_in
 
 from chapters.ch04_dps_fwi.measures import TangentWalk
 from chapters.ch04_dps_fwi.runs import PRIORS
 from chapters.ch04_dps_fwi.study import Study
+from companion import profiles
 from companion.jobs import workers_on
 from memprior.guidance import GuidedSamples
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def settings(profile):
-    return yaml.safe_load((ROOT / "notebooks" / "profiles.yml").read_text())["04_dps_fwi"][profile]
+    return profiles.settings(ROOT / "notebooks" / "profiles.yml", "04_dps_fwi", profile, 0, {})
 
 
 def study(tmp_path, profile="full", seed=0, device="cpu"):
@@ -89,7 +89,7 @@ def test_ratios_are_those_of_the_waves_where_all_priors_have_them(tmp_path):
         for walk, samples in plan.found.items():
             if (walk.prior, walk.num_examples, walk.truth) == ("network", 50, "published"):
                 samples.x[:] = of["waves"]
-        for kind in product(PRIORS, plan.settings["sizes"]):
+        for kind in product(PRIORS, plan.settings.sizes):
             plan._results[kind] = TangentWalk(of["tangent"][None], torch.zeros(1, 1), None)
         expected = plan.training[50].ratio(of[source][None])
         assert torch.equal(plan.ratios("network", 50).unique(), expected)

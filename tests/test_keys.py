@@ -11,7 +11,7 @@ from companion.run import chapters
 def book(tmp_path):
     """A tiny book with a src of its own: its notebook imports ``used`` through ``between``, and never ``unused``."""
     root = write_book(tmp_path, work="from memprior.between import x")
-    (root / "src").unlink()
+    (root / "src" / "memprior").unlink()
     for name, text in (("between", "from memprior.used import x"), ("used", "x = 1"), ("unused", "x = 1")):
         (root / "src" / "memprior").mkdir(parents=True, exist_ok=True)
         (root / "src" / "memprior" / f"{name}.py").write_text(text)

@@ -70,11 +70,7 @@ def book(tmp_path):
     """The tiny book with a chapter that has long work: a src of links, and one package that is its own."""
     root = tmp_path / "book"
     write_book(root, work=WORK)
-    (root / "src").unlink()
     package = root / "src" / "chapters" / NAME
-    package.mkdir(parents=True)
-    for folder in ("memprior", "companion"):
-        (root / "src" / folder).symlink_to(REPOSITORY / "src" / folder)
     for file, text in (
         (package.parent / "__init__.py", ""),
         (package / "__init__.py", ""),

@@ -253,4 +253,5 @@ def test_claims_before_begin_are_refused(book):
 def test_unknown_settings_are_refused_at_once(book):
     with pytest.raises(SettingsError, match="profile: expected one of quick, full, got 'fast'"):
         record.begin(NAME, "fast", 0, {})
-    assert record.begin(NAME, "full", 0, {"spread": 2}).settings == {"size": 300, "spread": 2}
+    settings = record.begin(NAME, "full", 0, {"spread": 2}).settings
+    assert (settings.size, settings.spread) == (300, 2.0)

@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from tiny_book import NAME, WORK, companion, environment, write_book, write_notebook
+from tiny_book import NAME, WORK, companion, environment, write_book, write_notebook, write_settings
 
 from companion import run as runs
 from companion.profiles import SettingsError
@@ -142,7 +142,7 @@ assert pathlib.Path("go").exists(), "stopped after the long work"
         ([NAME, "--profile", "fast"], "profile: expected one of quick, full, got 'fast'"),
         ([NAME, "--seed", "-1"], "seed: expected an integer >= 0 and <= 4294967295, got -1"),
         ([NAME, "--overrides", '{"siez": 3}'], "overrides: expected keys among size, spread, got 'siez'"),
-        ([NAME, "--overrides", '{"size": "3"}'], "overrides: expected size to be of the kind of 3, got '3'"),
+        ([NAME, "--overrides", '{"size": "3"}'], "overrides: expected size to be an integer, got '3'"),
         ([NAME, "--overrides", "[1]"], "overrides: expected a dict of settings, got [1]"),
         ([NAME, "--overrides", "{size: 3}"], "overrides: expected JSON, got '{size: 3}'"),
     ],
@@ -232,6 +232,7 @@ def test_a_notebook_that_records_another_chapter_fails(tmp_path):
     (root / "notebooks" / "copied.ipynb").write_text(file.read_text())
     sizes = root / "notebooks" / "profiles.yml"
     sizes.write_text(sizes.read_text() + sizes.read_text().replace("tiny", "copied"))
+    write_settings(root, "copied")
     done = companion(root, "run", "copied")
     assert done.returncode == 1
     assert "results.json: expected a run of name 'copied', got 'tiny'" in done.stderr

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from tiny_book import NAME, REPOSITORY, companion, write_book, write_run
+from tiny_book import NAME, REPOSITORY, companion, write_book, write_run, write_settings
 
 from companion import book, run
 from companion.results import seal
@@ -21,6 +21,27 @@ SIZES = """
 tiny:
   quick: {size: 3, none: 0, spread: 1.0, sizes: [5, 10], truths: [], mode: fast, plan: {steps: 2, dt: 0.1}, exact: true}
   full: {size: 9, none: 4, spread: 1.0, sizes: [5], truths: [disc], mode: slow, plan: {steps: 4, dt: 0.1}, exact: false}
+"""
+SETTINGS = """
+from dataclasses import dataclass
+from typing import Annotated, Literal
+from companion.bounds import Natural, NaturalOrZero, Length, Positive
+
+@dataclass(frozen=True)
+class Plan:
+    steps: Natural
+    dt: Positive
+
+@dataclass(frozen=True)
+class Settings:
+    size: Natural
+    none: NaturalOrZero
+    spread: Positive
+    sizes: tuple[Natural, ...]
+    truths: Annotated[tuple[Literal["disc"], ...], Length(0)]
+    mode: Literal["fast", "slow"]
+    plan: Plan
+    exact: bool
 """
 
 
@@ -254,23 +275,23 @@ FAULTS = {
     # overrides
     "negative": override("size to be from 1 to 900, got -1", size=-1),
     "zero": override("size to be from 1 to 900, got 0", size=0),
-    "null": override("size to be of the kind of 3, got None", size=None),
+    "null": override("size to be an integer, got None", size=None),
     "2**70": override("size to be from 1 to 900, got 1180591620717411303424", size=2**70),
     "huge": override("size to be from 1 to 900, got 901", size=901),
-    "yes as a number": override("size to be of the kind of 3, got True", size=True),
-    "not whole": override("size to be of the kind of 3, got 3.5", size=3.5),
+    "yes as a number": override("size to be an integer, got True", size=True),
+    "not whole": override("size to be an integer, got 3.5", size=3.5),
     "negative where zero may be": override("none to be from 0 to 400, got -1", none=-1),
     "zero for a width": override("spread to be above 0 and at most 100, got 0", spread=0),
     "not a number": override("spread to be above 0 and at most 100, got nan", spread=float("nan")),
     "infinite": override("spread to be above 0 and at most 100, got inf", spread=float("inf")),
     "a list with a bad entry": override(r"sizes\[1\] to be from 1 to 1000, got -10", sizes=[5, -10]),
-    "a list with a text": override(r"sizes\[1\] to be of the kind of 5, got '10'", sizes=[5, "10"]),
-    "an empty list": override(r"sizes to have entries like \[5, 10\], got an empty list", sizes=[]),
+    "a list with a text": override(r"sizes\[1\] to be an integer, got '10'", sizes=[5, "10"]),
+    "an empty list": override(r"sizes to be a list of 1 or more entries, got \[\]", sizes=[]),
     "a bad entry where the profile has none": override(r"truths\[0\] to be one of disc, got 'disk'", truths=["disk"]),
     "another word": override("mode to be one of fast, slow, got 'faster'", mode="faster"),
-    "a key too few": override("plan to have the keys steps, dt, got", plan={"steps": 2}),
-    "a bad number below": override(r"plan\['steps'\] to be from 1 to 400, got 0", plan={"steps": 0, "dt": 0.1}),
-    "a number as yes": override("exact to be of the kind of True, got 1", exact=1),
+    "a key too few": override("plan to be a mapping of steps, dt, got", plan={"steps": 2}),
+    "a bad number below": override(r"plan.steps to be from 1 to 400, got 0", plan={"steps": 0, "dt": 0.1}),
+    "a number as yes": override("exact to be true or false, got 1", exact=1),
     "a setting twice": Fault(
         "expected each setting once, got size, size", command=("run", NAME, "--overrides", '{"size": 3, "size": 4}')
     ),
@@ -286,6 +307,7 @@ def sound(tmp_path_factory):
     """A book with a quick run, a recorded full one and its picture, all of which holds."""
     root = write_book(tmp_path_factory.mktemp("sound") / "book")
     (root / "notebooks" / "profiles.yml").write_text(SIZES)
+    write_settings(root, text=SETTINGS)
     write_run(root)
     full = write_run(root, "full")
     text = PngInfo()
@@ -316,12 +338,3 @@ def test_folders_of_sources_are_those_of_the_repository():
         pytest.skip("not in a git checkout")
     tops = {file.split("/")[0] for file in asked.stdout.splitlines() if "/" in file}
     assert {top for top in tops if not top.startswith(".")} == set(run.SOURCES)
-
-
-def test_overrides_that_fit_are_taken():
-    from companion.profiles import settings
-
-    sizes = REPOSITORY / "notebooks" / "profiles.yml"
-    told = {"waves_for_exact": [50], "further_truths": ["disc"], "num_further": 0, "step_sizes": [1], "finer": True}
-    assert told.items() <= settings(sizes, "04_dps_fwi", "quick", 0, told).items()
-    assert settings(sizes, "03_linearized_posterior", "quick", 0, {"num_draws": 200_000})["num_draws"] == 200_000

@@ -183,9 +183,9 @@ def book(tmp_path):
     """A tiny book with a src of its own: ``between`` imports ``used``, and never ``unused``."""
     root = tmp_path / "book"
     write_book(root, work="from memprior import between")
-    (root / "src").unlink()
     for package in ("memprior", "companion"):
-        (root / "src" / package).mkdir(parents=True)
+        (root / "src" / package).unlink()
+        (root / "src" / package).mkdir()
     between = "from memprior.used import x\nfrom companion.keeps import y"
     for name, text in (("__init__", ""), ("between", between), ("used", "import torch"), ("unused", "import scipy")):
         (root / "src" / "memprior" / f"{name}.py").write_text(text + "\n")

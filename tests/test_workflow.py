@@ -50,7 +50,7 @@ def test_a_sweep_has_its_seeds_and_its_settings(tmp_path, config, points):
     ("config", "message"),
     [
         ({"overrides": {"siez": "5"}}, "tiny: overrides: expected keys among size, spread, got 'siez'"),
-        ({"overrides": {"size": "many"}}, "tiny: overrides: expected size to be of the kind of 3, got 'many'"),
+        ({"overrides": {"size": "many"}}, "tiny: overrides: expected size to be an integer, got 'many'"),
         ({"seeds": "one"}, "tiny: seed: expected an integer >= 0 and <= 4294967295, got 'one'"),
         ({"profile": "fast"}, "tiny: profile: expected one of quick, full, got 'fast'"),
         ({"chapters": "tiny,other"}, "other: expected notebooks/other.ipynb and its sizes in notebooks/profiles.yml"),
@@ -102,7 +102,7 @@ def test_a_mistake_in_a_source_is_named_by_the_command(tmp_path, file, text, err
 
 def test_a_conflict_mark_in_a_module_is_named_by_the_command(tmp_path):
     root = write_book(tmp_path, work="import memprior.noise")
-    (root / "src").unlink()
+    (root / "src" / "memprior").unlink()
     broken(root, "src/memprior/noise.py", "x = 1\n=======\n")
     done = companion(root, "chapters")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)

@@ -24,11 +24,20 @@ CLAIMS = """
 - {id: tiny.drawn, chapter: tiny, statement: A draw, at_most: 10, <<: *rest}
 """
 PROFILES = "tiny: {quick: {size: 3, spread: 1.0}, full: {size: 300, spread: 1.0}}\n"
+SETTINGS = """
+from dataclasses import dataclass
+from companion.bounds import Natural, Positive
+
+@dataclass(frozen=True)
+class Settings:
+    size: Natural
+    spread: Positive
+"""
 PARAMETERS = 'profile = "quick"\nseed = 0\noverrides = {}'
 BEGIN = f'from companion import record\nrun = record.begin("{NAME}", profile, seed, overrides)'
 WORK = """
 import torch
-drawn = torch.randn(run.settings["size"], generator=run.generator("draw"), device=run.device).mean()
+drawn = torch.randn(run.settings.size, generator=run.generator("draw"), device=run.device).mean()
 record.claim("tiny.answer", 1.0 + 1.0)
 record.claim("tiny.drawn", drawn)
 """
@@ -46,14 +55,24 @@ def write_notebook(
 
 
 def write_book(root: Path, **swapped) -> Path:
-    """The whole tiny repository, with this repository's own src."""
+    """The whole tiny repository, with this repository's own library."""
     write_notebook(root / "notebooks" / f"{NAME}.ipynb", **swapped)
     (root / "notebooks" / "profiles.yml").write_text(PROFILES)
     (root / "data" / "claims").mkdir(parents=True)
     (root / "data" / "claims" / f"{NAME}.yml").write_text(CLAIMS)
     (root / "constraints.txt").write_text("torch==0\n")
-    (root / "src").symlink_to(REPOSITORY / "src")
+    (root / "src").mkdir()
+    for package in ("companion", "memprior"):
+        (root / "src" / package).symlink_to(REPOSITORY / "src" / package)
+    write_settings(root)
     return root
+
+
+def write_settings(root: Path, name: str = NAME, text: str = SETTINGS) -> None:
+    """What the chapter's settings may be."""
+    file = root / "src" / "chapters" / name / "settings.py"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
 
 
 def write_run(root: Path, profile: str = "quick", *, claims: dict | None = None) -> Path:

@@ -46,7 +46,7 @@ def imported_names(source: str, package: str = "", where: str = "source") -> tup
 
 
 def _imported_names(tree: ast.AST, package: str) -> Iterator[tuple[str, str | None, str]]:
-    for node in ast.walk(tree):
+    for node in _run(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield alias.name, None, alias.asname or alias.name
@@ -55,6 +55,14 @@ def _imported_names(tree: ast.AST, package: str) -> Iterator[tuple[str, str | No
             module = ".".join([*above, *([node.module] if node.module else [])])
             for alias in node.names:
                 yield module, alias.name, alias.asname or alias.name
+
+
+def _run(tree: ast.AST) -> Iterator[ast.AST]:
+    """Every node that is executed: what is imported for a type checker alone is not."""
+    yield tree
+    only_checked = isinstance(tree, ast.If) and ast.unparse(tree.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+    for node in tree.orelse if only_checked else ast.iter_child_nodes(tree):
+        yield from _run(node)
 
 
 def _files(src: Path, source: str, package: str, where: str) -> Iterator[Path]:

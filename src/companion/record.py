@@ -42,7 +42,7 @@ LISTED = ("torch", "numpy", "scipy", "matplotlib")
 
 @dataclass
 class Run:
-    """One run of one notebook. settings: its sizes. listed: every claim.
+    """One run of one notebook. settings: the chapter's ``Settings``. listed: every claim.
 
     device: the first NVIDIA GPU, else the CPU. Other GPUs are left alone: Apple's (mps) has no double precision.
     """
@@ -51,7 +51,7 @@ class Run:
     profile: str
     seed: int
     overrides: dict
-    settings: dict
+    settings: Any
     device: torch.device
     listed: dict[str, claims.Claim] = field(default_factory=dict)
     started: float = field(default_factory=time.perf_counter)

@@ -6,6 +6,7 @@ Networks are trained and samples drawn by :meth:`Study.run` alone, in parts (`ru
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -21,6 +22,9 @@ from memprior.guidance import GuidedSamples
 from memprior.likelihood import GaussianLikelihood
 from memprior.paper import STEP_SIZE, Inversion, TrainingSet, published_inversion, tangent
 
+if TYPE_CHECKING:  # what settings may be changes no result
+    from chapters.ch04_dps_fwi.settings import Settings
+
 
 @dataclass(frozen=True, eq=False)
 class Study:
@@ -30,7 +34,7 @@ class Study:
     generator: purpose -> randomness, for all that is short. tell: hears of every part that is done.
     """
 
-    settings: dict
+    settings: "Settings"
     seed: int
     store: Store
     generator: Callable[[str], torch.Generator]
@@ -50,7 +54,7 @@ class Study:
     @cached_property
     def training(self) -> dict[int, TrainingSet]:
         """N -> the published examples."""
-        return {n: TrainingSet.published(n, self.device) for n in self.settings["sizes"]}
+        return {n: TrainingSet.published(n, self.device) for n in self.settings.sizes}
 
     @cached_property
     def inversion(self) -> Inversion:
@@ -67,10 +71,10 @@ class Study:
     @cached_property
     def lessons(self) -> list[Lesson]:
         """Every N from every seed."""
-        size, (width, depth, batch) = self.settings, self.settings["network"]
-        looks = tuple(size["looks"])
-        seeds = [100 * self.seed + k for k in range(size["num_seeds"])]
-        return [Lesson(n, k, width, depth, batch, looks) for k in seeds for n in size["sizes"]]
+        size, network = self.settings, self.settings.network
+        kind = network.width, network.depth, network.batch_size, size.looks
+        seeds = [100 * self.seed + k for k in range(size.num_seeds)]
+        return [Lesson(n, k, *kind) for k in seeds for n in size.sizes]
 
     @property
     def networks(self) -> dict[Lesson, dict[int, Denoiser]]:
@@ -79,13 +83,13 @@ class Study:
 
     def course(self, n: int) -> dict[int, Denoiser]:
         """Step -> network there, of the first network on N examples."""
-        return self.networks[self.lessons[self.settings["sizes"].index(n)]]
+        return self.networks[self.lessons[self.settings.sizes.index(n)]]
 
     def prior(self, name: str, n: int) -> Denoiser:
         """Denoiser in the coordinates of N examples; name: "network" (the first, fully trained), "truth", "memory"."""
         known = self.training[n]
         return {
-            "network": lambda: self.course(n)[self.settings["looks"][-1]],
+            "network": lambda: self.course(n)[self.settings.looks[-1]],
             "truth": lambda: known.true_prior,
             "memory": lambda: known.memorized_prior,
         }[name]()
@@ -95,19 +99,19 @@ class Study:
     @property
     def workers(self) -> int:
         """Parts at a time: a GPU takes one."""
-        return workers_on(self.device, self.settings["workers"])
+        return workers_on(self.device, self.settings.workers)
 
     @cached_property
     def walks(self) -> list[Walk]:
         """Every walk with the waves: of each network, then of exact priors, of further truths and finer data."""
-        size, sizes, seed = self.settings, self.settings["sizes"], 100 * self.seed
-        num, few, first = size["num_samples"], size["num_further"], dict(zip(sizes, self.lessons, strict=False))
+        size, sizes, seed = self.settings, self.settings.sizes, 100 * self.seed
+        num, few, first = size.num_samples, size.num_further, dict(zip(sizes, self.lessons, strict=False))
         walks = [Walk("network", taught.num_examples, taught.seed, num, lesson=taught) for taught in self.lessons]
-        walks += [Walk(prior, n, seed, num) for prior in ("truth", "memory") for n in size["waves_for_exact"]]
-        for truth in size["further_truths"]:
+        walks += [Walk(prior, n, seed, num) for prior in ("truth", "memory") for n in size.waves_for_exact]
+        for truth in size.further_truths:
             walks += [Walk("network", n, seed, few, truth=truth, lesson=first[n]) for n in sizes]
             walks += [Walk("truth", 200, seed, few, truth=truth)]
-        if size["finer"]:
+        if size.finer:
             walks += [Walk("network", 200, seed, num, finer=True, lesson=first[200])]
         return walks
 
@@ -142,7 +146,7 @@ class Study:
         self.training, self.linear  # noqa: B018 - made once, before several threads ask for them
         results = side_by_side(self.parts, self.work, self.workers, self.tell)
         self._results.update(zip(self.parts, results, strict=True))
-        kinds, num = [(prior, n) for prior in PRIORS for n in self.settings["sizes"]], self.settings["num_tangent"]
+        kinds, num = [(prior, n) for prior in PRIORS for n in self.settings.sizes], self.settings.num_tangent
         tangents = self.each(kinds, lambda kind: self.tangent(*kind, num=num))
         self._results.update(zip(kinds, tangents, strict=True))
 
@@ -189,7 +193,7 @@ class Study:
     @property
     def tangents(self) -> dict[tuple[str, int], TangentWalk]:
         """(prior, N) -> as many such walks as the settings say."""
-        kinds = [(prior, n) for prior in PRIORS for n in self.settings["sizes"]]
+        kinds = [(prior, n) for prior in PRIORS for n in self.settings.sizes]
         return {kind: self._result(kind) for kind in kinds}
 
     def each(self, items: Iterable, work: Callable) -> list:
@@ -199,5 +203,5 @@ class Study:
 
     def ratios(self, prior: str, n: int) -> torch.Tensor:
         """r of the walks with the waves where all priors have walked with them at this N, else of the linearized."""
-        walks = self.with_waves(prior, n) if n in self.settings["waves_for_exact"] else [self.tangents[prior, n]]
+        walks = self.with_waves(prior, n) if n in self.settings.waves_for_exact else [self.tangents[prior, n]]
         return self.training[n].ratio(torch.cat([walk.x for walk in walks]))

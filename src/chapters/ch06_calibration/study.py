@@ -6,6 +6,7 @@ Networks are trained and posteriors drawn by :meth:`Study.run` alone, in parts t
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -39,6 +40,9 @@ from memprior.likelihood import GaussianLikelihood
 from memprior.operators import ForwardOperator
 from memprior.paper import Inversion, published_inversion
 
+if TYPE_CHECKING:  # what settings may be changes no result
+    from chapters.ch06_calibration.settings import Settings
+
 
 @dataclass(frozen=True, eq=False)
 class Study:
@@ -47,7 +51,7 @@ class Study:
     seed: that of the notebook. store: keeps the parts. tell: hears of every part that is done.
     """
 
-    settings: dict
+    settings: "Settings"
     seed: int
     store: Store
     tell: Callable[[str], None]
@@ -72,43 +76,44 @@ class Study:
     def survey(self) -> LinearSurvey:
         """Held-out truths with F linearized."""
         randomness = generator_for(f"survey {self.seed}")
-        return linear_survey(self.inversion, self.settings["num_truths"], generator=randomness)
+        return linear_survey(self.inversion, self.settings.num_truths, generator=randomness)
 
     @cached_property
     def waves(self) -> tuple[LinearSurvey, ForwardOperator, torch.Tensor]:
         """Held-out truths with the waves: :func:`calibration_study.wave_survey`."""
         randomness = generator_for(f"waves {self.seed}")
-        return wave_survey(self.inversion, self.settings["waves"][0], generator=randomness)
+        return wave_survey(self.inversion, self.settings.waves.num_truths, generator=randomness)
 
     @property
     def places(self) -> tuple[Place, ...]:
         """Where F is linearized for each truth with the waves; none where nothing is drawn with them."""
-        num_truths, num_draws, _ = self.settings["waves"]
-        return tuple(Place(index, self.seed) for index in range(num_truths if num_draws else 0))
+        asked = self.settings.waves
+        return tuple(Place(index, self.seed) for index in range(asked.num_truths if asked.num_draws else 0))
 
     def trainings_of(self, n: int) -> tuple[Training, ...]:
         """The networks on N examples: plain ones, and where remedies are tried two halves and one for each remedy."""
         size = self.settings
-        tried = n in size["remedies_at"]
-        kinds = [("plain", 0.0, k) for k in range(size["num_members"] if tried else 1)]
+        tried = n in size.remedies_at
+        kinds = [("plain", 0.0, k) for k in range(size.num_members if tried else 1)]
         if tried:
             kinds += [("first half", 0.0, 0), ("second half", 0.0, 0), ("augmented", 0.0, 0)]
-            kinds += [("weight decay", size["weight_decay"], 0), ("dropout", size["dropout"], 0)]
-        shape = (*size["network"], tuple(size["looks"]))
+            kinds += [("weight decay", size.weight_decay, 0), ("dropout", size.dropout, 0)]
+        shape = size.network.width, size.network.depth, size.network.batch_size, size.looks
         return tuple(Training(kind, n, 100 * self.seed + k, strength, *shape) for kind, strength, k in kinds)
 
     @cached_property
     def columns(self) -> list[Column]:
         """Every posterior that is drawn: with F linearized for all remedies, with the waves for a few."""
         size, columns = self.settings, []
-        truths = size["num_sampled_truths"], size["num_draws"], size["num_levels"], self.seed
-        for n in size["network_sizes"]:
-            parts, tried = self.trainings_of(n), n in size["remedies_at"]
+        truths = size.num_sampled_truths, size.num_draws, size.num_levels, self.seed
+        for n in size.network_sizes:
+            parts, tried = self.trainings_of(n), n in size.remedies_at
             remedies = [*WITHOUT, *(OF_NETWORKS if tried else OF_NETWORKS[:1])]
             columns += [Column(remedy, n, parts, 0.0, "linear", *truths) for remedy in remedies]
-            columns += [Column("Tikhonov", n, parts, w, "linear", *truths) for w in size["widths"] if tried]
+            columns += [Column("Tikhonov", n, parts, w, "linear", *truths) for w in size.widths if tried]
         if self.places:
-            n, truths = size["remedies_at"][0], (*size["waves"], self.seed)
+            n, few = size.remedies_at[0], size.waves
+            truths = few.num_truths, few.num_draws, few.num_levels, self.seed
             columns += [Column(remedy, n, (), 0.0, "waves, closed", *truths) for remedy in CLOSED]
             columns += [Column(remedy, n, self.trainings_of(n), 0.0, "waves", *truths) for remedy in WITH_WAVES]
         return columns
@@ -159,7 +164,7 @@ class Study:
     @property
     def parts(self) -> list[Training | Place | Column]:
         """Every network, every place where F is linearized, every column."""
-        trainings = [part for n in self.settings["network_sizes"] for part in self.trainings_of(n)]
+        trainings = [part for n in self.settings.network_sizes for part in self.trainings_of(n)]
         return [*trainings, *self.places, *self.columns]
 
     def needs(self, part: Training | Place | Column) -> list[Training | Place]:
@@ -180,7 +185,7 @@ class Study:
     def run(self) -> None:
         """Train every network, draw every column as soon as its networks are trained. What the store has is read."""
         self.survey, self.waves if self.places else None  # noqa: B018 - made once, before several threads ask for them
-        workers = workers_on(self.device, self.settings["workers"])
+        workers = workers_on(self.device, self.settings.workers)
         results = side_by_side(self.parts, self.work, workers, self.tell)
         self._results.update(zip(self.parts, results, strict=True))
 

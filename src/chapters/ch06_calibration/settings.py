@@ -1,0 +1,67 @@
+"""Chapter 6: what its settings may be. What each of them is stands beside its values, in notebooks/profiles.yml."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from companion.bounds import (
+    Bounds,
+    Counts,
+    Length,
+    Natural,
+    NaturalOrZero,
+    Network,
+    NotNegative,
+    Positive,
+    Sizes,
+    expect_among,
+)
+
+Draws = Annotated[int, Bounds(19)]  # of a posterior: fewer have no interval of 90 %
+Levels = Annotated[int, Bounds(2)]
+
+
+@dataclass(frozen=True)
+class Waves:
+    """With the nonlinear (Helmholtz) operator."""
+
+    num_truths: Natural
+    num_draws: NaturalOrZero
+    num_levels: Levels
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Of 06_calibration."""
+
+    num_truths: Natural
+    num_exact_draws: Draws
+    sizes: Sizes
+    num_widths: Annotated[int, Bounds(2)]
+    network_sizes: Sizes
+    remedies_at: Counts
+    num_members: Natural
+    network: Network
+    looks: Counts
+    weight_decay: NotNegative
+    dropout: Annotated[float, Bounds(0, 0.99, above=True)]
+    num_sampled_truths: Natural
+    num_draws: Draws
+    num_levels: Levels
+    widths: Annotated[tuple[Positive, ...], Length(0)]
+    num_prior_draws: Annotated[int, Bounds(5)]  # what the report on copying needs, and beside them
+    num_held_out: Annotated[int, Bounds(20)]
+    waves: Waves
+    wave_sizes: Counts
+    workers: Natural
+
+    def __post_init__(self):
+        expect_setting({50, 1000} <= {*self.sizes}, "sizes", "a list with 50 and 1000", list(self.sizes))
+        expect_among("remedies_at", self.remedies_at, "network_sizes", self.network_sizes)
+        expect_among("remedies_at", self.remedies_at[:1], "sizes", self.sizes)
+        expect_among("wave_sizes", self.wave_sizes[-1:], "sizes", self.sizes)
+        expect_setting(
+            self.num_sampled_truths <= self.num_truths,
+            "num_sampled_truths",
+            f"at most num_truths, {self.num_truths}",
+            self.num_sampled_truths,
+        )
