@@ -19,7 +19,7 @@ tiny:
 DECLARED = """
 from dataclasses import dataclass
 from typing import Annotated, Literal
-from companion.bounds import Bounds, Natural, NaturalOrZero, Counts, Length, NotNegative, Positive, expect_setting
+from companion.bounds import Bounds, Natural, NaturalOrZero, Counts, Length, NotNegative, Positive, require
 
 @dataclass(frozen=True)
 class Plan:
@@ -41,7 +41,7 @@ class Settings:
     share: Annotated[float, Bounds(0, 1)]
 
     def __post_init__(self):
-        expect_setting(self.size <= self.sizes[-1], "size", f"at most the last of sizes, {self.sizes[-1]}", self.size)
+        require(self.size <= self.sizes[-1], "size", f"at most the last of sizes, {self.sizes[-1]}", self.size)
 """
 
 

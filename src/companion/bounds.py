@@ -46,13 +46,13 @@ class Network:
     batch_size: Natural
 
 
-def expect_setting(holds: bool, name: str, what: str, value) -> None:
+def require(holds: bool, name: str, what: str, value) -> None:
     """``ValueError`` naming the setting unless ``holds``: for relations between settings, in ``__post_init__``."""
     if not holds:
         raise ValueError(f"expected {name} to be {what}, got {value!r}")
 
 
-def expect_among(name: str, values: tuple, among: str, allowed: tuple) -> None:
+def require_among(name: str, values: tuple, among: str, allowed: tuple) -> None:
     """``values``, the setting ``name``, are all in ``allowed``, which is called ``among``."""
     listed = ", ".join(map(str, allowed))
-    expect_setting(set(values) <= set(allowed), name, f"among {among} ({listed})", list(values))
+    require(set(values) <= set(allowed), name, f"among {among} ({listed})", list(values))

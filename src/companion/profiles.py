@@ -9,7 +9,7 @@ from numbers import Integral
 from pathlib import Path
 from types import ModuleType
 
-from companion.bounds import Ascending, Bounds, Length, expect_setting
+from companion.bounds import Ascending, Bounds, Length, require
 from companion.sources import parse, read_yaml, short
 
 PROFILES = ("quick", "full")
@@ -115,17 +115,17 @@ def _read(name: str, hint, value, listed: list):
     if kind in (int, float):
         return _number(name, kind, value, listed, *bounds)
     if kind is bool:
-        expect_setting(type(value) is bool, name, "true or false", value)
+        require(type(value) is bool, name, "true or false", value)
         return value
     form = typing.get_origin(kind)
     if form is typing.Literal:
         texts = typing.get_args(kind)
-        expect_setting(type(value) is str and value in texts, name, f"one of {', '.join(texts)}", value)
+        require(type(value) is str and value in texts, name, f"one of {', '.join(texts)}", value)
         return value
     if form is tuple:
         return _entries(name, typing.get_args(kind)[0], value, listed, bounds)
     if form is dict:
-        expect_setting(isinstance(value, dict) and len(value) > 0, name, "a mapping of 1 or more entries", value)
+        require(isinstance(value, dict) and len(value) > 0, name, "a mapping of 1 or more entries", value)
         keys, values = typing.get_args(kind)
         held = [item for one in listed if isinstance(one, dict) for item in one.values()]
         return {
@@ -134,29 +134,29 @@ def _read(name: str, hint, value, listed: list):
         }
     parts = _fields(kind)
     fits = isinstance(value, dict) and value.keys() == parts.keys()
-    expect_setting(fits, name, f"a mapping of {', '.join(parts)}", value)
+    require(fits, name, f"a mapping of {', '.join(parts)}", value)
     held = {part: [one[part] for one in listed if isinstance(one, dict) and part in one] for part in parts}
     return kind(**{part: _read(f"{name}.{part}", inner, value[part], held[part]) for part, inner in parts.items()})
 
 
 def _entries(name: str, hint, value, listed: list, bounds: tuple) -> tuple:
-    expect_setting(isinstance(value, list | tuple), name, "a list", value)
+    require(isinstance(value, list | tuple), name, "a list", value)
     length = next((one for one in bounds if isinstance(one, Length)), Length())
     fits = len(value) == length.least if length.exact else len(value) >= length.least
-    expect_setting(fits, name, f"a list of {length.least}{'' if length.exact else ' or more'} entries", value)
+    require(fits, name, f"a list of {length.least}{'' if length.exact else ' or more'} entries", value)
     held = [item for one in listed if isinstance(one, list) for item in one]
     read = tuple(_read(f"{name}[{k}]", hint, item, held) for k, item in enumerate(value))
     if Ascending() in bounds:
-        expect_setting(all(a < b for a, b in pairwise(read)), name, "a list that ascends", value)
+        require(all(a < b for a, b in pairwise(read)), name, "a list that ascends", value)
     return read
 
 
 def _number(name: str, kind: type, value, listed: list, bounds: Bounds):
     # By type: True is an instance of int.
-    expect_setting(type(value) in (int, kind), name, "an integer" if kind is int else "a number", value)
+    require(type(value) in (int, kind), name, "an integer" if kind is int else "a number", value)
     most = min(bounds.most, MOST * max((abs(one) for one in listed if isinstance(one, int | float)), default=math.inf))
     end = str(most) if type(most) is int else f"{most:g}"
     within = f"above {bounds.least:g} and at most {end}" if bounds.above else f"from {bounds.least:g} to {end}"
     fits = bounds.least <= value <= most and value < math.inf and not (bounds.above and value == bounds.least)
-    expect_setting(fits, name, within, value)  # so NaN is refused too
+    require(fits, name, within, value)  # so NaN is refused too
     return kind(value)

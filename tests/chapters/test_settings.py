@@ -15,7 +15,7 @@ from chapters.ch04_dps_fwi.settings import Settings as FourthSettings
 from chapters.ch05_samplers import comparison
 from chapters.ch05_samplers.settings import TUNED, UNTUNED
 from chapters.ch06_calibration import measures
-from chapters.ch06_calibration.posteriors import Survey
+from chapters.ch06_calibration.posteriors import LinearSurvey
 from companion.profiles import PROFILES, SettingsError, settings
 from memprior.paper import TRUTHS
 
@@ -111,7 +111,7 @@ def test_settings_that_do_not_go_together_are_named(name, overrides, told):
 
 
 def test_settings_ask_for_as_many_draws_as_an_interval_needs():
-    one_too_few = Survey(None, torch.eye(1), torch.zeros(2, 1), torch.zeros(2, 1), 1.0), torch.zeros(2, 18, 1)
+    one_too_few = LinearSurvey(None, torch.eye(1), torch.zeros(2, 1), torch.zeros(2, 1), 1.0), torch.zeros(2, 18, 1)
     with pytest.raises(ValueError, match=r"draws: expected \(T, S >= 19, d\)"):
         measures.measure(*one_too_few, generator=torch.Generator())
 

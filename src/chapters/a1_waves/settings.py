@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from companion.bounds import Ascending, Bounds, Counts, Length, Natural, NaturalOrZero, Positive, expect_setting
+from companion.bounds import Ascending, Bounds, Counts, Length, Natural, NaturalOrZero, Positive, require
 
 Cells = Annotated[int, Bounds(2)]  # a side
 Frequencies = Annotated[tuple[Positive, ...], Ascending()]
@@ -54,4 +54,4 @@ class Settings:
             ("coarse_cells", 100),
         ):
             listed = getattr(self, name)
-            expect_setting(needed in listed, name, f"a list with {needed:g}", list(listed))
+            require(needed in listed, name, f"a list with {needed:g}", list(listed))

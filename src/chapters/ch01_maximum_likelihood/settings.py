@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from companion.bounds import Bounds, Counts, Length, Natural, Positive, Sizes, expect_setting
+from companion.bounds import Bounds, Counts, Length, Natural, Positive, Sizes, require
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,9 @@ class Settings:
 
     def __post_init__(self):
         few, num = self.sweep_examples, len(self.time_sizes) * self.num_seeds
-        expect_setting(
-            self.components[-1] <= few, "components", f"at most sweep_examples, {few}", list(self.components)
-        )
-        expect_setting(
+        require(self.components[-1] <= few, "components", f"at most sweep_examples, {few}", list(self.components))
+        require(
             self.num_scored <= self.num_fresh, "num_scored", f"at most num_fresh, {self.num_fresh}", self.num_scored
         )
         # The exponent and its standard error are fitted to the times.
-        expect_setting(num > 2, "time_sizes", "so many that with num_seeds there are 3 times", list(self.time_sizes))
+        require(num > 2, "time_sizes", "so many that with num_seeds there are 3 times", list(self.time_sizes))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from companion.bounds import Bounds, Counts, Natural, Sizes, expect_among, expect_setting
+from companion.bounds import Bounds, Counts, Natural, Sizes, require, require_among
 
 PUBLISHED = (50, 200, 1000)  # N of the priors that are made
 
@@ -34,17 +34,17 @@ class Settings:
     start_draws: Natural
 
     def __post_init__(self):
-        expect_among("sizes", self.sizes, "the published training sets", PUBLISHED)
-        expect_among("start_sizes", self.start_sizes, "the published training sets", PUBLISHED)
+        require_among("sizes", self.sizes, "the published training sets", PUBLISHED)
+        require_among("start_sizes", self.start_sizes, "the published training sets", PUBLISHED)
         # The claims are about these.
-        expect_setting({50, 1000} <= {*self.sizes}, "sizes", "a list with 50 and 1000", list(self.sizes))
-        expect_setting(
+        require({50, 1000} <= {*self.sizes}, "sizes", "a list with 50 and 1000", list(self.sizes))
+        require(
             {2, 10, 30, 100} <= {*self.white_dims}, "white_dims", "a list with 2, 10, 30 and 100", list(self.white_dims)
         )
         each = f"one number for each of sizes, {len(self.sizes)}"
-        expect_setting(len(self.num_seeds) == len(self.sizes), "num_seeds", each, list(self.num_seeds))
+        require(len(self.num_seeds) == len(self.sizes), "num_seeds", each, list(self.num_seeds))
         plan, plane_plan = self.plan_steps, self.plane_plan_steps
-        expect_setting(self.train_steps <= plan, "train_steps", f"at most plan_steps, {plan}", self.train_steps)
-        expect_setting(
+        require(self.train_steps <= plan, "train_steps", f"at most plan_steps, {plan}", self.train_steps)
+        require(
             self.plane_steps <= plane_plan, "plane_steps", f"at most plane_plan_steps, {plane_plan}", self.plane_steps
         )

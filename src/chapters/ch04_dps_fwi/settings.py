@@ -12,8 +12,8 @@ from companion.bounds import (
     NaturalOrZero,
     Network,
     Positive,
-    expect_among,
-    expect_setting,
+    require,
+    require_among,
 )
 
 PUBLISHED = (50, 200, 1000)  # N of the authors' panel, which every figure and table has side by side
@@ -44,18 +44,14 @@ class Settings:
     step_sizes: Annotated[tuple[Positive, ...], Ascending()]
 
     def __post_init__(self):
-        expect_setting(self.sizes == PUBLISHED, "sizes", f"{list(PUBLISHED)}, the authors' panel", list(self.sizes))
-        expect_among("waves_for_exact", self.waves_for_exact, "sizes", self.sizes)
-        expect_setting(
-            self.num_further > 0 or not self.further_truths, "num_further", "1 or more, for further_truths", 0
-        )
-        expect_setting(
+        require(self.sizes == PUBLISHED, "sizes", f"{list(PUBLISHED)}, the authors' panel", list(self.sizes))
+        require_among("waves_for_exact", self.waves_for_exact, "sizes", self.sizes)
+        require(self.num_further > 0 or not self.further_truths, "num_further", "1 or more, for further_truths", 0)
+        require(
             self.num_noise_waves <= self.num_noise_draws,
             "num_noise_waves",
             f"at most num_noise_draws, {self.num_noise_draws}",
             self.num_noise_waves,
         )
         # A claim is about the first, the slider begins at the second.
-        expect_setting(
-            {0.01, 0.07} <= {*self.step_sizes}, "step_sizes", "a list with 0.01 and 0.07", list(self.step_sizes)
-        )
+        require({0.01, 0.07} <= {*self.step_sizes}, "step_sizes", "a list with 0.01 and 0.07", list(self.step_sizes))

@@ -12,7 +12,8 @@ from companion.bounds import (
     NotNegative,
     Positive,
     Sizes,
-    expect_among,
+    require,
+    require_among,
 )
 
 Levels = Annotated[int, Bounds(2)]
@@ -61,9 +62,9 @@ class Settings:
     wave_samplers: dict[Literal[*TUNED, *UNTUNED], NotNegative]
 
     def __post_init__(self):
-        expect_setting(64 in self.counts, "counts", "a list with 64, which is claimed", list(self.counts))
-        expect_among("wave_sizes", self.wave_sizes, "fwi_sizes", self.fwi_sizes)
-        expect_setting(
+        require(64 in self.counts, "counts", "a list with 64, which is claimed", list(self.counts))
+        require_among("wave_sizes", self.wave_sizes, "fwi_sizes", self.fwi_sizes)
+        require(
             self.num_sweep <= self.num_problems,
             "num_sweep",
             f"at most num_problems, {self.num_problems}",
@@ -71,4 +72,4 @@ class Settings:
         )
         for name, scale in self.wave_samplers.items():
             scaled = "above 0, its scale" if name in TUNED else "0: it has no scale"
-            expect_setting((scale > 0) == (name in TUNED), f"wave_samplers[{name!r}]", scaled, scale)
+            require((scale > 0) == (name in TUNED), f"wave_samplers[{name!r}]", scaled, scale)

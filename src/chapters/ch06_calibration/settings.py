@@ -13,7 +13,8 @@ from companion.bounds import (
     NotNegative,
     Positive,
     Sizes,
-    expect_among,
+    require,
+    require_among,
 )
 
 Draws = Annotated[int, Bounds(19)]  # of a posterior: fewer have no interval of 90 %
@@ -55,11 +56,11 @@ class Settings:
     workers: Natural
 
     def __post_init__(self):
-        expect_setting({50, 1000} <= {*self.sizes}, "sizes", "a list with 50 and 1000", list(self.sizes))
-        expect_among("remedies_at", self.remedies_at, "network_sizes", self.network_sizes)
-        expect_among("remedies_at", self.remedies_at[:1], "sizes", self.sizes)
-        expect_among("wave_sizes", self.wave_sizes[-1:], "sizes", self.sizes)
-        expect_setting(
+        require({50, 1000} <= {*self.sizes}, "sizes", "a list with 50 and 1000", list(self.sizes))
+        require_among("remedies_at", self.remedies_at, "network_sizes", self.network_sizes)
+        require_among("remedies_at", self.remedies_at[:1], "sizes", self.sizes)
+        require_among("wave_sizes", self.wave_sizes[-1:], "sizes", self.sizes)
+        require(
             self.num_sampled_truths <= self.num_truths,
             "num_sampled_truths",
             f"at most num_truths, {self.num_truths}",
