@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import subprocess
 import sys
 from functools import cache
@@ -16,6 +17,9 @@ from companion.store import Store
 from memprior.fields import CosineBasis, Grid
 from memprior.operators import CoupledQuadraticOperator, CubicOperator, MatrixOperator, compose
 from memprior.paper import published_coefficients
+
+# For a process of its own that imports what a test here does.
+PATHS = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]), "OMP_NUM_THREADS": "1"}
 
 # A sum of a few thousand float64 terms: each may add one rounding.
 ROUNDING = 2**12 * torch.finfo(torch.float64).eps

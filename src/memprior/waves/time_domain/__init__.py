@@ -6,7 +6,7 @@ is W(omega) G with (omega^2 / v^2 + Laplacian) G = delta(x - x_s): G = -(i/4) H0
 medium, outgoing under exp(-i omega t).
 
 deepwave solves Laplacian u - u_tt / v^2 = f by leapfrog, f in one cell, and its sample n of u is at the time of sample
-n of f. So f = w / spacing^2, and neither a sign nor a shift in time is left to correct (tests/test_wave.py).
+n of f. So f = w / spacing^2, and neither a sign nor a shift in time is left to correct (tests/memprior/waves).
 """
 
 import math

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import pentagon
+from helpers import PATHS, pentagon
 
 from memprior.denoiser import EmpiricalDenoiser
 from memprior.guidance import dps_step, sample_guided
@@ -48,14 +48,11 @@ def test_killed_and_started_again_the_bits_are_the_same(tmp_path, dies_after):
     command = f"""
 import pathlib, torch
 torch.set_default_dtype(torch.float64)
-import test_guidance_run
-test_guidance_run.run(pathlib.Path({str(file)!r}), dies_after={dies_after})
+import test_run
+test_run.run(pathlib.Path({str(file)!r}), dies_after={dies_after})
 """
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
-        "OMP_NUM_THREADS": "1",
-    }
-    killed = subprocess.run([sys.executable, "-c", command], env=environment, check=False)
+    environment = os.environ | PATHS
+    killed = subprocess.run([sys.executable, "-c", command], cwd=Path(__file__).parent, env=environment, check=False)
     assert killed.returncode == -signal.SIGKILL
     again, calls = run(file)
     assert calls == 30 - dies_after // 4 * 4

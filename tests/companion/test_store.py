@@ -7,11 +7,10 @@ import sys
 import threading
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
-from helpers import store_in
+from helpers import PATHS, store_in
 from tiny_book import NAME, write_book, write_notebook
 
 from companion.store import code_digest
@@ -140,7 +139,7 @@ def count(folder):
     return file.read_text()
 print(store_in(pathlib.Path(sys.argv[1])).value("count", {}, count))
 """
-    surroundings = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    surroundings = os.environ | PATHS
 
     def run(dies_at):
         command = [sys.executable, "-c", program, str(tmp_path / "store"), str(dies_at)]

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import assert_mean, assert_same, pentagon
+from helpers import PATHS, assert_mean, assert_same, pentagon
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -440,7 +440,7 @@ def test_three_kills_at_random_moments_leave_no_trace(tmp_path, capfd):
     folder, moments, reached = tmp_path / "killed", random.Random(0), []
     command = "import sys, pathlib, test_training; test_training.long_run(pathlib.Path(sys.argv[1]))"
     command, kind = [sys.executable, "-c", command, str(folder)], {"cwd": Path(__file__).parent}
-    kind["env"] = {**os.environ, "OMP_NUM_THREADS": "1"}
+    kind["env"] = os.environ | PATHS
     # Checkpoints are 500 steps apart: the first kill finds none, each other one when it has passed one more.
     for first, last in ((1, 450), (550, 950), (550, 950)):
         with subprocess.Popen(command, stdout=subprocess.PIPE, pipesize=4096, text=True, **kind) as process:

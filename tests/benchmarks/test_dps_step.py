@@ -10,7 +10,7 @@ from helpers import assert_same, quick_benchmark
 from benchmarks import dps_step as benchmark
 from memprior.paper import published_inversion
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 RECORDED = ROOT / "data" / "recorded" / "benchmarks" / "dps_step.json"
 
 

@@ -11,7 +11,7 @@ from scipy import stats
 
 from benchmarks import calibration_power as benchmark
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 RECORDED = ROOT / "data" / "recorded" / "benchmarks" / "calibration_power.json"
 # One of each kind, which must see a posterior that is 20 % too narrow.
 CHOSEN = (

@@ -14,7 +14,7 @@ from companion import profiles
 from companion.jobs import workers_on
 from memprior.guidance import GuidedSamples
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def settings(profile):

@@ -11,7 +11,7 @@ from helpers import quick_benchmark
 from benchmarks import memorized_score as benchmark
 from memprior.mixture import IsotropicMixture
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 RECORDED = ROOT / "data" / "recorded" / "benchmarks" / "memorized_score.json"
 
 

@@ -17,7 +17,7 @@ from unittest import mock
 
 import pytest
 import torch
-from helpers import assert_same, store_in
+from helpers import PATHS, assert_same, store_in
 
 from chapters.ch04_dps_fwi import runs as dps_parts
 from chapters.ch04_dps_fwi.runs import Lesson, Walk, trained, walked
@@ -108,9 +108,9 @@ def test_killed_at_a_random_moment_and_started_again_the_bits_are_the_same(what,
     case, moments, calls = CASES[what], random.Random(3), []
     whole = do(what, tmp_path / "whole", lambda: calls.append(1))
     assert len(calls) == case.calls
-    command = "import sys, pathlib, test_dps_parts as t; t.do(sys.argv[1], pathlib.Path(sys.argv[2]), t.say)"
+    command = "import sys, pathlib, test_runs as t; t.do(sys.argv[1], pathlib.Path(sys.argv[2]), t.say)"
     command = [sys.executable, "-c", command, what, str(tmp_path / "killed")]
-    kind = {"cwd": Path(__file__).parent, "env": os.environ | {"OMP_NUM_THREADS": "1"}}
+    kind = {"cwd": Path(__file__).parent, "env": os.environ | PATHS}
     with subprocess.Popen(command, stdout=subprocess.PIPE, pipesize=4096, text=True, **kind) as process:
         for _ in range(moments.randint(*case.dies_in)):
             assert process.stdout.readline().startswith("call")

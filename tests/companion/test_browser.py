@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-BROWSER = Path(__file__).resolve().parents[1] / "workflow" / "browser"
+BROWSER = Path(__file__).resolve().parents[2] / "workflow" / "browser"
 BROWSE = BROWSER / "browse.mjs"
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium", path=f"/usr/bin{os.pathsep}{os.environ['PATH']}")
 

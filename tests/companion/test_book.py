@@ -91,7 +91,7 @@ def test_the_crosswalk_points_at_functions_and_tests_that_exist():
     ("change", "message"),
     [
         ({"function": "memprior.mixture.nothing"}, "expected a function that exists, got memprior.mixture.nothing"),
-        ({"test": "tests/test_mixture.py::test_nothing"}, "expected a test that exists"),
+        ({"test": "tests/memprior/test_mixture.py::test_nothing"}, "expected a test that exists"),
         ({"status": "done"}, "expected a status among"),
         ({"extra": 1}, "expected the fields"),
     ],
