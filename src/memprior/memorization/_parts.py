@@ -10,10 +10,12 @@ from scipy.special import ndtri
 def rank_statistic(near: torch.Tensor, fresh: torch.Tensor) -> float:
     """Mann-Whitney z of how often one of ``near`` (B,) exceeds one of ``fresh`` (M,), ties shared.
 
-    The z of scipy's statistic, not of its p-value, which underflows where many samples are copies.
+    From scipy's statistic, not its p-value: that underflows where many samples are copies. The deviation is that of
+    distances without ties, which is never too small.
     """
     b, m = len(near), len(fresh)
-    found = stats.mannwhitneyu(near.double().cpu(), fresh.double().cpu(), method="asymptotic").statistic
+    both = (x.detach().double().cpu().numpy() for x in (near, fresh))
+    found = stats.mannwhitneyu(*both, method="asymptotic").statistic
     return (float(found) - b * m / 2) / math.sqrt(b * m * (b + m + 1) / 12)
 
 

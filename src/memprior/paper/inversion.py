@@ -65,7 +65,7 @@ def published_inversion(
 
     Args:
         dtype: of the published operator's fields; complex64 unless it is given.
-        device: of the truth and of its data; the CPU unless it is given.
+        device: of the truth and of its data; where the truth is unless it is given, the CPU for a name.
         operator: squared slowness (B, nx, nz) -> data (B, m), in place of the published one for any velocity.
         truth: one of ``TRUTHS``, or coefficients z, (100,).
         noise: (m,), added to the clean data; the authors' draw unless it is given. ``noise_std`` is the paper's.
