@@ -14,6 +14,8 @@ from memprior._check import expect, expect_finite, expect_points, expect_train_s
 from memprior.memorization._distances import HALF, expect_squares, nearest, rescaled
 from memprior.memorization._parts import distinct, few_values, grouped, multiset_hash, rank_statistic, share_statistic
 from memprior.memorization._verdict import Count, Evidence, finding_of, in_words
+from memprior.memorization.swap import SwapTest as SwapTest
+from memprior.memorization.swap import swap_test as swap_test
 
 
 @dataclass(frozen=True, eq=False)
