@@ -68,7 +68,7 @@ class Share:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Jeffreys' interval of 95 %: :func:`jeffreys`."""
+        """The 95 % interval that :func:`jeffreys` gives."""
         return jeffreys(self.value, self.num)
 
     @property

@@ -241,12 +241,14 @@ def _pull_back(output, x, cotangents) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class OperatorCheck:
-    """What :func:`check_operator` measured, the worst of the batch and of the directions.
+    r"""What :func:`check_operator` measured, the worst of the batch and of the directions.
 
-    taylor_slope: the order in h of F(x + h v) - F(x) - h J v, 2 where J is the derivative; inf where nothing is left
-    but rounding, F being linear there. adjoint_gap: |<J v, w> - <v, J^T w>|, relative. batch_gap: between a batch and
-    its members one by one, relative to the largest datum. jacobian_gap: between the operator's own ``jacobian`` times v
-    and J v, relative; None where it brings none.
+    Attributes:
+        taylor_slope: the order in h of F(x + h v) - F(x) - h J v, 2 where J is the derivative; inf where nothing is
+            left but rounding, F being linear there.
+        adjoint_gap: of :math:`\langle J v, w \rangle` and :math:`\langle v, J^T w \rangle`, relative.
+        batch_gap: between a batch and its members one by one, relative to the largest datum.
+        jacobian_gap: between the operator's own ``jacobian`` times v and J v, relative; None where it brings none.
     """
 
     taylor_slope: float
