@@ -325,18 +325,18 @@ CASES = {
 
 
 @pytest.mark.parametrize(("name", "call", "kind"), [(*case, ValueError)[:3] for case in CASES.values()], ids=CASES)
-def test_bad_input_is_named(name, call, kind):
+def test_arguments_that_are_invalid_are_refused_by_name(name, call, kind):
     with pytest.raises(kind, match=rf"^{name}: expected .*, got .*"):
         call()
 
 
 @pytest.mark.parametrize("field", ["log_weights", "means"])
-def test_results_are_frozen(field):
+def test_gaussian_mixture_is_frozen(field):
     with pytest.raises(AttributeError):
         setattr(full_mixture(), field, zeros(2))
 
 
-def test_a_message_counts_what_is_wrong():
+def test_error_message_counts_the_entries_that_are_not_finite():
     broken = training_set()[:3].clone()
     broken[1, 4] = math.nan
     with pytest.raises(ValueError, match=r"^train_set: expected finite numbers, got 1 NaN or infinite of 300$"):
@@ -374,17 +374,17 @@ def _of_numpy(kind):
 
 
 @pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8])
-def test_integers_of_numpy_are_integers(kind):
+def test_integer_arguments_accept_numpy_integers(kind):
     assert len(list(_of_numpy(kind))) == 16
 
 
 @pytest.mark.parametrize("value", [np.bool_(True), np.float64(2.0), np.array([2])])
-def test_what_numpy_has_that_is_no_integer_is_refused(value):
+def test_integer_arguments_refuse_other_numpy_values(value):
     with pytest.raises(ValueError, match=r"^num_steps: expected an integer >= 1, got "):
         ddpm_sigmas(value)
 
 
-def test_words_are_made_only_when_they_are_needed(monkeypatch):
+def test_error_messages_are_built_only_when_a_check_fails(monkeypatch):
     """On a GPU the words of a tensor wait for the GPU: a step of a sampler makes none."""
 
     worded = []
@@ -403,7 +403,7 @@ def test_words_are_made_only_when_they_are_needed(monkeypatch):
     assert worded  # the watch sees what it looks for
 
 
-def test_words_that_are_a_function_are_called_when_a_check_fails():
+def test_expect_calls_a_message_function_only_on_failure():
     expect(True, "x", "nothing", lambda: 1 / 0)
     with pytest.raises(ValueError, match=r"^x: expected two, got three$"):
         expect(False, "x", "two", lambda: "three")
