@@ -42,7 +42,7 @@ def ours(step, x, time):
 
 
 @pytest.mark.parametrize("time", TIMES)
-def test_mmps(time, x):
+def test_mmps_step_is_azulas(time, x):
     theirs = MMPSDenoiser(
         Memories(), CURVED.observed, CURVED.forward, IsotropicCovariance(GAMMA**2), solver="gmres", iterations=2
     )
@@ -52,7 +52,7 @@ def test_mmps(time, x):
 
 
 @pytest.mark.parametrize("time", TIMES)
-def test_fixed_covariance(time, x):
+def test_covariance_step_is_azulas(time, x):
     """JFPS evaluates the Jacobian at D; of an affine F there is one."""
     matrix = torch.tensor([[1.0, 0.4], [-0.2, 0.8], [0.5, 0.5]])
     covariance = torch.tensor([[2.0, 0.3], [0.3, 1.0]])
@@ -71,7 +71,7 @@ def test_fixed_covariance(time, x):
 
 
 @pytest.mark.parametrize("time", TIMES)
-def test_dps(time, x, monkeypatch):
+def test_dps_step_is_azulas(time, x, monkeypatch):
     """One sample, for their norm is over the batch. Ours moves the variance-preserving iterate: its length differs."""
     noise = torch.randn(1, 2)
     monkeypatch.setattr(torch, "randn", lambda *_, **__: noise)
@@ -86,7 +86,7 @@ def test_dps(time, x, monkeypatch):
 
 
 @pytest.mark.parametrize("time", TIMES)
-def test_the_point_estimate_is_moment_matching_without_moments(time, x):
+def test_point_step_is_azulas_moment_matching_at_large_noise(time, x):
     """Noise so large that S is gamma^2 I: MMPS is then DPS's point estimate, but for the share of V."""
     noisy = GaussianLikelihood(CURVED.forward, CURVED.observed, 1e4)
     theirs = MMPSDenoiser(Memories(), CURVED.observed, CURVED.forward, IsotropicCovariance(1e8), "cg", 2)

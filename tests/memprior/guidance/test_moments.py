@@ -59,7 +59,7 @@ def x(generator):
 
 @exact_steps
 @pytest.mark.parametrize("sigma", [30.0, 3.0, 0.5, 0.05])
-def test_the_denoiser_of_the_posterior_where_all_is_gaussian(make, sigma, generator):
+def test_moment_steps_have_the_exact_posterior_denoiser_of_a_gaussian(make, sigma, generator):
     x = MEAN + (1 + sigma) * torch.randn(7, 3, generator=generator)
     state = make()(PRIOR, x, torch.tensor(sigma), torch.tensor(sigma / 2), generator=generator)
     assert_same(state.denoised, GaussianDenoiser(*POSTERIOR)(x, sigma))
@@ -69,7 +69,7 @@ def test_the_denoiser_of_the_posterior_where_all_is_gaussian(make, sigma, genera
 
 @pytest.mark.parametrize("sigma", [30.0, 3.0, 0.5, 0.05])
 @pytest.mark.parametrize("spread", [1.0, 0.4])
-def test_pigdm_is_exact_where_the_prior_is_isotropic(sigma, spread, generator):
+def test_pigdm_step_is_exact_for_an_isotropic_prior(sigma, spread, generator):
     covariance = spread**2 * torch.eye(3)
     x = MEAN + (1 + sigma) * torch.randn(7, 3, generator=generator)
     step = pigdm_step(LIKELIHOOD, num_iterations=ENOUGH, spread=spread)
@@ -77,7 +77,7 @@ def test_pigdm_is_exact_where_the_prior_is_isotropic(sigma, spread, generator):
     assert_same(state.denoised, GaussianDenoiser(*conditioned(MEAN, covariance)[:2])(x, sigma))
 
 
-def test_a_singular_covariance_and_fewer_data_than_unknowns(generator):
+def test_covariance_step_is_exact_for_a_singular_covariance_and_few_data(generator):
     root = torch.tensor([[1.0, 0.0], [0.5, -0.2], [0.3, 0.9]])
     covariance, likelihood = root @ root.T, GaussianLikelihood(MatrixOperator(MATRIX[:1]), torch.ones(1), 0.05)
     x = torch.randn(7, 3, generator=generator)
@@ -87,7 +87,7 @@ def test_a_singular_covariance_and_fewer_data_than_unknowns(generator):
     assert_same(state.denoised, exact(x, LEVELS[0]))
 
 
-def test_many_data_are_reduced_without_loss(generator):
+def test_covariance_step_reduces_many_data_without_loss(generator):
     """Sharp data in number: the posterior is a millionth of the prior wide, in some directions."""
     matrix = torch.randn(400, 6, generator=generator) * torch.logspace(0, -3, 6)
     likelihood = GaussianLikelihood(MatrixOperator(matrix), torch.randn(400, generator=generator), 1e-5)
@@ -102,7 +102,7 @@ def test_many_data_are_reduced_without_loss(generator):
 
 
 @pytest.mark.parametrize(("make", "spread_of"), list(STEPS.values())[:3], ids=list(STEPS)[:3])
-def test_the_guided_denoiser_is_the_formula_with_dense_matrices(make, spread_of, x, generator):
+def test_moment_steps_are_their_formula_with_dense_matrices(make, spread_of, x, generator):
     """A curved F and a memorized prior: every product with a derivative against the matrix itself."""
     denoiser, sigma = EmpiricalDenoiser(pentagon()), LEVELS[0]
     state = make()(denoiser, x, *LEVELS, generator=generator)
@@ -115,7 +115,7 @@ def test_the_guided_denoiser_is_the_formula_with_dense_matrices(make, spread_of,
 
 
 @exact_steps
-def test_samples_tend_to_the_posterior_as_levels_double(make, generator):
+def test_moment_step_samples_tend_to_the_posterior_at_first_order(make, generator):
     """The exact denoiser in a first-order sampler: the error of its law halves, and Richardson's value is right."""
     step, errors, laws = make(base=noiseless_ancestral), [], []
     for num in (30, 60, 120):
@@ -129,7 +129,7 @@ def test_samples_tend_to_the_posterior_as_levels_double(make, generator):
     assert float(richardson.norm()) < 0.15 * errors[2]
 
 
-def test_the_bias_of_the_point_estimate_is_what_its_affine_steps_say(generator):
+def test_point_step_bias_is_that_of_its_affine_steps(generator):
     """Its samples have the law derived from the steps, which tends to another limit than the posterior."""
     step, laws = point_step(LIKELIHOOD, base=noiseless_ancestral), []
     for num in (150, 300):
@@ -148,7 +148,7 @@ def test_the_bias_of_the_point_estimate_is_what_its_affine_steps_say(generator):
 
 @every_step
 @pytest.mark.parametrize("last", [False, True])
-def test_a_batch_equals_its_members(make, last, x, monkeypatch, generator):
+def test_moment_step_batch_equals_its_members(make, last, x, monkeypatch, generator):
     sigma, sigma_next = LEVELS[0], torch.tensor(0.0) if last else LEVELS[1]
     denoiser = EmpiricalDenoiser(pentagon())
     assert_step_batch_independent(make(), denoiser, x, sigma, sigma_next, monkeypatch, generator)
@@ -156,7 +156,7 @@ def test_a_batch_equals_its_members(make, last, x, monkeypatch, generator):
 
 @every_step
 @pytest.mark.parametrize("base", [ancestral_step, euler_step])
-def test_nothing_is_drawn_but_by_the_base(make, base, x, generator):
+def test_moment_steps_draw_only_through_their_base(make, base, x, generator):
     ours, theirs = (torch.Generator().manual_seed(7) for _ in range(2))
     state = make(base=base)(EmpiricalDenoiser(pentagon()), x, *LEVELS, generator=ours)
     reverse = base(lambda x, sigma: state.denoised, x, *LEVELS, generator=theirs)
@@ -165,14 +165,14 @@ def test_nothing_is_drawn_but_by_the_base(make, base, x, generator):
 
 
 @exact_steps
-def test_a_second_order_base_asks_for_the_guided_denoiser_twice(make, generator):
+def test_moment_steps_on_heun_evaluate_the_guided_denoiser_twice(make, generator):
     x = torch.randn(7, 3, generator=generator)
     found = make(base=heun_step)(PRIOR, x, *LEVELS, generator=generator)
     assert_same(found.x, heun_step(GaussianDenoiser(*POSTERIOR), x, *LEVELS, generator=generator).x)
 
 
 @every_step
-def test_a_stray_sample_stays_and_the_others_go_on(make):
+def test_moment_steps_freeze_an_invalid_sample_and_continue_the_others(make):
     strays = GaussianLikelihood(
         compose(lambda x: torch.where(x[:, :1] > 0, x, torch.nan), CURVED.forward), CURVED.observed, CURVED.noise_std
     )
@@ -186,7 +186,7 @@ def test_a_stray_sample_stays_and_the_others_go_on(make):
     assert_same(found.x[[0, 2]], step(prior, x[[0, 2]], *LEVELS, generator=None).x)
 
 
-def test_members_are_solved_each_at_its_own_pace(generator):
+def test_conjugate_gradients_converge_for_each_member_by_itself(generator):
     """One that fits, one that is solved in one iteration, one that needs them all: also after they are done."""
     axes = torch.linalg.qr(torch.randn(4, 4, generator=generator)).Q
     matrix = axes * torch.tensor([3.0, 1.0, 0.3, 0.01])
@@ -205,7 +205,7 @@ def test_members_are_solved_each_at_its_own_pace(generator):
 
 
 @pytest.mark.parametrize("make", [pigdm_step, mmps_step])
-def test_an_iteration_costs_one_forward_product_and_none_is_spent_on_the_solved(make, x, generator):
+def test_conjugate_gradients_cost_one_forward_product_per_iteration(make, x, generator):
     calls = []
 
     def counted(guess):
@@ -221,7 +221,7 @@ def test_an_iteration_costs_one_forward_product_and_none_is_spent_on_the_solved(
         assert num > 2 or len(calls) == most
 
 
-def test_where_the_denoiser_has_no_covariance_nothing_moves(generator):
+def test_mmps_step_keeps_the_denoised_point_for_a_negative_covariance(generator):
     """dD/dx = -I would be a negative variance: S has no positive curvature, and D is kept."""
 
     def turned(x, sigma):
@@ -235,7 +235,7 @@ def test_where_the_denoiser_has_no_covariance_nothing_moves(generator):
 
 @every_step
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_network_is_guided_in_its_own_precision(make, dtype, generator):
+def test_moment_steps_of_a_network_keep_its_dtype(make, dtype, generator):
     """An untrained network's derivative is not symmetric. A sample goes down all levels and stays finite and in dtype.
 
     One step in single precision is that in double, to single rounding of numbers of order one.
@@ -262,7 +262,7 @@ def test_a_network_is_guided_in_its_own_precision(make, dtype, generator):
     assert torch.isfinite(sample(prior, 5 * x.to(dtype), sigmas, step=step, generator=generator)).all()
 
 
-def test_mmps_asks_less_of_memory_than_the_exact_posterior(generator):
+def test_mmps_step_is_near_the_memorized_posterior_at_high_noise(generator):
     """Far above the spacing of the examples their law is near Gaussian, and so is the lookup's denoiser to MMPS's."""
     train = torch.randn(400, 2, generator=generator)
     likelihood = GaussianLikelihood(MatrixOperator(SLOPE), torch.tensor([0.4, -0.2]), 0.8)
@@ -300,11 +300,11 @@ BAD = {
 
 
 @pytest.mark.parametrize(("message", "call"), BAD.values(), ids=BAD)
-def test_bad_input_is_named(message, call):
+def test_moment_steps_refuse_bad_input_by_name(message, call):
     with pytest.raises(ValueError, match=rf"^{message}"):
         call()
 
 
-def test_a_covariance_that_is_no_tensor_is_refused():
+def test_covariance_step_refuses_a_covariance_that_is_no_tensor():
     with pytest.raises(TypeError, match=r"^covariance: expected a torch.Tensor"):
         covariance_step(CURVED, [[1.0]], SLOPE)
