@@ -1,4 +1,4 @@
-"""The energy distance is the metric it is called, without bias, in bounded memory."""
+"""The energy distance is its definition, unbiased, and takes bounded memory."""
 
 import math
 from itertools import permutations
@@ -27,7 +27,7 @@ def test_energy_distance_is_its_formula_pair_by_pair(generator):
     across = mean([(a, b) for a in x for b in y])
     own_x, own_y = mean(list(permutations(x, 2))), mean(list(permutations(y, 2)))
     assert_same(energy_distance(x, y), 2 * across - own_x - own_y)
-    # A law's atom meets itself as often as any other: two independent draws of it may be the same.
+    # An atom of a discrete distribution is paired with itself as well: two independent draws may be equal.
     own_law = mean([(a, b) for a in y for b in y])
     assert_same(energy_distance(x, y, reference_is_law=True), 2 * across - own_x - own_law)
 
@@ -43,7 +43,7 @@ def test_energy_distance_of_shifted_normals_is_the_folded_normals(shift, generat
     def distance():
         return energy_distance(torch.randn(30, 1, generator=generator), torch.randn(20, 1, generator=generator) + shift)
 
-    # X - Y is N(shift, 2), whose mean absolute value is that of the folded normal; equal laws are at zero.
+    # X - Y is N(shift, 2), whose mean absolute value is that of the folded normal; equal distributions are at zero.
     across = NORMAL_GAP * math.exp(-(shift**2) / 4) + shift * math.erf(shift / 2)
     assert_mean_distance(distance, 2 * across - 2 * NORMAL_GAP)
 
@@ -61,20 +61,20 @@ def test_energy_distance_of_draws_to_their_discrete_distribution_is_zero(generat
 @pytest.mark.parametrize("num", [5, 20])
 def test_energy_distance_to_an_empirical_distribution_falls_as_1_over_n(num, generator):
     def distance():
-        truth, memory = torch.randn(30, 1, generator=generator), torch.randn(num, 1, generator=generator)
-        return energy_distance(truth, memory, reference_is_law=True)
+        truth, atoms = torch.randn(30, 1, generator=generator), torch.randn(num, 1, generator=generator)
+        return energy_distance(truth, atoms, reference_is_law=True)
 
     # 2 E|X - Y| - E|X - X'| is one gap, and of the N^2 pairs of atoms N have none: gap - gap (N - 1) / N.
     assert_mean_distance(distance, NORMAL_GAP / num)
 
 
 def test_energy_distance_has_a_root_that_obeys_the_triangle_inequality(generator):
-    laws = [
+    distributions = [
         torch.randn(1000, 2, generator=generator),
         torch.randn(1000, 2, generator=generator) + 1.0,
         6 * torch.rand(1000, 2, generator=generator),
     ]
-    for a, b, c in permutations(laws):
+    for a, b, c in permutations(distributions):
         sides = [float(energy_distance(*pair)) for pair in ((a, b), (b, c), (a, c))]
         assert min(sides) > 0
         assert math.sqrt(sides[2]) < math.sqrt(sides[0]) + math.sqrt(sides[1])

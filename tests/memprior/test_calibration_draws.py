@@ -1,4 +1,4 @@
-"""Ranks, coverage and credibility are uniform for draws of the true posterior, whatever their number and their ties."""
+"""Ranks, coverage and credibility are uniform for draws of the exact posterior, for any number of draws and ties."""
 
 import math
 
@@ -28,7 +28,7 @@ from memprior.calibration import (
 NOISE = 0.5
 
 
-def world(num, draws, size, generator):
+def exact_gaussian(num, draws, size, generator):
     """Truths N(0, I), data truth + noise, draws of the exact posterior N(m, v I): (samples, truths, data)."""
     truths = torch.randn(num, size, generator=generator)
     data = truths + NOISE * torch.randn(num, size, generator=generator)
@@ -37,8 +37,8 @@ def world(num, draws, size, generator):
     return mean[:, None] + spread * torch.randn(num, draws, size, generator=generator), truths, data
 
 
-def remembered(num, draws, generator, sharpness=1.0):
-    """Truths that are one of five atoms, and draws of the atoms by their weights: (samples, truths, data)."""
+def exact_discrete(num, draws, generator, sharpness=1.0):
+    """Truths from five atoms, and draws of the atoms by their posterior weights: (samples, truths, data)."""
     atoms = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [-1.0, 1.0], [0.5, -1.0]])
     truths = atoms[torch.randint(5, (num,), generator=generator)]
     data = truths + NOISE * torch.randn(num, 2, generator=generator)
@@ -51,7 +51,7 @@ def assert_uniform(u, bins):
     """Each of ``bins`` equal parts of [0, 1] holds its share of u (T, ...), within four standard errors."""
     part = (u * bins).long()
     assert_mean(torch.stack([(part == k).double() for k in range(bins)], dim=-1), 1 / bins)
-    # And within its part: (rank + U) is no lattice.
+    # And uniform within its part: (rank + U) is no lattice.
     assert_mean(u * bins - part, 0.5)
 
 
@@ -69,21 +69,21 @@ def positions(samples, truths, data, generator):
 @pytest.mark.parametrize("law", ["normal", "atoms"])
 def test_rank_statistics_of_exact_draws_are_uniform(law, draws, generator):
     samples, truths, data = (
-        world(20000, draws, 3, generator) if law == "normal" else remembered(20000, draws, generator)
+        exact_gaussian(20000, draws, 3, generator) if law == "normal" else exact_discrete(20000, draws, generator)
     )
     for u in positions(samples, truths, data, generator).values():
         assert_uniform(u, draws + 1)
 
 
 def test_rank_statistics_detect_overconfident_weights(generator):
-    samples, truths, data = remembered(2000, 19, generator, sharpness=3.0)
+    samples, truths, data = exact_discrete(2000, 19, generator, sharpness=3.0)
     found = positions(samples, truths, data, generator)
     assert rank_test(found["pit"]) < 1e-9
     assert max(uniform_test(found[name]) for name in ("joint", "tarp, data", "tarp, prior")) < 1e-9
 
 
 def test_sbc_ranks_count_the_draws_below_the_truth(generator):
-    samples, truths, _ = world(50, 7, 3, generator)
+    samples, truths, _ = exact_gaussian(50, 7, 3, generator)
     ranks = sbc_ranks(samples, truths, generator=generator)
     assert ranks.dtype == torch.int64
     assert torch.equal(ranks, (samples < truths[:, None]).sum(1))
@@ -101,7 +101,7 @@ def test_rank_statistics_break_ties_at_random(size, generator):
 
 
 def test_joint_credibility_is_the_share_of_draws_nearer_to_the_center(generator):
-    samples, truths, data = world(40, 6, 2, generator)
+    samples, truths, data = exact_gaussian(40, 6, 2, generator)
     everyone = torch.cat([samples, truths[:, None]], dim=1)
     for u, centre in (
         (joint_credibility(samples, truths, generator=generator), everyone.mean(1)),
@@ -113,7 +113,7 @@ def test_joint_credibility_is_the_share_of_draws_nearer_to_the_center(generator)
 
 
 def test_joint_credibility_measures_each_component_in_its_scale(generator):
-    samples, truths, _ = world(40, 6, 3, generator)
+    samples, truths, _ = exact_gaussian(40, 6, 3, generator)
     unit = torch.tensor([1.0, 4.0, 0.25])
     same = [torch.Generator().manual_seed(1) for _ in range(2)]
     assert_same(
@@ -175,7 +175,7 @@ def test_marginal_coverage_of_one_or_zero_keeps_an_interval():
 
 
 def test_joint_coverage_is_the_share_of_credibilities_below_the_level(generator):
-    samples, truths, _ = world(300, 9, 4, generator)
+    samples, truths, _ = exact_gaussian(300, 9, 4, generator)
     same = [torch.Generator().manual_seed(1) for _ in range(2)]
     found = joint_coverage(samples, truths, 0.7, generator=same[0])
     hits = int((joint_credibility(samples, truths, generator=same[1]) < 0.7).sum())
@@ -213,7 +213,7 @@ def test_rank_test_is_bonferroni_over_the_components(generator):
 @pytest.mark.parametrize("level", [0.1, 0.5, 0.9])
 @pytest.mark.parametrize("hits", [0, 13, 20, 37, 40])
 def test_coverage_test_is_the_binomial_test(hits, level):
-    """Against its definition: the probability of all counts that are no likelier than the one found."""
+    """Against its definition: the probability of all counts that are no likelier than the observed one."""
     u = torch.cat([torch.full((hits,), level / 2), torch.full((40 - hits,), (1 + level) / 2)])
     likely = [math.comb(40, k) * level**k * (1 - level) ** (40 - k) for k in range(41)]
     assert coverage_test(u, level) == pytest.approx(sum(p for p in likely if p <= likely[hits] * (1 + 1e-9)), rel=1e-9)
@@ -269,7 +269,7 @@ def test_energy_test_of_equal_points_has_p_value_one(generator):
 
 
 def test_residuals_of_truth_and_draw_have_the_same_distribution(generator):
-    samples, truths, _ = world(4000, 6, 2, generator)
+    samples, truths, _ = exact_gaussian(4000, 6, 2, generator)
     of_truth, of_draw = residuals(samples, truths)
     assert_same(truths - of_truth, samples[:, 1:].mean(1))
     assert_same(samples[:, 0] - of_draw, samples[:, 1:].mean(1))

@@ -1,4 +1,4 @@
-"""Denoisers are the conditional means they stand for."""
+"""Denoisers are the conditional means of their priors."""
 
 import math
 
@@ -30,7 +30,7 @@ def covariance(generator):
 
 
 def network_denoiser(spread=1.5, dtype=torch.float64):
-    """A network whose last layer, zero at first, answers something."""
+    """A network whose last layer, initially zero, has random weights."""
     generator = torch.Generator().manual_seed(2)
     network = ResidualMLP(3, 16, 2, generator=generator, dtype=dtype)
     torch.nn.init.normal_(network.leave[1].weight, generator=generator)
@@ -93,7 +93,7 @@ def test_score_is_tweedies_formula_of_the_denoiser(train_set, x):
     assert_same(EmpiricalDenoiser(train_set)(x, 0.6), x + 0.36 * gradient)
 
 
-def test_empirical_denoiser_returns_the_nearest_example_at_low_noise_and_the_mean_at_high(train_set):
+def test_empirical_denoiser_goes_from_the_mean_to_the_nearest_example(train_set):
     denoiser = EmpiricalDenoiser(train_set)
     x = train_set + 1e-3
     assert_same(denoiser(x, 1e-3), train_set)
@@ -173,7 +173,7 @@ def test_mixture_denoiser_of_one_component_is_the_gaussian_denoiser(x):
 
 
 @pytest.mark.parametrize("sigma", [0.3, 1.0])
-def test_mixture_denoiser_tends_to_the_empirical_denoiser_with_width(sigma, train_set, x):
+def test_mixture_denoiser_of_vanishing_width_is_the_empirical_denoiser(sigma, train_set, x):
     gaps = [
         (MixtureDenoiser(IsotropicMixture(train_set, width))(x, sigma) - EmpiricalDenoiser(train_set)(x, sigma)).norm()
         for width in (2e-3, 1e-3)
@@ -217,7 +217,7 @@ def test_network_denoiser_feeds_unit_variance_and_predicts_the_noise(generator):
         # A variance of n normals is known to sqrt(2 / n).
         assert float(x.var()) == pytest.approx(1, abs=4 * math.sqrt(2 / x.numel()))
         assert_same(condition, torch.full((20_000,), math.log(sigma / 1.5)))
-        # What the network has to answer, (x_0 - D_0) over the factor of its answer, has variance one too.
+        # The network's target, (x_0 - D_0) over the factor of its output, has variance one too.
         rest = GaussianDenoiser(torch.zeros(3), 1.5**2 * torch.eye(3))(noisy, sigma)
         target = (clean - rest) / (denoised - rest)
         assert float(target.var()) == pytest.approx(1, abs=4 * math.sqrt(2 / x.numel()))
@@ -225,8 +225,8 @@ def test_network_denoiser_feeds_unit_variance_and_predicts_the_noise(generator):
 
 def test_network_denoiser_computes_in_its_own_dtype(x):
     single = network_denoiser(dtype=torch.float32)
-    seen = []
-    single.network.register_forward_hook(lambda _, inputs, answer: seen.extend((*inputs, answer)))
+    passed = []
+    single.network.register_forward_hook(lambda _, inputs, answer: passed.extend((*inputs, answer)))
     denoised = single(x, SIGMAS)
-    assert {tensor.dtype for tensor in seen} == {torch.float32}
+    assert {tensor.dtype for tensor in passed} == {torch.float32}
     assert torch.equal(denoised, single(x.float(), SIGMAS).double())

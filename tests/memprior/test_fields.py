@@ -1,4 +1,4 @@
-"""The training set is the published one, and the basis is the projection it claims to be."""
+"""The training set is the published one, and the cosine basis is its least-squares projection."""
 
 import math
 from types import SimpleNamespace
@@ -164,15 +164,15 @@ def test_published_law_is_derived_from_the_noise_pixel_by_pixel(law, monkeypatch
 
 def test_published_law_has_the_support_of_the_training_set(law):
     variances, axes = torch.linalg.eigh(law.covariance)
-    seen = variances > 1e-8 * variances.max()
-    assert int(seen.sum()) == 88
+    support = variances > 1e-8 * variances.max()
+    assert int(support.sum()) == 88
     for z in (training_set(), held_out_set()):
         along = (z - law.mean) @ axes
         # Of 88 squares of normals the mean is 88, give or take sqrt(2 * 88) a draw.
-        distances = (along[:, seen].square() / variances[seen]).sum(1)
+        distances = (along[:, support].square() / variances[support]).sum(1)
         assert float(distances.mean()) == pytest.approx(88, abs=4 * math.sqrt(2 * 88 / len(z)))
         # No draw goes further in the other twelve than normals do: beyond seven deviations is one in 4e11.
-        assert bool((along[:, ~seen].abs() <= 7 * variances[~seen].sqrt()).all())
+        assert bool((along[:, ~support].abs() <= 7 * variances[~support].sqrt()).all())
 
 
 def test_gaussian_draws_of_a_singular_covariance_stay_on_its_support(generator):

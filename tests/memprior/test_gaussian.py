@@ -1,4 +1,4 @@
-"""The Gaussian distribution, and its conditioning against formulas that share nothing with it."""
+"""The Gaussian distribution, and its conditioning against independent formulas."""
 
 import math
 
@@ -34,7 +34,7 @@ def test_gaussian_conditioned_is_the_kalman_update(law):
     assert_same(found.root @ found.root.T, covariance)
 
 
-def test_gaussian_conditioned_on_data_one_by_one_is_conditioned_on_all_at_once():
+def test_gaussian_conditioned_one_by_one_is_conditioned_on_all_data():
     both = LAW.condition(MATRIX[:2], OBSERVED[:2], GAMMA).condition(MATRIX[2:], OBSERVED[2:], GAMMA)
     once = LAW.condition(MATRIX, OBSERVED, GAMMA)
     assert_same(both.mean, once.mean)

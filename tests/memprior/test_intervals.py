@@ -1,4 +1,4 @@
-"""Intervals: Jeffreys' and Student's, each said once, are those of scipy's distributions."""
+"""Intervals: Jeffreys' and Student's are those of scipy's distributions."""
 
 import math
 

@@ -1,12 +1,12 @@
-"""The likelihood is a normalized density with its exact score, and the data have the noise that it assumes."""
+"""The likelihood is a normalized density with its exact score, and observed data have the noise that it assumes."""
 
 import math
 
 import pytest
 import torch
 from helpers import (
-    LOOK,
     MATRIX,
+    TRACE_CHECK,
     UNTRACED,
     BySimulator,
     assert_batch_independent,
@@ -48,9 +48,9 @@ def test_likelihood_value_and_score_take_one_solve(operator, size, generator):
     likelihood, x = GaussianLikelihood(counted, observed, 0.7), torch.randn(4, size, generator=generator)
     with torch.no_grad():
         value, gradient = likelihood.value_and_score(x)
-    assert solves == [*LOOK, 4]
+    assert solves == [*TRACE_CHECK, 4]
     likelihood.value_and_score(x)
-    assert solves == [*LOOK, 4, 4]
+    assert solves == [*TRACE_CHECK, 4, 4]
     assert_same(value, likelihood.log_prob(x))
     assert_same(gradient, likelihood.score(x))
     assert not value.requires_grad

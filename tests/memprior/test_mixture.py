@@ -1,4 +1,4 @@
-"""Mixtures are exact densities, their scores are the gradients, and their memory is bounded."""
+"""Mixtures are exact densities, their scores are the gradients, and they take bounded memory."""
 
 import math
 
@@ -46,7 +46,7 @@ def x(generator):
     return 2 * torch.randn(6, 3, generator=generator)
 
 
-def test_empirical_score_is_the_mixture_score_is_autograd(x, generator):
+def test_empirical_score_is_the_mixture_score_and_that_of_autograd(x, generator):
     train_set = torch.randn(7, 3, generator=generator)
     prior = IsotropicMixture(train_set, 0.6)
     x.requires_grad_()
@@ -214,7 +214,7 @@ def test_total_variation_runs_from_zero_to_one():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(("apart", "sigma"), [(1e4, 0.1), (1e8, 1.0)])
 def test_mixture_density_of_distant_clusters_keeps_its_digits(dtype, apart, sigma, generator):
-    """Products of coordinates lose eps apart^2 / sigma^2 nats: up to a thousand here, and more."""
+    """Products of coordinates would lose eps apart^2 / sigma^2 nats: a thousand here, and more."""
     near = torch.tensor([[0.0, 0.0], [0.25, 0.0], [0.0, 0.5]])
     means = torch.cat([near, apart + 8 * near]).to(dtype)
     x = means + torch.tensor([0.125, -0.0625]).to(dtype) * (1 + (means > 1) * 7)

@@ -1,4 +1,4 @@
-"""Networks are the functions they say, from their own seed; the autoencoder's bound is below what it bounds."""
+"""Networks are their formulas and determined by their seed; the autoencoder's bound is a lower bound."""
 
 import math
 
@@ -10,7 +10,7 @@ from memprior.networks import ResidualMLP, VariationalAutoencoder
 
 
 def mlp(seed=0, dtype=torch.float64):
-    """A network whose last layer, zero at first, answers something."""
+    """A network whose last layer, initially zero, has random weights."""
     generator = torch.Generator().manual_seed(seed)
     network = ResidualMLP(3, 16, 2, generator=generator, dtype=dtype)
     torch.nn.init.normal_(network.leave[1].weight, generator=generator)
@@ -18,7 +18,7 @@ def mlp(seed=0, dtype=torch.float64):
 
 
 def autoencoder(seed=0, latent=1, dtype=torch.float64):
-    """One whose code matters: the first and last layers of its decoder are five times what they begin with."""
+    """An autoencoder whose code matters: its decoder's first and last layers are five times their initial values."""
     network = VariationalAutoencoder(2, latent, 16, 0.2, generator=torch.Generator().manual_seed(seed), dtype=dtype)
     network.requires_grad_(False)
     network.decoder[0].weight *= 5
@@ -107,8 +107,8 @@ def test_residual_mlp_is_differentiable_in_x_and_condition(generator):
 # The autoencoder
 
 
-def exact_law(network, x):
-    """By quadrature over a code of one number: log p(x) (B,), KL(q || p(u | x)) (B,), and var_q(p(u | x) / q) (B,)."""
+def exact_density(network, x):
+    """By quadrature over a scalar code: log p(x) (B,), KL(q || p(u | x)) (B,), and var_q(p(u | x) / q) (B,)."""
     code, width = line_grid(-12.0, 12.0, 4000)
     mean, deviation = network.decode(code)
     prior = torch.distributions.Normal(0.0, 1.0).log_prob(code[:, 0])
@@ -130,7 +130,7 @@ def x(generator):
 
 
 def test_log_prob_bound_of_one_draw_is_below_by_the_kl_divergence(x, generator):
-    log_prob, divergence, _ = exact_law(autoencoder(), x)
+    log_prob, divergence, _ = exact_density(autoencoder(), x)
     draws = autoencoder().log_prob_bound(x.repeat(4000, 1), 1, generator=generator)
     assert_mean(draws.reshape(4000, -1), log_prob - divergence)
     assert bool((divergence > 0.01).all())
@@ -138,7 +138,7 @@ def test_log_prob_bound_of_one_draw_is_below_by_the_kl_divergence(x, generator):
 
 def test_log_prob_bound_of_many_draws_is_the_likelihood(x, generator):
     num = 200_000
-    log_prob, _, variance = exact_law(autoencoder(), x)
+    log_prob, _, variance = exact_density(autoencoder(), x)
     bound = autoencoder().log_prob_bound(x, num, generator=generator)
     # The log of a mean of num ratios with that variance.
     assert bool(((bound - log_prob).abs() <= 4 * (variance / num).sqrt()).all())
@@ -146,7 +146,7 @@ def test_log_prob_bound_of_many_draws_is_the_likelihood(x, generator):
 
 def test_log_prob_bound_tightens_with_more_draws(x, generator):
     network, num_repeats = autoencoder(), 4000
-    log_prob, divergence, _ = exact_law(network, x)
+    log_prob, divergence, _ = exact_density(network, x)
     means, errors = [-divergence], [0.0]
     for num_draws in (2, 8, 64):
         draws = network.log_prob_bound(x.repeat(num_repeats, 1), num_draws, generator=generator)

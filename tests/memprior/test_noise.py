@@ -1,4 +1,4 @@
-"""Noise levels are the schedules they say they are."""
+"""Noise levels are those of the published schedules."""
 
 import numpy as np
 import pytest

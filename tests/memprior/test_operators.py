@@ -170,14 +170,14 @@ def test_jacobian_counts_the_data_outside_the_graph(generator):
 
 
 def test_jacobian_refuses_a_network_fed_outside_the_graph(generator):
-    """Its data require a gradient, by its weights; x has none all the same."""
+    """Its data require a gradient through its weights, but do not depend on x."""
     layer = torch.nn.Linear(3, 5)
     with pytest.raises(ValueError, match=UNTRACED.split(", got")[0]):
         jacobian(lambda x: layer(x.detach()), torch.randn(2, 3, generator=generator))
 
 
 def test_jacobian_of_the_operators_own_replaces_the_graph(generator):
-    """Reverse mode, forward mode and behind a map, from the matrix that the simulator brings."""
+    """Reverse mode, forward mode and composed with a map, by the simulator's own matrix."""
     x, v, w = (torch.randn(2, size, generator=generator) for size in (3, 3, 5))
     forward = BySimulator()
     traced = x.clone().requires_grad_()
@@ -201,7 +201,7 @@ SOUND = {
     "a kink": (torch.relu, 0 * FLAT),
     "a stationary point": (lambda x: x**3, 0 * FLAT),
     "a bound": (lambda x: x.clamp(-1, 1), FLAT),
-    "an invalid neighbour": (torch.special.ndtri, FLAT - 1e-5),
+    "an invalid neighbor": (torch.special.ndtri, FLAT - 1e-5),
     "small in single precision": (lambda x: 1e3 + x, FLAT.float()),
     "fast waves": (lambda x: torch.cat([(300 * x).sin(), (300 * x).cos()], 1), 1 + FLAT.cumsum(1) / 7),
     "far from zero": (lambda x: (x - 2500) ** 2, 2500.3 + FLAT.cumsum(1)),
@@ -248,7 +248,7 @@ def test_check_operator_takes_an_operator_of_numpy_by_its_own_jacobian(generator
 
 
 def test_check_operator_passes_single_precision_and_fields(generator):
-    """Models of two axes, about 2 and in float32."""
+    """Models with two axes and values around 2, in float32."""
     x = 2 + 0.1 * torch.randn(3, 4, 5, generator=generator, dtype=torch.float32)
     found = check_operator(lambda x: x.flatten(1).sin() * 3, x, generator=generator)
     assert found.taylor_slope == pytest.approx(2, abs=0.1)
@@ -294,7 +294,7 @@ class _ReverseOnly(torch.autograd.Function):
 
 
 class _OffBy:
-    """x^2, traced or by numpy, with a Jacobian of its own that is ``share`` too long."""
+    """x^2, traced or by numpy, with a Jacobian of its own that is too large by ``share``."""
 
     def __init__(self, share, by_numpy=False):
         self.share, self.by_numpy = share, by_numpy

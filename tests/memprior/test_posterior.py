@@ -1,4 +1,4 @@
-"""Every posterior that is known agrees with an independent way to the same answer."""
+"""Every posterior in closed form agrees with an independent computation."""
 
 import math
 
@@ -182,9 +182,9 @@ def test_importance_correction_of_the_exact_posterior_is_uniform(linear, generat
 @pytest.mark.parametrize("problem", [cubic_problem, pentagon_problem], ids=["1-D", "2-D"])
 def test_linearized_weights_tend_to_the_collapsed_weights_as_sigma_squared(problem):
     train_set, likelihood = problem()
-    lookup = collapsed_log_weights(train_set, likelihood)
+    collapsed = collapsed_log_weights(train_set, likelihood)
     gaps = [
-        (linearized_posterior(IsotropicMixture(train_set, sigma), likelihood).log_weights - lookup).abs().max()
+        (linearized_posterior(IsotropicMixture(train_set, sigma), likelihood).log_weights - collapsed).abs().max()
         for sigma in (2e-3, 1e-3)
     ]
     assert float(gaps[0] / gaps[1]) == pytest.approx(4, rel=1e-2)
@@ -318,7 +318,7 @@ def test_linearized_posterior_refuses_an_operator_outside_the_graph(forward, gen
 
 
 def exact_component(matrix, x, observed, sigma, noise):
-    """Covariance, mean and log evidence (but for what components share) of one component, to 60 digits."""
+    """Covariance, mean and log evidence (up to a common constant) of one component, to 60 digits."""
     with mpmath.workdps(60):
         a, at, y = (mpmath.matrix(part.tolist()) for part in (matrix, x, observed))
         precision = mpmath.eye(len(x)) / mpmath.mpf(sigma) ** 2 + a.T * a / mpmath.mpf(noise) ** 2

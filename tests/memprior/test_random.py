@@ -1,4 +1,4 @@
-"""Numbers are drawn where their generator lives, by one helper, and moved to where they are used."""
+"""Random numbers are drawn on their generator's device, by one module, and moved to where they are used."""
 
 import ast
 from pathlib import Path
@@ -17,7 +17,7 @@ DRAWS -= {"random"}  # torch.random, the module
 
 
 def calls_of(file):
-    """(function, line) of each call of something that may draw."""
+    """File, line and function of each call that may draw."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in DRAWS:
             yield f"{file.relative_to(SOURCE)}:{node.lineno} {ast.unparse(node.func)}"
@@ -83,7 +83,7 @@ def test_float64_on_uses_the_requested_device_or_the_generators():
 
 
 def test_network_weights_are_the_same_on_every_device():
-    """Built beside the generator, then moved: nothing is drawn on the device itself."""
+    """Initialized on the generator's device, then moved: nothing is drawn on the device itself."""
     for network, size in (
         (ResidualMLP(3, 4, 1, generator=seeded(), device="meta"), 3),
         (VariationalAutoencoder(3, 2, 4, 0.1, generator=seeded(), device="meta"), 3),

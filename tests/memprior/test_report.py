@@ -1,4 +1,4 @@
-"""The command line of the memorization report: readable, exact, and bad input is one line and status 2."""
+"""The command line of the memorization report: its text, table, JSON, figure, and errors in one line with status 2."""
 
 import json
 import subprocess
@@ -221,7 +221,7 @@ def test_report_accepts_a_figure_suffix_in_capitals(files):
 
 
 def shell(files, command):
-    """``command`` in bash, R being the report on three files, unbuffered."""
+    """``command`` in bash, where R is the report on three files, unbuffered."""
     report = " ".join(
         [sys.executable, "-u", "-m", "memprior.report", *(f"{name}.npy" for name in ("fresh", "train", "held"))]
     )

@@ -1,4 +1,4 @@
-"""Samplers follow the flow that is known in closed form, at the order that they promise."""
+"""Samplers follow the probability flow known in closed form, at their stated order."""
 
 import math
 from itertools import pairwise
@@ -24,7 +24,7 @@ STEPS = {"euler": euler_step, "heun": heun_step, "ancestral": ancestral_step}
 every_step = pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
 
 MEAN = torch.tensor([0.5, -1.0, 2.0], dtype=torch.float64)
-# Singular on purpose: the third direction has no spread.
+# Singular on purpose: the third direction has no variance.
 AXES = torch.linalg.qr(torch.tensor([[1.0, 2.0, 0.5], [0.0, 1.0, -1.0], [1.0, 0.0, 3.0]], dtype=torch.float64)).Q
 VARIANCES = torch.tensor([4.0, 0.25, 0.0], dtype=torch.float64)
 
@@ -67,8 +67,8 @@ def test_ancestral_step_is_exact_where_the_clean_point_is_known(generator):
         assert_moments(state.x, MEAN, state.sigma**2 * torch.eye(3))
 
 
-def ancestral_law(sigmas):
-    """Mean and variance along AXES of what ancestral steps make of N(0, sigmas[0]^2 I): each step is linear."""
+def ancestral_moments(sigmas):
+    """Mean and variance along AXES after ancestral steps from N(0, sigmas[0]^2 I): each step is affine."""
     mean, variance = -(MEAN @ AXES), sigmas[0].square().expand(3)
     for sigma, sigma_next in pairwise(sigmas):
         keep = (sigma_next / sigma) ** 2
@@ -79,7 +79,7 @@ def ancestral_law(sigmas):
 
 def test_ancestral_sampling_of_a_gaussian_has_its_affine_steps_moments(denoiser, generator):
     sigmas = karras_sigmas(100, 1e-3, 50.0)
-    mean, variance = ancestral_law(sigmas)
+    mean, variance = ancestral_moments(sigmas)
     start = 50.0 * torch.randn(20_000, 3, generator=generator)
     draws = sample(denoiser, start, sigmas, step=ancestral_step, generator=generator) @ AXES
     assert_moments(draws[:, :2], mean[:2], variance[:2].diag())
@@ -88,7 +88,7 @@ def test_ancestral_sampling_of_a_gaussian_has_its_affine_steps_moments(denoiser,
 
 
 def test_ancestral_moments_tend_to_the_gaussian_at_first_order():
-    (mean, coarse), (_, fine) = (ancestral_law(karras_sigmas(num, 1e-4, 50.0)) for num in (500, 1000))
+    (mean, coarse), (_, fine) = (ancestral_moments(karras_sigmas(num, 1e-4, 50.0)) for num in (500, 1000))
     assert_same(((VARIANCES - coarse) / (VARIANCES - fine))[:2], [2.0, 2.0], rounding=0.02)
     # The start N(0, sigma_T^2 I) forgets the mean up to variance / sigma_T^2.
     assert_same(mean, MEAN @ AXES, rounding=4 / 50.0**2)

@@ -1,4 +1,4 @@
-"""Training tends to the denoiser that remembers, and a run that is killed ends in the bits of one that is not."""
+"""Training tends to the empirical denoiser, and a killed training run resumes to the same bits."""
 
 import json
 import math
@@ -41,7 +41,7 @@ SPREAD = math.sqrt(2)
 
 @pytest.fixture(autouse=True)
 def _one_thread():
-    """Threads bring such small networks nothing, and where cores are busy they cost them a factor of ten."""
+    """Threads do not speed up such small networks, and on busy cores they cost a factor of ten."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -149,7 +149,7 @@ def test_train_average_is_the_recursion_by_hand():
     expected = weights_of(denoiser)
     plan = TrainingPlan(**{**PLAN, "num_steps": 40})
     for state in train(denoiser, pentagon(), plan, generator=generator):
-        # Its memory grows to that of 0.7, which it has from step 21 on.
+        # The decay grows to 0.7, which it has from step 21 on.
         decay = min(0.7, state.step / (state.step + 9))
         new = weights_of(denoiser)
         expected = {name: decay * old + (1 - decay) * new[name] for name, old in expected.items()}
@@ -173,11 +173,11 @@ def test_train_takes_its_randomness_from_the_generator_alone():
     torch.set_rng_state(before)
 
 
-# Kept runs
+# Checkpoints
 
 
 def run(folder, steps=(3, 4, 10, 12)):
-    """A small kept run, to its end: the weights at each of ``steps``."""
+    """A small training run with checkpoints, to its end: the weights at each of ``steps``."""
     denoiser, generator = begin()
     return {
         step: weights_of(average)
@@ -187,8 +187,8 @@ def run(folder, steps=(3, 4, 10, 12)):
     }
 
 
-def kept(folder):
-    """The bytes of every finished file: a half-written one may lie beside them."""
+def finished_files(folder):
+    """The bytes of every finished file, without half-written ones."""
     return {file.name: file.read_bytes() for file in folder.iterdir() if not file.name.endswith(".partial")}
 
 
@@ -224,7 +224,7 @@ def test_snapshots_resume_to_the_same_bits_after_death_at_any_write(write, momen
     again = run(tmp_path / "died")
     for step, weights in again.items():
         assert_same_bits(weights, expected[step])
-    assert kept(tmp_path / "died") == kept(tmp_path / "whole")
+    assert finished_files(tmp_path / "died") == finished_files(tmp_path / "whole")
 
 
 @pytest.mark.usefixtures("save_often")
@@ -272,8 +272,14 @@ def test_training_plan_accepts_numpy_numbers(tmp_path):
 
 
 def test_canonical_identity_is_what_json_gives_back():
-    told = {"grid": (3, np.int64(4)), "noise": np.float32(0.25), "on": np.bool_(True), "n": torch.tensor(2), "no": None}
-    written = canonical("identity", told)
+    identity = {
+        "grid": (3, np.int64(4)),
+        "noise": np.float32(0.25),
+        "on": np.bool_(True),
+        "n": torch.tensor(2),
+        "no": None,
+    }
+    written = canonical("identity", identity)
     assert written == {"grid": [3, 4], "noise": 0.25, "on": True, "n": 2, "no": None}
     assert json.loads(json.dumps(written)) == written
     assert type(written["on"]) is bool
@@ -298,8 +304,8 @@ def test_canonical_refuses_an_identity_that_would_not_be_read_back(value, messag
 
 
 def test_snapshots_with_a_checkpoint_equal_those_without(tmp_path):
-    kept_run, other = run(tmp_path), run(None)
-    for step, weights in kept_run.items():
+    with_checkpoint, other = run(tmp_path), run(None)
+    for step, weights in with_checkpoint.items():
         assert_same_bits(weights, other[step])
 
 
@@ -317,7 +323,7 @@ def test_snapshots_ignore_a_half_written_checkpoint(tmp_path):
     (tmp_path / "half" / ".training.safetensors.partial").write_bytes(b"half")
     again = run(tmp_path / "half")
     assert_same_bits(again[12], expected[12])
-    assert kept(tmp_path / "half") == kept(tmp_path / "whole")
+    assert finished_files(tmp_path / "half") == finished_files(tmp_path / "whole")
 
 
 def test_save_atomically_keeps_the_old_file_when_it_dies(tmp_path, monkeypatch):
@@ -423,7 +429,7 @@ def test_train_refuses_the_checkpoint_of_another_run(changes, other, message, tm
 
 
 def long_run(folder):
-    """What the killed process does: 2000 steps, a line told before each, checkpoints where ``train`` puts them."""
+    """The training run of the killed process: 2000 steps, a line printed before each, ``train``'s own checkpoints."""
     denoiser, generator = begin(width=16)
     # Longer than a line has to be, so that the pipe holds a few and the process cannot run away from its reader.
     denoiser.network.register_forward_hook(lambda *_: print("step".ljust(500), flush=True))
@@ -457,10 +463,10 @@ def test_snapshots_resume_to_the_same_bits_after_three_random_kills(tmp_path, ca
     assert [step for step, _ in reached] == [0, 500, 1000]
     assert reached[-1][1] >= 3
     subprocess.run(command, stdout=subprocess.DEVNULL, check=True, timeout=120, **kind)
-    assert kept(folder) == kept(tmp_path / "whole")
+    assert finished_files(folder) == finished_files(tmp_path / "whole")
 
 
-# What a network remembers of few examples, and of many
+# Memorization of few examples, and of many
 
 
 def rms(x):
@@ -470,9 +476,9 @@ def rms(x):
 def errors_of_a_trained_network(train_set, generator):
     """At five levels: rms |D - D_empirical| over rms |D_empirical|, and over rms |D_empirical - D_true|.
 
-    A noised point of N(0, 2 I) tells log(1 + 2 / sigma^2) nats of where it came from, and log N are needed to tell N
-    examples apart: memory sets in around the level where these are equal. We ask from a quarter of it to twice it, and
-    training draws its levels from half as low to twice as high. All else of network and plan is the same for every N.
+    A noised point of N(0, 2 I) carries log(1 + 2 / sigma^2) nats about its clean point, and log N nats identify one of
+    N examples: memorization sets in around the level where these are equal. Errors are measured from a quarter of that
+    level to twice it; training draws its levels from half as low to twice as high. All other settings are fixed.
     """
     onset = math.sqrt(2 / (len(train_set) - 1))
     denoiser = NetworkDenoiser(ResidualMLP(2, 64, 2, generator=generator), SPREAD)
@@ -492,9 +498,9 @@ def errors_of_a_trained_network(train_set, generator):
         sigma = factor * onset
         clean = train_set[torch.randint(len(train_set), (4000,), generator=generator)]
         x = perturb(clean, sigma, generator=generator)
-        memory, error = empirical(x, sigma), state.average(x, sigma) - empirical(x, sigma)
-        relative.append(rms(error) / rms(memory))
-        missed.append(rms(error) / rms(memory - true(x, sigma)))
+        memorized, error = empirical(x, sigma), state.average(x, sigma) - empirical(x, sigma)
+        relative.append(rms(error) / rms(memorized))
+        missed.append(rms(error) / rms(memorized - true(x, sigma)))
     return relative, missed
 
 

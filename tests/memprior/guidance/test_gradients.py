@@ -1,4 +1,4 @@
-"""Guided steps are the published ones, member by member, and stray samples stay."""
+"""Guided steps are the published algorithms, independent for each member, and invalid samples stay."""
 
 import math
 from dataclasses import FrozenInstanceError
@@ -7,9 +7,9 @@ from functools import partial
 import pytest
 import torch
 from helpers import (
-    LOOK,
     MATRIX,
     ROUNDING,
+    TRACE_CHECK,
     UNTRACED,
     BySimulator,
     assert_same,
@@ -39,7 +39,7 @@ from memprior.sampling import SamplerState, ancestral_step, euler_step, sample, 
 LIKELIHOOD = GaussianLikelihood(CoupledQuadraticOperator(), torch.tensor([0.9, 0.4], dtype=torch.float64), 0.3)
 LINEAR = GaussianLikelihood(MatrixOperator(MATRIX), torch.tensor([1.0, 0.0, -0.5, 0.3, 0.2], dtype=torch.float64), 0.2)
 
-# Each step, to be made for a likelihood and a base, with that base.
+# Each step as a function of a likelihood and a base, and that base.
 STEPS = {
     "dps, squared": (partial(dps_step, scale=0.02, norm="squared"), ancestral_step),
     "dps, norm": (partial(dps_step, scale=0.1, norm="norm"), euler_step),
@@ -124,12 +124,12 @@ def test_frozen_step_is_dps_where_the_denoiser_only_shifts(x, generator):
 
 
 def test_dps_step_has_no_gradient_through_a_prior_of_one_example(x, generator):
-    """Where one example has all the weight D stands still: DPS is the unguided sampler, the frozen score is not."""
-    memory = EmpiricalDenoiser(torch.tensor([[0.5, -0.2]]))
-    unguided = euler_step(memory, x, *LEVELS, generator=generator).x
+    """Where one example has all the weight D is constant: DPS is the unguided sampler, the frozen score is not."""
+    one_example = EmpiricalDenoiser(torch.tensor([[0.5, -0.2]]))
+    unguided = euler_step(one_example, x, *LEVELS, generator=generator).x
     options = {"scale": 0.1, "norm": "squared", "base": euler_step}
-    assert_same(dps_step(LIKELIHOOD, **options)(memory, x, *LEVELS, generator=generator).x, unguided)
-    moved = frozen_step(LIKELIHOOD, **options)(memory, x, *LEVELS, generator=generator).x
+    assert_same(dps_step(LIKELIHOOD, **options)(one_example, x, *LEVELS, generator=generator).x, unguided)
+    moved = frozen_step(LIKELIHOOD, **options)(one_example, x, *LEVELS, generator=generator).x
     assert float((moved - unguided).norm(dim=1).min()) > 0.05
 
 
@@ -156,7 +156,7 @@ def test_guided_state_misfit_is_the_denoised_points_without_another_solve(denois
             denoiser, x, [0.9, 0.6, 0.3], step=released_step(likelihood, 0.07, lagged=False), generator=generator
         )
     )
-    assert solves == [*LOOK, 6, 6]
+    assert solves == [*TRACE_CHECK, 6, 6]
     assert all(isinstance(state, GuidedState) for state in states)
     residual = LIKELIHOOD.residual(denoiser(x, torch.tensor(0.9)))
     assert_same(states[0].misfit, residual.square().sum(1) / (2 * 0.3**2))
@@ -164,13 +164,13 @@ def test_guided_state_misfit_is_the_denoised_points_without_another_solve(denois
 
 @every_step
 def test_gradient_steps_do_not_move_an_exact_fit(make, base):
-    """At an exact fit the gradient is zero: |r| has no direction there, and a gradient of length zero neither."""
+    """At an exact fit the gradient is zero, and neither |r| nor a gradient of length zero has a direction."""
     fits = torch.tensor([[0.3, -0.4]])
     likelihood = GaussianLikelihood(CoupledQuadraticOperator(), CoupledQuadraticOperator()(fits)[0], 0.3)
-    memory, x = EmpiricalDenoiser(fits), torch.ones(1, 2)
+    one_example, x = EmpiricalDenoiser(fits), torch.ones(1, 2)
     draws = [torch.Generator().manual_seed(3) for _ in range(2)]
-    found = make(likelihood, base=base)(memory, x, *LEVELS, generator=draws[0])
-    assert_same(found.x, base(memory, x, *LEVELS, generator=draws[1]).x)
+    found = make(likelihood, base=base)(one_example, x, *LEVELS, generator=draws[0])
+    assert_same(found.x, base(one_example, x, *LEVELS, generator=draws[1]).x)
 
 
 @pytest.mark.parametrize("make", [dps_step, frozen_step])
@@ -204,7 +204,7 @@ def test_dps_step_refuses_another_norm():
 
 PRIOR = GaussianDenoiser(torch.zeros(3, dtype=torch.float64), torch.eye(3, dtype=torch.float64))
 DAPS = {"num_ode": 2, "num_langevin": 3, "step_size": 0.1, "curvature": 4.0}
-# All that take a gradient of the misfit, one step of each from 6 models.
+# Every step that differentiates the misfit.
 GRADIENTS = {
     **{name: make for name, (make, _) in STEPS.items()},
     "point": point_step,

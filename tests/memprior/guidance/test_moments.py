@@ -1,11 +1,11 @@
-"""Moment-matching steps are exact where their Gaussian is, as derived where it is not, and one sample at a time."""
+"""Moment-matching steps are exact for Gaussian priors, have the derived bias otherwise, sample by sample."""
 
 import math
 from functools import partial
 
 import pytest
 import torch
-from affine import COVARIANCE, LIKELIHOOD, MEAN, NOISE_STD, PRIOR, conditioned, law_of_chain, noiseless_ancestral
+from affine import COVARIANCE, LIKELIHOOD, MEAN, NOISE_STD, PRIOR, chain_moments, conditioned, noiseless_ancestral
 from helpers import MATRIX, assert_moments, assert_same, assert_step_batch_independent, pentagon
 
 from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser, NetworkDenoiser
@@ -88,7 +88,7 @@ def test_covariance_step_is_exact_for_a_singular_covariance_and_few_data(generat
 
 
 def test_covariance_step_reduces_many_data_without_loss(generator):
-    """Sharp data in number: the posterior is a millionth of the prior wide, in some directions."""
+    """Many data of low noise: in some directions the posterior is a millionth as wide as the prior."""
     matrix = torch.randn(400, 6, generator=generator) * torch.logspace(0, -3, 6)
     likelihood = GaussianLikelihood(MatrixOperator(matrix), torch.randn(400, generator=generator), 1e-5)
     covariance, x = torch.diag(torch.logspace(-2, 1, 6)), torch.randn(5, 6, generator=generator)
@@ -103,7 +103,7 @@ def test_covariance_step_reduces_many_data_without_loss(generator):
 
 @pytest.mark.parametrize(("make", "spread_of"), list(STEPS.values())[:3], ids=list(STEPS)[:3])
 def test_moment_steps_are_their_formula_with_dense_matrices(make, spread_of, x, generator):
-    """A curved F and a memorized prior: every product with a derivative against the matrix itself."""
+    """Nonlinear F, memorized prior: every product with a derivative against the matrix itself."""
     denoiser, sigma = EmpiricalDenoiser(pentagon()), LEVELS[0]
     state = make()(denoiser, x, *LEVELS, generator=generator)
     denoised, slope = denoiser(x, sigma), jacobian(lambda x: denoiser(x, sigma), x)
@@ -116,31 +116,31 @@ def test_moment_steps_are_their_formula_with_dense_matrices(make, spread_of, x, 
 
 @exact_steps
 def test_moment_step_samples_tend_to_the_posterior_at_first_order(make, generator):
-    """The exact denoiser in a first-order sampler: the error of its law halves, and Richardson's value is right."""
-    step, errors, laws = make(base=noiseless_ancestral), [], []
+    """The exact denoiser in a first-order sampler: its error halves, and Richardson extrapolation is exact."""
+    step, errors, moments = make(base=noiseless_ancestral), [], []
     for num in (30, 60, 120):
         sigmas = karras_sigmas(num, 0.01, 50.0)
-        law = law_of_chain(step, PRIOR, MEAN, 50.0**2 * torch.eye(3), sigmas)
-        laws.append(torch.cat([law[0][None], law[1]]))
-        errors.append(float((laws[-1] - torch.cat([POSTERIOR[0][None], POSTERIOR[1]])).norm()))
+        last = chain_moments(step, PRIOR, MEAN, 50.0**2 * torch.eye(3), sigmas)
+        moments.append(torch.cat([last[0][None], last[1]]))
+        errors.append(float((moments[-1] - torch.cat([POSTERIOR[0][None], POSTERIOR[1]])).norm()))
     assert errors[0] / errors[1] > 1.7
     assert 1.85 < errors[1] / errors[2] < 2.15
-    richardson = 2 * laws[2] - laws[1] - torch.cat([POSTERIOR[0][None], POSTERIOR[1]])
+    richardson = 2 * moments[2] - moments[1] - torch.cat([POSTERIOR[0][None], POSTERIOR[1]])
     assert float(richardson.norm()) < 0.15 * errors[2]
 
 
 def test_point_step_bias_is_that_of_its_affine_steps(generator):
-    """Its samples have the law derived from the steps, which tends to another limit than the posterior."""
-    step, laws = point_step(LIKELIHOOD, base=noiseless_ancestral), []
+    """Its samples have the moments derived from the steps, whose limit is not the posterior."""
+    step, moments = point_step(LIKELIHOOD, base=noiseless_ancestral), []
     for num in (150, 300):
         sigmas = karras_sigmas(num, 0.01, 20.0)
-        laws.append(law_of_chain(step, PRIOR, MEAN, 20.0**2 * torch.eye(3), sigmas)[1])
-    limit = 2 * laws[1] - laws[0]
-    assert float((limit - laws[1]).norm()) < 0.1 * float((limit - POSTERIOR[1]).norm())
+        moments.append(chain_moments(step, PRIOR, MEAN, 20.0**2 * torch.eye(3), sigmas)[1])
+    limit = 2 * moments[1] - moments[0]
+    assert float((limit - moments[1]).norm()) < 0.1 * float((limit - POSTERIOR[1]).norm())
     assert float(limit.trace()) < 0.8 * float(POSTERIOR[1].trace())
 
     sigmas = karras_sigmas(60, 0.05, 20.0)
-    mean, covariance = law_of_chain(step, PRIOR, MEAN, 20.0**2 * torch.eye(3), sigmas)
+    mean, covariance = chain_moments(step, PRIOR, MEAN, 20.0**2 * torch.eye(3), sigmas)
     start = MEAN + 20.0 * torch.randn(4000, 3, generator=generator)
     draws = sample(PRIOR, start, sigmas, step=point_step(LIKELIHOOD), generator=generator)
     assert_moments(draws, mean, covariance)
@@ -173,10 +173,10 @@ def test_moment_steps_on_heun_evaluate_the_guided_denoiser_twice(make, generator
 
 @every_step
 def test_moment_steps_freeze_an_invalid_sample_and_continue_the_others(make):
-    strays = GaussianLikelihood(
+    restricted = GaussianLikelihood(
         compose(lambda x: torch.where(x[:, :1] > 0, x, torch.nan), CURVED.forward), CURVED.observed, CURVED.noise_std
     )
-    step = made_for(strays, make, base=euler_step)
+    step = made_for(restricted, make, base=euler_step)
     x = torch.tensor([[1.0, 2.0], [-1.0, 0.3], [3.0, -1.0]])
     prior = GaussianDenoiser(torch.zeros(2), torch.eye(2))
     found = step(prior, x, *LEVELS, generator=None)
@@ -187,7 +187,7 @@ def test_moment_steps_freeze_an_invalid_sample_and_continue_the_others(make):
 
 
 def test_conjugate_gradients_converge_for_each_member_by_itself(generator):
-    """One that fits, one that is solved in one iteration, one that needs them all: also after they are done."""
+    """One member fits already, one converges in one iteration, one needs them all; more iterations change nothing."""
     axes = torch.linalg.qr(torch.randn(4, 4, generator=generator)).Q
     matrix = axes * torch.tensor([3.0, 1.0, 0.3, 0.01])
     likelihood = GaussianLikelihood(MatrixOperator(matrix), axes[:, 0].contiguous(), 0.3)
@@ -222,7 +222,7 @@ def test_conjugate_gradients_cost_one_forward_product_per_iteration(make, x, gen
 
 
 def test_mmps_step_keeps_the_denoised_point_for_a_negative_covariance(generator):
-    """dD/dx = -I would be a negative variance: S has no positive curvature, and D is kept."""
+    """dD/dx = -3 I would be a negative variance: S has no positive curvature, and D is kept."""
 
     def turned(x, sigma):
         return -3 * x
@@ -263,7 +263,7 @@ def test_moment_steps_of_a_network_keep_its_dtype(make, dtype, generator):
 
 
 def test_mmps_step_is_near_the_memorized_posterior_at_high_noise(generator):
-    """Far above the spacing of the examples their law is near Gaussian, and so is the lookup's denoiser to MMPS's."""
+    """Far above the spacing of the examples the prior is nearly Gaussian, for which MMPS is exact."""
     train = torch.randn(400, 2, generator=generator)
     likelihood = GaussianLikelihood(MatrixOperator(SLOPE), torch.tensor([0.4, -0.2]), 0.8)
     x = 4 * torch.randn(20, 2, generator=generator)

@@ -1,7 +1,7 @@
-"""Sequential Monte Carlo: unbiased for any number of particles, exact for many, and each run on its own.
+"""Sequential Monte Carlo: unbiased for any number of particles, consistent, runs independent of each other.
 
-For a Gaussian prior the ancestral chain draws a Gaussian law that is derived step by step; for the pentagon it draws
-the vertices with equal shares. Both condition on y in closed form, so that nothing here waits for fine levels.
+For a Gaussian prior the ancestral chain has Gaussian moments that are derived step by step; for the pentagon it draws
+the vertices with equal shares. Both condition on y in closed form, so that coarse levels are enough here.
 """
 
 import math
@@ -9,7 +9,7 @@ import math
 import pytest
 import torch
 from affine import LIKELIHOOD as SHARP
-from affine import MEAN, PRIOR, conditioned, law_of_chain, noiseless_ancestral
+from affine import MEAN, PRIOR, chain_moments, conditioned, noiseless_ancestral
 from helpers import MATRIX, assert_mean, assert_same, pentagon
 
 from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser
@@ -39,7 +39,7 @@ def gaussian_start(runs, num, generator):
 
 def chain(sigmas):
     """Mean and covariance of the prior's ancestral chain at the last level."""
-    return law_of_chain(noiseless_ancestral, PRIOR, MEAN, START**2 * torch.eye(3), sigmas)
+    return chain_moments(noiseless_ancestral, PRIOR, MEAN, START**2 * torch.eye(3), sigmas)
 
 
 def weighted(found, values):
@@ -64,14 +64,14 @@ def test_smc_evidence_and_moments_are_unbiased_for_few_particles(way, likelihood
 
 
 def test_smc_with_a_last_level_above_zero_has_its_own_target(generator):
-    """There x has the chain's law, and y the likelihood of D(x), which is affine in x."""
+    """There x has the chain's distribution, and y the likelihood of D(x), which is affine in x."""
     sigmas = SIGMAS[:-3]
     probes = torch.cat([torch.zeros(1, 3), torch.eye(3)])
     guess = PRIOR(probes, sigmas[-1])
     slope = (guess[1:] - guess[0]).T
     matrix = LIKELIHOOD.forward.matrix
-    seen = GaussianLikelihood(MatrixOperator(matrix @ slope), LIKELIHOOD.observed - matrix @ guess[0], 2.0)
-    mean, _, log_evidence = conditioned(*chain(sigmas), seen)
+    of_denoised = GaussianLikelihood(MatrixOperator(matrix @ slope), LIKELIHOOD.observed - matrix @ guess[0], 2.0)
+    mean, _, log_evidence = conditioned(*chain(sigmas), of_denoised)
     for way in WAYS.values():
         found = smc(PRIOR, LIKELIHOOD, gaussian_start(3000, 6, generator), sigmas, generator=generator, **way)
         relative = (found.log_evidence - log_evidence).exp()
@@ -131,7 +131,7 @@ def test_particles_draw_with_frequencies_near_the_collapsed_weights(generator):
 
 
 def test_smc_twisted_has_a_larger_effective_sample_size(generator):
-    """The point of a twist: where data are sharp, many more particles count at the end."""
+    """The purpose of a twist: for data of low noise the effective sample size is far larger."""
     found = [
         smc(PRIOR, SHARP, gaussian_start(200, 64, generator), SIGMAS, generator=generator, **way)
         for way in (WAYS["untwisted"], WAYS["twisted, wide"])
@@ -181,7 +181,7 @@ def test_smc_runs_are_independent_of_each_other(way, monkeypatch, generator):
 
 @every_way
 def test_smc_gives_invalid_particles_weight_zero(way, generator):
-    """Data exist where x_1 > 0: the target is the posterior cut off there, and a run of strays says so."""
+    """Models are valid where x_1 > 0: the target is the posterior truncated there; a run of none has evidence 0."""
 
     def forward(x):
         return torch.where(x[:, :1] > 0, x, torch.nan)
@@ -203,7 +203,7 @@ def test_smc_gives_invalid_particles_weight_zero(way, generator):
 
 
 def test_smc_twisted_loses_a_particle_without_a_gradient(generator):
-    """Data are finite here, and their slope is nowhere."""
+    """Finite data whose derivative is nowhere finite."""
     likelihood = GaussianLikelihood(lambda x: x + ((x - x.detach()) ** 2).sqrt(), torch.zeros(3), 1.0)
     for twisted in (True, False):
         found = smc(PRIOR, likelihood, torch.ones(2, 4, 3), [1.0, 0.0], twisted=twisted, generator=generator)
@@ -275,7 +275,7 @@ def test_smc_refuses_bad_input_by_name(message, call, kind):
 
 
 def test_smc_raises_when_particles_diverge(generator):
-    """Their weights are rounding: with the published psi at this noise every run ended with all of its particles."""
+    """Otherwise their weights would be rounding: with the published psi every run kept all of its particles."""
     likelihood = GaussianLikelihood(MatrixOperator(MATRIX), SHARP.observed, 0.01)
     with pytest.raises(
         FloatingPointError, match=r"^x: expected particles within .* in 4 of 4 runs .* at sigma = 2\.23"

@@ -1,4 +1,4 @@
-"""A guided run that is killed and started again ends in the same bits."""
+"""sample_guided resumes from its checkpoint to the same bits, and refuses any other file."""
 
 import os
 import signal
@@ -23,11 +23,11 @@ SIGMAS = karras_sigmas(30, 0.05, 5.0)
 
 
 def run(file, *, dies_after=None, identity=IDENTITY):
-    """30 ancestral steps with data; ``dies_after`` so many calls of the operator the process is killed."""
+    """30 guided ancestral steps; the process is killed after ``dies_after`` calls of the operator."""
     calls = []
 
     def forward(x):
-        if len(x) == 8:  # and not a look at one model before the first gradient
+        if len(x) == 8:  # not the check of one model before the first gradient
             calls.append(1)
         if dies_after is not None and len(calls) > dies_after:
             os.kill(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Memorization metrics are silent on fresh draws, fire on copies, and have the published values."""
+"""Memorization metrics keep their level on fresh draws, detect copies, and have the published values."""
 
 import math
 
@@ -25,7 +25,7 @@ def test_memorization_ratio_of_the_published_truth_is_known(num, ratio):
 
 
 @pytest.mark.parametrize(("num", "share"), [(50, 0.973), (200, 0.316), (1000, 0.086)])
-def test_memorization_ratio_of_held_out_fields_is_below_the_threshold_as_known(num, share):
+def test_memorization_ratio_of_held_out_fields_is_below_0_7_at_known_rates(num, share):
     near = nearest_neighbors(held_out_set(), training_set()[:num], min(50, num))
     called_memorized = (memorization_ratio(near) < 0.7).double().mean()
     assert float(called_memorized) == pytest.approx(share, abs=5e-4)

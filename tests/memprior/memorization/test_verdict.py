@@ -1,4 +1,4 @@
-"""The memorization report is silent on fresh draws, fires on copies, and says which of the three it saw."""
+"""The memorization report keeps its level on fresh draws, detects copies, and states which of its findings holds."""
 
 import math
 
@@ -35,10 +35,10 @@ def test_report_tests_keep_their_level_on_fresh_draws(d, generator):
         assert FEWEST <= alarms(reports, test) <= MOST
     assert alarms(reports, lambda found: found.share_test) <= MOST  # exact for counts, so below its level
     assert 1 <= alarms(reports, lambda found: found) <= MOST
-    silent = {"none", "farther"}  # the second at level 0.01
-    assert [found.finding in silent for found in reports] == [found.p_copying >= 0.05 for found in reports]
+    no_copying = {"none", "farther"}  # the second at level 0.01
+    assert [found.finding in no_copying for found in reports] == [found.p_copying >= 0.05 for found in reports]
     assert sum(found.finding == "farther" for found in reports) <= scipy.stats.binom.ppf(0.9995, REPEATS, 0.01)
-    assert {found.finding for found in reports} <= {*silent, "nearer", "attraction"}
+    assert {found.finding for found in reports} <= {*no_copying, "nearer", "attraction"}
 
 
 @pytest.mark.parametrize("d", [2, 10])
@@ -87,7 +87,7 @@ def test_share_test_alone_detects_a_few_copies_among_many_samples(generator):
 
 
 def test_report_without_held_out_draws_keeps_its_level(generator):
-    # On a line mutual nearest neighbours are commonest, and with many samples the null's own error is all there is.
+    # On a line mutual nearest neighbors are commonest, and with many samples the null's own error is all there is.
     reports = [report(*draws(generator, 200, 20, d=1)) for _ in range(REPEATS)]
     assert 1 <= alarms(reports, lambda found: found) <= MOST
     assert alarms(reports, lambda found: found.distance_test) <= MOST
@@ -164,7 +164,7 @@ def test_report_on_correlated_samples_exceeds_its_level(generator):
         train_set, held_out = draws(generator, 40, 40, d=2)
         chain = [torch.randn(2, generator=generator)]
         for step in 0.3 * torch.randn(49, 2, generator=generator):
-            chain.append(math.sqrt(1 - 0.3**2) * chain[-1] + step)  # each has the law of the draws
+            chain.append(math.sqrt(1 - 0.3**2) * chain[-1] + step)  # each is distributed as the draws
         found += report(torch.stack(chain), train_set, held_out).p_copying < 0.05
     assert found > MOST
 
@@ -185,15 +185,15 @@ def grid(*points, step=1.0):
     return [step * (x / step).round() for x in points]
 
 
-def blank(x, generator):
-    """Two in five of the points are 0."""
+def zeroed(x, generator):
+    """The points, two in five of them set to 0."""
     return x * (torch.rand(len(x), 1, generator=generator) > 0.4)
 
 
-def honest(generator):
+def fresh_with_ties(generator):
     """Samples, training set, held-out draws of one distribution, in data with ties."""
     whole, line = grid(*draws(generator, 100, 100, 100, d=3)), grid(*draws(generator, 100, 300, d=1), step=0.1)
-    sparse = [blank(x, generator) for x in draws(generator, 100, 100, 100, d=30)]
+    sparse = [zeroed(x, generator) for x in draws(generator, 100, 100, 100, d=30)]
     bits = [(x > 0).double() for x in draws(generator, 100, 200, d=6)]
     return {
         "whole numbers": (*whole[:2], None),
@@ -207,9 +207,9 @@ def honest(generator):
     }
 
 
-@pytest.mark.parametrize("case", honest(torch.Generator().manual_seed(0)))
+@pytest.mark.parametrize("case", fresh_with_ties(torch.Generator().manual_seed(0)))
 def test_fresh_samples_of_data_with_ties_are_not_found_copies(case, generator):
-    findings = [report(*honest(generator)[case]).finding for _ in range(20)]
+    findings = [report(*fresh_with_ties(generator)[case]).finding for _ in range(20)]
     assert set(findings) <= {"none", "unclear", "farther"}
     if "beside held-out" in case:
         assert findings.count("none") >= 17  # three false alarms or more in 20 have probability 0.08 at level 0.05
@@ -235,7 +235,7 @@ def test_exact_repeats_are_named_whatever_the_tests_say(num, kind, generator):
 
 
 def test_repeats_are_named_beside_those_of_the_null(generator):
-    found = report(*honest(generator)["whole numbers, beside held-out draws"])
+    found = report(*fresh_with_ties(generator)["whole numbers, beside held-out draws"])
     counts = [int((near.distances == 0).sum()) for near in (found.samples, found.held_out)]
     assert min(counts) > 50
     assert (
@@ -245,7 +245,7 @@ def test_repeats_are_named_beside_those_of_the_null(generator):
 
 
 def maps(generator, num, rows=6, columns=6):
-    """Smooth maps (num, rows, columns): no two of them, transposed or scaled, are alike."""
+    """Smooth maps (num, rows, columns), no two of them alike when transposed or scaled."""
     return torch.randn(num, rows, columns, generator=generator).cumsum(1).cumsum(2)
 
 

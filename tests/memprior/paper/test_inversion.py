@@ -1,4 +1,4 @@
-"""Chapter 4's setting is the paper's: data, noise, coordinates, sampler; and its tangent is the tangent."""
+"""The published inversion is the paper's: data, noise, coordinates, sampler; its tangent is the linearization."""
 
 import numpy as np
 import pytest
@@ -67,7 +67,7 @@ def test_published_inversion_has_the_authors_noise(truth):
 
 
 def test_published_inversion_takes_any_operator_truth_and_noise(inversion):
-    """One operator for all three, so that what differs is what was asked for; noise_std stays the paper's."""
+    """With one operator, so that only the given truth or noise differs; noise_std stays the paper's."""
     operator = paper.published_operator(dtype=torch.complex64, any_velocity=True)
     same = paper.published_inversion(operator=operator)
     assert same.operator is operator
@@ -118,18 +118,18 @@ def test_finer_forward_changes_the_data_and_not_the_inversion(inversion):
 
 
 def off_support(z, law):
-    """Of |z - mean|^2, the share along directions to which the law gives < 1e-8 of its largest variance."""
+    """Of |z - mean|^2, the share along directions of less than 1e-8 of the prior's largest variance."""
     variances, axes = torch.linalg.eigh(law.covariance)
     squares = ((z - law.mean) @ axes).square()
     return squares[..., variances <= 1e-8 * variances.max()].sum(-1) / squares.sum(-1)
 
 
 def distance(z, law):
-    """Mahalanobis, squared, along the other 88 directions."""
+    """Squared Mahalanobis distance along the other 88 directions."""
     variances, axes = torch.linalg.eigh(law.covariance)
-    seen = variances > 1e-8 * variances.max()
-    assert int(seen.sum()) == 88
-    return float((((z - law.mean) @ axes).square() / variances)[seen].sum())
+    support = variances > 1e-8 * variances.max()
+    assert int(support.sum()) == 88
+    return float((((z - law.mean) @ axes).square() / variances)[support].sum())
 
 
 def test_published_truth_is_nearer_the_mean_than_a_draw_is():
@@ -203,7 +203,7 @@ def test_linearization_by_hand_is_the_tangent(exact, by_hand, generator):
 
 
 def test_tangent_reduces_the_linearized_data_to_100_numbers_without_loss(exact, by_hand, training, generator):
-    """The score of the whole linearized likelihood, near the truth and far away, and its values but for a constant."""
+    """The score of the full linearized likelihood, near the truth and far away, and its values up to a constant."""
     likelihood = exact.likelihood
     whole = GaussianLikelihood(by_hand[0], likelihood.observed, likelihood.noise_std)
     tangent = paper.tangent(exact)
@@ -221,7 +221,7 @@ def test_tangent_reduces_the_linearized_data_to_100_numbers_without_loss(exact, 
     variance = likelihood.noise_std**2
     constant = 0.5 * across.square().sum() / variance + (5880 - 100) / 2 * np.log(2 * np.pi * variance)
     assert_same(constants[0], constant, rounding=1e-9)
-    # At the truth it is the slope of the waves themselves.
+    # At the truth it is the score of the nonlinear operator.
     assert_same(tangent.score(exact.truth[None]), likelihood.score(exact.truth[None]), rounding=1e-9)
 
 
@@ -254,7 +254,7 @@ def test_start_is_standard_normal_in_the_variance_preserving_iterate():
 
 
 def test_ideal_posterior_has_the_mean_and_covariance_of_its_equations(exact, by_hand, generator):
-    """Gaussian prior C, affine F: C J^T (y - F(mean)) / gamma^2 = mean - prior mean; the covariance is Kalman's."""
+    """Gaussian prior C, affine F: C J^T (y - F(mean)) / gamma^2 = mean - prior mean; the Kalman covariance."""
     ideal, observed, law = dps_fwi.ideal_posterior(exact), exact.likelihood.observed, published_law()
     residual = observed - by_hand[0](ideal.mean[None])[0]
     gamma, slope = exact.likelihood.noise_std, exact.slope

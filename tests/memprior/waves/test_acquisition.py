@@ -1,4 +1,4 @@
-"""Sources and receivers are points of the model's rectangle, and the published survey is the paper's."""
+"""Sources and receivers lie in the model's rectangle, and the published acquisition is the paper's."""
 
 import math
 

@@ -45,7 +45,7 @@ published = cache(published_operator)
 
 
 def alike(operator, **changed):
-    """The operator's mesh with another survey, or another setting."""
+    """The operator on the same mesh, with another survey or another setting."""
     across, down = operator.axes[0]
     mesh = {
         "order": across.order,
@@ -63,7 +63,7 @@ def on(device, function):
 
 
 def models(num, generator, grid=COARSE):
-    """Rough ones around 2 km/s, (num, nx, nz); rougher ones overshoot at the corners, where cubics are carried on."""
+    """Rough models around 2 km/s, (num, nx, nz); rougher ones overshoot at the corners, where cubics extrapolate."""
     return 0.25 + 0.01 * (2 * torch.rand(num, *grid.shape, generator=generator) - 1)
 
 
@@ -119,7 +119,7 @@ def default():
     return over_square(64)
 
 
-# ---- the wave equation ---------------------------------------------------------------------------------------------
+# ---- the wave equation -----------------------------------------------------------------------------------------------
 
 
 @every_device
@@ -158,7 +158,7 @@ def test_absorbing_layer_of_twice_the_elements_hardly_changes_the_data(operator,
 
 
 # Where the default mesh over 2 km x 2 km, 6 x 8 elements, has its corners and edges.
-PLACES = {
+SOURCES = {
     "element corner": (2 / 3, 0.25),
     "upright edge": (2 / 3, 0.37),
     "level edge": (0.41, 0.25),
@@ -173,11 +173,11 @@ PLACES = {
 @every_device
 def test_sources_anywhere_give_the_greens_function_at_far_receivers(device):
     """Measured, 1.4 km away and more: 8e-5 at the worst, on an element corner."""
-    survey = Acquisition(points(*PLACES.values()), points(*[(x, 1.9) for x in (0.1, 0.5, 1.0, 1.5, 1.9)]))
+    survey = Acquisition(points(*SOURCES.values()), points(*[(x, 1.9) for x in (0.1, 0.5, 1.0, 1.5, 1.9)]))
     operator = alike(default(), acquisition=survey)
     assert [axis.num_elements for axis in operator.axes[0]] == [6, 8]
-    assert dict(zip(PLACES, (greens_error(operator, device=device) < 1.2e-4).tolist(), strict=True)) == dict.fromkeys(
-        PLACES, True
+    assert dict(zip(SOURCES, (greens_error(operator, device=device) < 1.2e-4).tolist(), strict=True)) == dict.fromkeys(
+        SOURCES, True
     )
 
 
@@ -249,18 +249,18 @@ def test_helmholtz_data_are_the_wavefields_at_the_receivers(dtype, generator):
     model = models(2, generator)
     fields = operator.wavefields(model)
     assert fields.shape == (2, 2, 2, *COARSE.shape)
-    heard = torch.stack([fields[..., i, k] for i, k in cells], -1)
-    stacked = torch.stack([heard.real, heard.imag], 2).flatten(1)
+    recorded = torch.stack([fields[..., i, k] for i, k in cells], -1)
+    stacked = torch.stack([recorded.real, recorded.imag], 2).flatten(1)
     assert_same(operator(model), stacked.double(), rounding=SOLVED if dtype == DOUBLE else 1e-5)
 
 
-# ---- single precision ----------------------------------------------------------------------------------------------
+# ---- single precision ------------------------------------------------------------------------------------------------
 
 
 @every_device
 @fast_on_purpose
 def test_single_precision_is_double_to_a_thousandth_on_every_random_model(device):
-    """200 published models and 197 at twice the scale: three of those 200 have a cell that is no medium.
+    """200 published models and 197 at twice the scale: three of those 200 have a non-physical cell.
 
     Measured: 2.6e-5 at the worst, 78 of the 397 solved again; all 1000 published ones and the 197: 2.6e-5, 100.
     """
@@ -304,7 +304,7 @@ def near_mode(*half_waves):
 
 
 def near_row():
-    """Layers keep a row from ringing in a homogeneous medium; here it does, its elements far from their modes."""
+    """A resonant row of elements far from their own modes; in a homogeneous medium the layers damp it."""
     return 1.08 * CosineBasis(published(dtype=DOUBLE).grid).decode(2 * training_set()[:1])
 
 
@@ -360,7 +360,7 @@ def test_default_meshes_have_no_resonances_around_2_km_s():
         assert (operator.num_repaired, operator.num_solved) == (0, 13), frequency
 
 
-# ---- derivatives ---------------------------------------------------------------------------------------------------
+# ---- derivatives -----------------------------------------------------------------------------------------------------
 
 
 def ring(grid):
@@ -535,14 +535,14 @@ def test_helmholtz_dtype_and_device_follow_the_input(real, dtype, device):
     assert operator.wavefields(m).dtype == dtype
 
 
-# ---- samplers' strays ----------------------------------------------------------------------------------------------
+# ---- invalid models --------------------------------------------------------------------------------------------------
 
 
 @every_device
 def test_invalid_models_are_frozen_and_the_others_solved_as_alone(device, generator):
     operator, model = small(), models(6, generator)
-    for stray, value in {1: math.nan, 2: math.inf, 4: -0.1, 5: 0.0}.items():
-        model[stray, 3, 4] = value
+    for invalid, value in {1: math.nan, 2: math.inf, 4: -0.1, 5: 0.0}.items():
+        model[invalid, 3, 4] = value
     good, frozen = torch.tensor([0, 3]), torch.tensor([1, 2, 4, 5])
     freezing = FreezeStrays(operator)
     m = model.to(device).requires_grad_()
@@ -585,7 +585,7 @@ def test_models_of_another_shape_are_refused_and_not_frozen(model):
         FreezeStrays(small(grid=grid))(model)
 
 
-# ---- the mesh ------------------------------------------------------------------------------------------------------
+# ---- the mesh --------------------------------------------------------------------------------------------------------
 
 
 def power(x, degree):
@@ -593,7 +593,7 @@ def power(x, degree):
 
 
 @pytest.mark.parametrize("order", [2, 3, 6, 8, 12])
-def test_gauss_lobatto_integrates_polynomials_of_degree_2p_minus_1_and_no_more(order):
+def test_gauss_lobatto_is_exact_up_to_degree_2p_minus_1_and_no_further(order):
     nodes, weights = gauss_lobatto(order)
     assert (nodes[0], nodes[-1], len(nodes)) == (-1, 1, order + 1)
     for degree in range(2 * order):
@@ -615,8 +615,8 @@ AXIS = Axis(1.2, 5, 6, 0.3 + 0.4j, 2)
 FACES = slice(2 * 6, -2 * 6)  # its nodes in the model
 
 
-def places(axis):
-    """Of all nodes in the model, km: those of the layers at the faces."""
+def node_positions_km(axis):
+    """Positions of all nodes in km; those of the layers lie at the faces."""
     inside = (
         np.linspace(0, axis.length_km, axis.num_elements + 1)[:-1, None]
         + axis.element_km * (gauss_lobatto(axis.order)[0][:-1] + 1) / 2
@@ -633,7 +633,7 @@ def test_axis_basis_interpolates_polynomials_exactly():
     points_km = np.array([0.0, 0.24, 0.241, 0.5, 0.9599999, 1.2])  # faces and an element's end among them
     values = AXIS.basis(points_km)
     for degree in range(7):
-        np.testing.assert_allclose(values @ places(AXIS) ** degree, points_km**degree, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(values @ node_positions_km(AXIS) ** degree, points_km**degree, rtol=0, atol=1e-12)
     np.testing.assert_array_equal(values[:, 2 * 6 - 1 :: -1], 0)  # nothing in the layers
     np.testing.assert_array_equal(values[:, -2 * 6 :], 0)
 
@@ -657,7 +657,7 @@ def test_axis_from_cells_is_exact_on_cubics_up_to_the_faces(order, num_cells):
     centres = (np.arange(num_cells) + 0.5) * spacing
     matrix = axis.from_cells(num_cells, spacing)
     for degree in range(4):
-        np.testing.assert_allclose(matrix @ centres**degree, places(axis) ** degree, rtol=0, atol=1e-11)
+        np.testing.assert_allclose(matrix @ centres**degree, node_positions_km(axis) ** degree, rtol=0, atol=1e-11)
 
 
 @pytest.mark.parametrize("num_cells", [1, 2, 3, 30, 500])
@@ -669,7 +669,7 @@ def test_axis_from_cells_extends_the_face_into_the_layers(num_cells):
     assert (abs(matrix[FACES]).sum(0) > 0).all()  # no cell is missed
 
 
-# ---- the direct solver ---------------------------------------------------------------------------------------------
+# ---- the direct solver -----------------------------------------------------------------------------------------------
 
 
 def condensation(num_layers=1):
@@ -733,7 +733,7 @@ def test_condensation_split_and_join_are_inverses(generator):
     assert sum(sizes) == (down.num_nodes - 2) * (across.num_nodes - 2)
 
 
-# ---- warnings and bad input ----------------------------------------------------------------------------------------
+# ---- warnings and bad input ------------------------------------------------------------------------------------------
 
 
 @near_on_purpose
@@ -744,9 +744,9 @@ def test_helmholtz_operator_warns_of_few_nodes_per_wavelength_when_built():
 
 @near_on_purpose
 def test_helmholtz_warning_at_construction_points_at_the_callers_line():
-    with pytest.warns(UserWarning, match="nodes") as told:
+    with pytest.warns(UserWarning, match="nodes") as warned:
         HelmholtzOperator(COARSE, SURVEY, 6.0, order=6, elements=(1, 1))
-    assert told[0].filename == __file__
+    assert warned[0].filename == __file__
 
 
 @sharp_on_purpose
@@ -754,9 +754,9 @@ def test_helmholtz_operator_warns_of_few_nodes_per_wavelength_when_called():
     model = uniform(2.0, COARSE, 2)
     model[1, 3, 4] = 0.8**-2
     operator = small()
-    with pytest.warns(UserWarning, match=r"at least 4\.0 nodes .* got 3\.6 \(at 0\.80 km/s and 6 Hz\)") as told:
+    with pytest.warns(UserWarning, match=r"at least 4\.0 nodes .* got 3\.6 \(at 0\.80 km/s and 6 Hz\)") as warned:
         operator(model)
-    assert told[0].filename == __file__
+    assert warned[0].filename == __file__
 
 
 GOOD = torch.full((2, *COARSE.shape), 0.25, dtype=torch.float64)
@@ -855,7 +855,7 @@ def test_factors_take_the_stated_bytes_per_model(generator):
     assert least < operator.bytes_per_model < 1.1 * least
 
 
-# ---- units, and the work before it is done -------------------------------------------------------------------------
+# ---- units and the limit on work -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("operator", [small, lambda: published(dtype=DOUBLE)], ids=["chosen", "published"])
@@ -877,12 +877,12 @@ def test_velocities_at_the_limits_are_solved_with_one_warning(dtype, recwarn):
     operator = small(frequency_hz=0.2)
     for speed in (0.1, 20.0, 0.1):
         assert operator(uniform(speed, COARSE).to(dtype)).isfinite().all()
-    (told,) = [str(one.message) for one in recwarn if "rocks" in str(one.message)]
-    assert told == "squared_slowness: expected velocities of rocks, from 0.3 to 9 km/s, got 0.1 to 0.1"
+    (warned,) = [str(one.message) for one in recwarn if "rocks" in str(one.message)]
+    assert warned == "squared_slowness: expected velocities of rocks, from 0.3 to 9 km/s, got 0.1 to 0.1"
 
 
 def test_any_velocity_neither_refuses_nor_warns_nor_limits():
-    """What samplers pass through: 2000 km/s is nearly no wave, -(i/4) H0 of a tiny argument, but it is solved."""
+    """For samplers, whose iterates are not media: at 2000 km/s the field is -(i/4) H0 of a tiny argument."""
     sampler, model = small(any_velocity=True), uniform(2.0, COARSE)
     assert torch.equal(sampler(model), small()(model))
     model[0, 0, 0] = 2000.0**-2
@@ -902,7 +902,7 @@ def test_frozen_models_are_those_that_the_operator_refuses(generator):
 
 @pytest.mark.parametrize("side_km", [50.0, 700.0, 2000.0])
 def test_helmholtz_operator_refuses_work_beyond_max_bytes_beforehand(side_km):
-    """A square of 50 km at 8 Hz, and of 700 m and 2 km given in metres."""
+    """A square of 50 km at 8 Hz, and of 700 m and 2 km given in meters."""
     survey = Acquisition(points([0.1 * side_km, 0.1 * side_km]), points([0.4 * side_km, 0.4 * side_km]))
     with pytest.raises(ValueError, match=r"^grid: expected work within max_bytes = 17\.2 GB, got .* unknowns.* GB; is"):
         HelmholtzOperator(Grid((70, 70), side_km / 70), survey, 8.0)
@@ -924,18 +924,18 @@ def test_max_bytes_limits_the_mesh_and_the_batch(generator):
 def test_solve_cost_is_what_the_solve_takes(dtype, generator):
     operator = small(dtype=dtype)
     ((solved,),) = (list(passes) for passes in operator._passes(models(1, generator)))
-    (_, solver, state), told = solved[0], operator.costs[0]
+    (_, solver, state), cost = solved[0], operator.costs[0]
     matrix = sum(part.nbytes for part in vars(solver.matrix.blocks).values())
     loads = 2 * 5 * solver.matrix.mass.nbytes
-    assert told.matrix_bytes == matrix + loads
+    assert cost.matrix_bytes == matrix + loads
     maps = (state.factors.interior_x, state.factors.vertical_p, state.factors.vertical_x)
     factors = sum(part.nbytes for part in (*maps, *state.factors.line_p, *state.factors.line_g, solver.matrix.mass))
-    assert told.factor_bytes == factors
-    assert told.kept_bytes == factors + state.solved.lines.nbytes
-    assert told.unknowns == solver.matrix.mass[1:-1, 1:-1].numel()
+    assert cost.factor_bytes == factors
+    assert cost.kept_bytes == factors + state.solved.lines.nbytes
+    assert cost.unknowns == solver.matrix.mass[1:-1, 1:-1].numel()
 
 
-# ---- accuracy where users are --------------------------------------------------------------------------------------
+# ---- accuracy in general use -----------------------------------------------------------------------------------------
 
 FACES_KM = points([0.0, 0.0], [2.0, 0.0], [2.0, 2.0], [0.0, 1.6], [0.3, 0.0], [1.3, 0.02])
 ROUND_KM = torch.cat([points([x, 0.0], [x, 2.0], [0.0, x], [2.0, x]) for x in (0.2, 0.45, 0.9, 1.3, 1.7, 1.95)])
@@ -999,9 +999,9 @@ def test_receivers_within_an_element_of_a_source_have_the_stated_error():
 def test_receivers_within_an_element_of_a_source_raise_a_warning():
     survey = Acquisition(SURVEY.sources_km, torch.cat([SURVEY.receivers_km, points([0.07, 0.08])]))
     words = r"an element \(0\.225 km\) or more from sources, got 1 of 8 pairs nearer, the nearest 0\.05 km: .* 42 %"
-    with pytest.warns(UserWarning, match=words) as told:
+    with pytest.warns(UserWarning, match=words) as warned:
         HelmholtzOperator(COARSE, survey, 6.0, order=6, elements=(3, 2))
-    assert told[0].filename == __file__
+    assert warned[0].filename == __file__
 
 
 def repeated(cells, times):
@@ -1028,7 +1028,7 @@ def test_block_models_have_the_stated_error():
 
 
 def sharp(grid):
-    """A cell's breadth of 6 km/s along a face of 1.5 km/s: the cubic carried on to the face would be below zero."""
+    """One row of cells of 6 km/s along a face of 1.5 km/s: the cubic extrapolated to the face would be negative."""
     m = uniform(1.5, grid)
     m[:, :, 0] = 6.0**-2
     return m
@@ -1038,8 +1038,8 @@ def test_sharp_models_are_limited_to_rock_velocities_with_one_warning(recwarn):
     operator = small()
     for _ in range(2):
         assert operator(sharp(COARSE)).isfinite().all()
-    (told,) = [str(one.message) for one in recwarn]
-    assert "nodes that had to be limited to 0.1 to 20 km/s" in told
+    (warned,) = [str(one.message) for one in recwarn]
+    assert "nodes that had to be limited to 0.1 to 20 km/s" in warned
     solver = operator._solver(0, DOUBLE, torch.device("cpu"))
     assert (solver.z_from_cells @ sharp(COARSE).mT @ solver.x_from_cells.T).min() < -0.3
     state = solver.forward(sharp(COARSE))

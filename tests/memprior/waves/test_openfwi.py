@@ -159,11 +159,11 @@ CASES = {
 
 
 @pytest.mark.parametrize(
-    ("make", "told", "kind"), [(*case, ValueError)[:3] for case in CASES.values()], ids=CASES.keys()
+    ("make", "message", "kind"), [(*case, ValueError)[:3] for case in CASES.values()], ids=CASES.keys()
 )
-def test_openfwi_reader_names_a_wrong_file(tmp_path, make, told, kind):
+def test_openfwi_reader_names_a_wrong_file(tmp_path, make, message, kind):
     path = make(tmp_path / "model1.npy")
-    with pytest.raises(kind, match=rf"model1\.npy: .*{told}"):
+    with pytest.raises(kind, match=rf"model1\.npy: .*{message}"):
         read_openfwi_models(path)
 
 
@@ -176,14 +176,14 @@ def test_openfwi_reader_refuses_data_of_another_shape_or_axis_order(tmp_path, sh
 
 
 @pytest.mark.parametrize(
-    ("samples", "kind", "told"),
+    ("samples", "kind", "message"),
     [
         (slice(5, 9), ValueError, r"^samples: expected a range of the 3 samples of .*, got slice\(5, 9, None\)"),
         (0, TypeError, "^samples: expected a slice or None, got int"),
         (range(2), TypeError, "^samples: expected a slice or None, got range"),
     ],
 )
-def test_openfwi_reader_refuses_samples_outside_the_file(tmp_path, samples, kind, told):
+def test_openfwi_reader_refuses_samples_outside_the_file(tmp_path, samples, kind, message):
     path = saved(tmp_path / "model1.npy", velocity_maps())
-    with pytest.raises(kind, match=told):
+    with pytest.raises(kind, match=message):
         read_openfwi_models(path, samples=samples)

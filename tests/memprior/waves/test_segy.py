@@ -1,4 +1,4 @@
-"""SEG-Y files written byte by byte come back in kilometres and seconds; a file that would need a guess is refused."""
+"""SEG-Y files written byte by byte are read in kilometers and seconds; ambiguous files are refused."""
 
 import struct
 
@@ -53,7 +53,7 @@ def written(
 
 
 def of_segyio(path, *, sample_format=5, traces=TRACES):
-    """By segyio, two shots of 20 receivers along x, coordinates in decimetres, elevations in centimetres, 4 ms."""
+    """By segyio, two shots of 20 receivers along x, coordinates in decimeters, elevations in centimeters, 4 ms."""
     spec = segyio.spec()
     spec.format, spec.samples, spec.tracecount = sample_format, np.arange(NUM_SAMPLES) * 4.0, NUM_TRACES
     with segyio.create(path, spec) as file:
@@ -80,7 +80,7 @@ def path(tmp_path):
 
 
 def assert_traces(path, expected=TRACES):
-    """Both readers give these samples."""
+    """Both of our readers return these samples."""
     for read in (read_segy(path), read_traces(path)):
         assert read.traces.dtype == torch.float32
         np.testing.assert_array_equal(read.traces.numpy(), expected)
@@ -100,7 +100,7 @@ def test_read_segy_returns_segyios_traces_interval_and_positions(path):
 @pytest.mark.parametrize("sample_format", [1, 2, 3, 5, 8])
 @pytest.mark.parametrize(("order", "endian"), [(">", "big"), ("<", "little")])
 def test_read_segy_agrees_with_segyio(path, sample_format, order, endian):
-    """Of what both can read: samples bit by bit, positions and interval."""
+    """Where both can read: samples bit by bit, positions and interval."""
     if sample_format == 1:
         of_segyio(path, sample_format=1)
         words = np.frombuffer(path.read_bytes()[3600:], ">u4").reshape(NUM_TRACES, 60 + NUM_SAMPLES)[:, 60:]
@@ -182,7 +182,7 @@ def test_revision_2_fields_are_not_read_in_older_files(path):
     assert (read.traces.shape, read.dt_s) == ((NUM_TRACES, NUM_SAMPLES), 0.004)
 
 
-def test_additional_trace_headers_are_skipped_and_one_of_the_standard_overrides(path):
+def test_additional_trace_headers_are_skipped_unless_they_are_the_standards(path):
     doubles = {97: 12.25, 105: 7.5, 113: [float(k) for k in range(NUM_TRACES)], 121: 7.5}
     depths = {33: -1.0, 41: 2.0, 49: 3.0, 57: 10.0}
     binary = {3501: 2, 3507: 2, 3221: 1}
@@ -205,7 +205,7 @@ def test_additional_trace_headers_are_skipped_and_one_of_the_standard_overrides(
 
 
 @pytest.mark.parametrize(
-    ("stated", "told", "flag"),
+    ("stated", "in_trace", "flag"),
     [
         pytest.param(0, NUM_SAMPLES, 0, id="not in the binary header"),
         pytest.param(NUM_SAMPLES, 0, 1, id="not in the trace headers"),
@@ -215,8 +215,8 @@ def test_additional_trace_headers_are_skipped_and_one_of_the_standard_overrides(
         pytest.param(NUM_SAMPLES, [0, NUM_SAMPLES] * 20, 0, id="not in some trace headers"),
     ],
 )
-def test_sample_count_is_the_one_that_fits_the_file_size(path, stated, told, flag):
-    assert_traces(written(path, trace=LINE | {115: told}, binary={3221: stated, 3503: flag}))
+def test_sample_count_is_the_one_that_fits_the_file_size(path, stated, in_trace, flag):
+    assert_traces(written(path, trace=LINE | {115: in_trace}, binary={3221: stated, 3503: flag}))
 
 
 def test_sample_count_may_take_32_bits_or_all_of_16(path):
@@ -231,8 +231,8 @@ def test_sample_count_may_take_32_bits_or_all_of_16(path):
 def test_traces_of_different_lengths_are_refused_though_their_sum_fits(path, lengths, samples, read):
     rows = [np.resize(samples[k], lengths[k % 2]) for k in range(14)]
     written(path, rows, binary={3221: 60})
-    told = f"expected traces of one length, got {min(lengths)} to {max(lengths)} samples"
-    with pytest.raises(ValueError, match=rf"shots\.sgy: {told}"):
+    message = f"expected traces of one length, got {min(lengths)} to {max(lengths)} samples"
+    with pytest.raises(ValueError, match=rf"shots\.sgy: {message}"):
         read(path)
 
 
@@ -240,11 +240,11 @@ def test_traces_of_different_lengths_are_refused_though_their_sum_fits(path, len
 
 
 @pytest.mark.parametrize(
-    ("stated", "told", "dt_s"),
+    ("stated", "in_trace", "dt_s"),
     [(4000, 4000, 0.004), (0, 2000, 0.002), (2000, 0, 0.002), (500, [0, 500] * 20, 0.0005)],
 )
-def test_interval_is_the_one_that_the_headers_agree_on(path, stated, told, dt_s):
-    written(path, trace=LINE | {117: told}, binary={3217: stated})
+def test_interval_is_the_one_that_the_headers_agree_on(path, stated, in_trace, dt_s):
+    written(path, trace=LINE | {117: in_trace}, binary={3217: stated})
     assert read_segy(path).dt_s == read_traces(path).dt_s == dt_s
 
 
@@ -256,7 +256,7 @@ def test_interval_of_revision_2_may_have_a_fraction_or_all_of_16_bits(path):
 
 
 @pytest.mark.parametrize(
-    ("stated", "told", "got"),
+    ("stated", "in_trace", "got"),
     [
         (4000, 500, r"one sampling interval in .*, got \[500.0, 4000.0\] microseconds"),
         (0, [1000, 2000] * 20, r"one sampling interval in .*, got \[1000.0, 2000.0\] microseconds"),
@@ -265,8 +265,8 @@ def test_interval_of_revision_2_may_have_a_fraction_or_all_of_16_bits(path):
     ],
 )
 @pytest.mark.parametrize("read", [read_segy, read_traces])
-def test_intervals_that_disagree_or_are_missing_are_refused(path, stated, told, got, read):
-    written(path, trace=LINE | {117: told}, binary={3217: stated})
+def test_intervals_that_disagree_or_are_missing_are_refused(path, stated, in_trace, got, read):
+    written(path, trace=LINE | {117: in_trace}, binary={3217: stated})
     with pytest.raises(ValueError, match=rf"shots\.sgy: expected {got}"):
         read(path)
 
@@ -281,7 +281,7 @@ def test_delay_is_the_time_of_the_first_sample(path, delay, scalar, t0_s):
 
 
 def test_delays_that_differ_align_the_traces_in_time(path):
-    """Traces that begin 0, 3 or 6 samples after 20 ms; a dead one of zeros says nothing about time."""
+    """Traces that begin 0, 3 or 6 samples after 20 ms; a dead trace of zeros is ignored."""
     samples, late = np.abs(TRACES) + 1, [3 * (k % 3) for k in range(NUM_TRACES)]
     samples[7] = 0
     delays = [20 + 4 * shift for shift in late]
@@ -361,7 +361,7 @@ def test_distance_is_across_the_line_too(path):
     assert read.distance_km.tolist() == pytest.approx([np.hypot(0.004 * s, 0.65) for s in STATION])
 
 
-def test_distance_of_receiver_records_and_of_several_shots_is_from_the_source(path):
+def test_distance_of_receiver_and_multi_shot_records_is_from_the_source(path):
     read = read_traces(written(path, trace={73: STATION, 81: 500}))
     assert read.distance_km.tolist() == pytest.approx([(500 - station) / 1000 for station in STATION])
     rolled = {73: [100 * (k // 20) for k in range(40)], 81: [100 * (k // 20) + 25 * (k % 20 - 5) for k in range(40)]}
@@ -464,10 +464,10 @@ RECORD = {
 }
 
 
-@pytest.mark.parametrize(("trace", "binary", "told"), RECORD.values(), ids=RECORD)
-def test_read_segy_refuses_traces_that_are_no_2d_shot_record(path, trace, binary, told):
+@pytest.mark.parametrize(("trace", "binary", "message"), RECORD.values(), ids=RECORD)
+def test_read_segy_refuses_traces_that_are_no_2d_shot_record(path, trace, binary, message):
     written(path, trace=LINE | trace, binary=binary)
-    with pytest.raises(ValueError, match=rf"shots\.sgy: expected {told}") as refused:
+    with pytest.raises(ValueError, match=rf"shots\.sgy: expected {message}") as refused:
         read_segy(path)
     assert "(read_traces may take others), got" in str(refused.value)
     read = read_traces(path)
@@ -548,10 +548,10 @@ CASES = {
 
 
 @pytest.mark.parametrize("read", [read_segy, read_traces])
-@pytest.mark.parametrize(("make", "told", "kind"), [(*case, ValueError)[:3] for case in CASES.values()], ids=CASES)
-def test_read_segy_names_a_wrong_file(path, read, make, told, kind):
+@pytest.mark.parametrize(("make", "message", "kind"), [(*case, ValueError)[:3] for case in CASES.values()], ids=CASES)
+def test_read_segy_names_a_wrong_file(path, read, make, message, kind):
     make(path)
-    with pytest.raises(kind, match=rf"shots\.sgy: .*{told}"):
+    with pytest.raises(kind, match=rf"shots\.sgy: .*{message}"):
         read(path)
 
 
@@ -579,9 +579,9 @@ def test_distance_with_an_invalid_measurement_system_is_unknown(path):
 
 def test_weighting_of_float_samples_and_amplitude_fields_change_nothing(path):
     """Gain, transduction constant, polarity, static shifts, mutes, lag times, water depths, day and time basis."""
-    told = {169: [1, 2] * 20, 119: 2, 121: 12, 123: 6, 205: 3, 209: 2, 95: 9, 99: 8, 103: 7, 105: 6, 107: 5}
-    told |= {111: 4, 113: 100, 61: 11, 65: 12, 157: 2024, 159: 200, 167: 4}
-    plain, read = read_segy(written(path)), read_segy(written(path, trace=LINE | told, binary={3257: 2, 3511: 1}))
+    ignored = {169: [1, 2] * 20, 119: 2, 121: 12, 123: 6, 205: 3, 209: 2, 95: 9, 99: 8, 103: 7, 105: 6, 107: 5}
+    ignored |= {111: 4, 113: 100, 61: 11, 65: 12, 157: 2024, 159: 200, 167: 4}
+    plain, read = read_segy(written(path)), read_segy(written(path, trace=LINE | ignored, binary={3257: 2, 3511: 1}))
     assert torch.equal(read.traces, plain.traces)
     assert torch.equal(read.receivers_km, plain.receivers_km)
     assert torch.equal(read.sources_km, plain.sources_km)

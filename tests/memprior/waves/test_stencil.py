@@ -1,4 +1,4 @@
-"""The 5-point operator: of second order in the spacing, and its derivatives are those of the discrete operator."""
+"""The 5-point operator: second order in the spacing, with the derivatives of the discrete operator."""
 
 import math
 
@@ -89,8 +89,8 @@ def test_five_point_operator_data_are_the_wavefields_at_the_receivers(generator)
     operator, model = small_operator(), models(2, generator)
     fields = operator.wavefields(model)
     assert fields.shape == (2, 2, *SMALL.shape)
-    heard = fields[:, :, [0, 5, 11], [8, 7, 8]].flatten(1)
-    assert torch.equal(operator(model), torch.cat([heard.real, heard.imag], dim=1))
+    recorded = fields[:, :, [0, 5, 11], [8, 7, 8]].flatten(1)
+    assert torch.equal(operator(model), torch.cat([recorded.real, recorded.imag], dim=1))
 
 
 def test_five_point_operator_has_the_adjoint_as_its_reverse_mode(generator):
@@ -216,8 +216,8 @@ def test_five_point_operator_warns_once_of_unusual_velocities(recwarn):
     operator = small_operator()
     for _ in range(2):
         operator(torch.full((1, *SMALL.shape), 12.0**-2))
-    (told,) = [str(one.message) for one in recwarn]
-    assert told == "squared_slowness: expected velocities of rocks, from 0.3 to 9 km/s, got 12 to 12"
+    (warned,) = [str(one.message) for one in recwarn]
+    assert warned == "squared_slowness: expected velocities of rocks, from 0.3 to 9 km/s, got 12 to 12"
 
 
 def test_five_point_operator_refuses_a_grid_in_meters():

@@ -1,4 +1,4 @@
-"""Waves in time travel as the exact ones do, and their derivatives are those of the scheme."""
+"""Time-domain waves agree with exact solutions, and their derivatives are those of the scheme."""
 
 import math
 
@@ -98,7 +98,7 @@ def test_acoustic_operator_warning_marks_a_phase_error_of_one_percent(accuracy, 
 
 
 def test_acoustic_operator_record_on_long_samples_is_the_fine_one_decimated():
-    """The scheme halves a step of 6 ms; the wavelet's onset, 1e-8 of its peak, is all that interpolation sees."""
+    """The scheme halves a step of 6 ms; interpolation changes only the wavelet's onset, 1e-8 of its peak."""
     records = []
     for dt_s in (0.006, 0.003):
         operator, traces = homogeneous(survey(*BETWEEN), dt_s=dt_s)
@@ -108,7 +108,7 @@ def test_acoustic_operator_record_on_long_samples_is_the_fine_one_decimated():
 
 
 def test_acoustic_operator_is_reciprocal(generator):
-    """To the weak asymmetry of the absorbing layer, measured as 6e-6."""
+    """Up to the weak asymmetry of the absorbing layer, measured as 6e-6."""
     velocity = 2 + 0.5 * torch.rand(1, 30, 24, generator=generator)
     here, there = [[0.113, 0.078], [0.5, 0.33]], [[0.41, 0.402], [0.03, 0.3], [0.59, 0.03]]
     records = []
@@ -134,7 +134,7 @@ def test_absorbing_layer_reflects_nothing():
 
 @pytest.mark.parametrize(("accuracy", "limit"), [(2, 1.0), (8, 0.7843)])
 def test_acoustic_operator_is_stable_for_the_fastest_model_allowed(accuracy, limit):
-    """At 0.94 of the stability limit dt < limit spacing / (sqrt(2) v), for 3000 steps: what passed is gone."""
+    """At 0.94 of the stability limit dt < limit spacing / (sqrt(2) v), 3000 steps: the wave has left, nothing grows."""
     fastest = 0.94 * limit * 0.01 / (math.sqrt(2) * 0.002)
     wavelet = ricker(6.0, 3000, 0.002)
     operator = AcousticOperator(TINY, TINY_SURVEY, wavelet, 0.002, max_velocity_kms=fastest, accuracy=accuracy)
@@ -144,7 +144,7 @@ def test_acoustic_operator_is_stable_for_the_fastest_model_allowed(accuracy, lim
 
 
 def test_acoustic_operator_is_openfwis_recursion():
-    """Leapfrog of order 4 in metres, on a domain too large for echoes; the wavelet's first sample, 1.5e-4, is lost."""
+    """Leapfrog of order 4 in meters, on a domain too large for echoes; the wavelet's first sample, 1.5e-4, is lost."""
     shape, pad, num = openfwi_acquisition(), 60, 300
     velocity = torch.full((70, 70), 2500.0)  # [depth, x]
     velocity[20:] = 3500.0
@@ -222,7 +222,7 @@ def test_traces_are_ordered_source_time_receiver(generator):
 
 
 def test_velocity_axes_are_x_then_depth():
-    """A faster cell in the way of the direct wave shows; a faster row so deep that its echo is too late does not."""
+    """A faster cell in the path of the direct wave changes it; a faster row whose reflection is too late does not."""
     acquisition = survey([[0.055, 0.025]], [[0.255, 0.025]])
     operator = AcousticOperator(Grid((40, 30), 0.01), acquisition, ricker(20.0, 110, 0.002), 0.002)
     velocity = full(2.0, 3, 40, 30)
@@ -273,8 +273,8 @@ def test_acoustic_operator_warns_once_of_too_few_cells_per_wavelength(recwarn):
     slow = torch.full((1, *TINY.shape), 1.0)
     operator(slow)
     operator(slow)
-    (told,) = [str(warning.message) for warning in recwarn if warning.category is UserWarning]
-    assert told.startswith("velocity: 1.84 cells per wavelength at 1 km/s and 54.5 Hz; with fewer than 13,")
+    (warned,) = [str(warning.message) for warning in recwarn if warning.category is UserWarning]
+    assert warned.startswith("velocity: 1.84 cells per wavelength at 1 km/s and 54.5 Hz; with fewer than 13,")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
@@ -365,8 +365,8 @@ def test_wave_operators_warn_once_of_unusual_velocities(recwarn):
     operator = tiny_acoustic(max_velocity_kms=12.0)
     for _ in range(2):
         operator(full(10.0))
-    (told,) = [str(one.message) for one in recwarn if one.category is UserWarning]
-    assert told == "velocity: expected velocities of rocks, from 0.3 to 9 km/s, got 10 to 10"
+    (warned,) = [str(one.message) for one in recwarn if one.category is UserWarning]
+    assert warned == "velocity: expected velocities of rocks, from 0.3 to 9 km/s, got 10 to 10"
 
 
 def test_wave_operators_refuse_a_grid_in_meters():
