@@ -24,7 +24,7 @@ def edited(root, file, text):
     return {profile for profile, key in before.items() if keys.content_key(root, NAME, profile)["key"] != key}
 
 
-def test_editing_what_a_run_depends_on_changes_its_key_and_only_its_key(book):
+def test_content_key_changes_with_what_a_run_depends_on_alone(book):
     assert edited(book, "src/memprior/used.py", "x = 2") == {"quick", "full"}
     assert edited(book, "src/memprior/unused.py", "x = 2") == set()
     (book / "src/memprior/used.py").write_text("import torch, sklearn.mixture\nfrom PIL import Image")
@@ -40,7 +40,7 @@ def test_editing_what_a_run_depends_on_changes_its_key_and_only_its_key(book):
     assert edited(book, own, claims.replace("0.1", "0.2")) == {"quick", "full"}
 
 
-def test_the_key_file_is_touched_only_when_the_key_changes(book):
+def test_write_key_touches_the_file_only_when_the_key_changes(book):
     file = keys.write_key(book, NAME, "quick")
     stamp = file.stat().st_mtime_ns
     assert keys.write_key(book, NAME, "quick").stat().st_mtime_ns == stamp
@@ -48,7 +48,7 @@ def test_the_key_file_is_touched_only_when_the_key_changes(book):
     assert keys.write_key(book, NAME, "quick").stat().st_mtime_ns > stamp
 
 
-def test_keys_of_this_book_see_the_chapter_s_own_package_and_no_other_s():
+def test_content_key_covers_no_other_chapters_package():
     for name in chapters(REPOSITORY):
         parts = keys.content_key(REPOSITORY, name, "quick")["parts"]
         packages = {part.split("/")[2] for part in parts if part.startswith("src/chapters/")}
