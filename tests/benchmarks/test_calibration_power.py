@@ -1,4 +1,4 @@
-"""Each test of calibration sees what it is said to see: a few repeats here, the recorded run for the rest."""
+"""Each test of calibration detects what it should: a few repeats here, the recorded run for the rest."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The benchmark of a sampler's step measures the same step with several priors and waves."""
+"""The benchmark of a sampler's step measures the same step with several priors and wave solvers."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The look at the built site through a browser: silent on a good page, and each fault of a bad one is said."""
+"""The browser checks of the built site: silent on a good page, and each fault of a bad one is reported."""
 
 import os
 import shutil

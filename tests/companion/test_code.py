@@ -1,4 +1,4 @@
-"""What code rests on: names are followed to where they are defined, and words do not count."""
+"""What code depends on: names are followed to where they are defined, and docstrings do not count."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A person's own shell and home do not reach a run."""
+"""The user's shell and home do not affect a run."""
 
 import os
 from pathlib import Path

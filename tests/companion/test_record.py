@@ -1,4 +1,4 @@
-"""What a notebook says about itself, run by hand or by machine, inside the repository or out of it."""
+"""What a notebook records about itself, run by hand or by machine, inside the repository or out of it."""
 
 import json
 import logging

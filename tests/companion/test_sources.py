@@ -1,4 +1,4 @@
-"""What people write is read, or the file and the line of the mistake are said."""
+"""Sources are read, or the file and the line of the error are named."""
 
 import pytest
 

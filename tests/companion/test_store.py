@@ -1,4 +1,4 @@
-"""The one store: an entry is found again until what it is changes, and nothing else is taken for it."""
+"""The store: an entry is found again until its identity changes, and no other is taken for it."""
 
 import os
 import signal
@@ -124,7 +124,7 @@ def test_store_computes_once_for_two_threads(store, capsys):
 
 
 def test_store_resumes_to_the_same_result_after_a_kill(tmp_path):
-    """A count that keeps each of its steps; the process dies in the middle of one."""
+    """A count that saves each of its steps; the process dies in the middle of one."""
     program = """
 import os, pathlib, signal, sys
 from helpers import store_in

@@ -1,4 +1,4 @@
-"""What Snakemake is asked for is checked before the first job, and what is asked for runs."""
+"""Snakemake's configuration is checked before the first job, and what it plans runs."""
 
 import json
 import re

@@ -53,7 +53,7 @@ def test_weights_are_the_same_on_a_gpu():
 
 
 def history(device, folder, stop=None):
-    """(step, first weights) of a training, looked at three times; ``stop``: it is killed after so many."""
+    """(step, first weights) of a training run with three checkpoints; ``stop``: it is killed after so many."""
     generator = torch.Generator().manual_seed(1)
     x = torch.arange(12.0, device=device).reshape(6, 2)
     denoiser = NetworkDenoiser(ResidualMLP(2, 8, 1, generator=generator, device=device), 1.0)

@@ -1,4 +1,4 @@
-"""Appendix A1: what its experiments measure is what they say."""
+"""Appendix A1: its experiments measure what they claim to."""
 
 import math
 

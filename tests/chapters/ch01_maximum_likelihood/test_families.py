@@ -1,4 +1,4 @@
-"""Six families of densities: each is normalized, reproducible, and cannot beat the memory of its own examples."""
+"""Six families of densities: normalized, reproducible, and never better than the memorized prior of the examples."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Chapter 1's experiment: laws that are known, judged as the chapter judges its fits."""
+"""Chapter 1's experiment: known distributions, judged as the chapter judges its fits."""
 
 import math
 from dataclasses import replace

@@ -50,7 +50,7 @@ def test_excess_loss_is_the_distance_to_the_memorized_prior(fifty, sigma):
 
 
 def test_excess_loss_at_another_sigma_is_higher(fifty):
-    """The check above can fail: the denoiser of another level is not the minimiser, and its loss is higher."""
+    """The check above can fail: the denoiser of another level is not the minimizer, and its loss is higher."""
     priors, _ = fifty
     off = closed.excess_loss(
         priors, lambda x, sigma: priors.empirical(x, 2 * sigma), 3.0, num_draws=200, generator=generator()
@@ -106,7 +106,7 @@ def test_predicted_level_refuses_no_variance_and_a_single_example():
 
 
 def test_own_share_of_one_of_two_examples_never_falls_to_a_half():
-    """Without noise it is one; with all noise a half, which it comes down to and does not cross."""
+    """Without noise it is one; with all noise a half, which it approaches and does not cross."""
     with pytest.raises(ValueError, match="sign"):
         condensation.measured_level(
             torch.tensor([[-1.0], [1.0]], dtype=F64), torch.ones(1, dtype=F64), num_draws=200, generator=generator()
@@ -150,7 +150,7 @@ def test_crossing_step_of_straight_lines_is_exact():
 
 @pytest.mark.parametrize("a", [[1, 0.9, 0.8], [0.1, 0.2, 0.3], [0.1, 0.9, 0.8]])
 def test_crossing_step_of_no_crossing_is_nan(a):
-    """Never nearer; nearer from the first look on; nearer only at the first look."""
+    """Never nearer; nearer from the first checkpoint on; nearer only at the first checkpoint."""
     assert math.isnan(network_gap.crossing_step([1, 2, 3], a, [0.5, 0.5, 0.5]))
 
 
@@ -173,7 +173,7 @@ def test_log_interval_of_an_unseen_event_is_nan(values):
 
 
 def test_training_history_has_every_checkpoint(fifty):
-    """Through JSON and back; the first look is at a network that has hardly moved from x / (1 + sigma^2)."""
+    """Through JSON and back; at the first checkpoint the network has hardly moved from x / (1 + sigma^2)."""
     priors, _ = fifty
     sigmas = torch.tensor([0.5, 3.0], dtype=F64)
     ruler = closed_form_reference(priors, priors.train_set, sigmas, num_inputs=50, generator=generator(8))
@@ -195,7 +195,7 @@ def test_snapshots_stop_where_training_does():
 
 
 def test_truncated_schedule_selects_unevenly_because_of_its_start(fifty):
-    """The paper's recipe: .35 from even. The same levels from the right law are at the floor."""
+    """The paper's recipe: .35 from even. The same levels from the right distribution are at the floor."""
     priors, _ = fifty
     levels, num = ddpm_sigmas(200), 2000
     starts = {

@@ -1,4 +1,4 @@
-"""The answers that samples stand beside are exact: against quadrature, against the lookup, against a known affine F."""
+"""The references of the samples are exact: against quadrature, against the lookup, against a known affine F."""
 
 import math
 
@@ -92,7 +92,7 @@ def test_corrected_has_the_moments_of_quadrature(generator):
 
 
 def test_effective_number_of_equal_weights_is_their_count():
-    """Equal weights on k samples say as much as k samples do."""
+    """Equal weights on k samples have the effective number k."""
     for k in (1, 3, 8):
         weights = torch.zeros(8)
         weights[:k] = 1 / k
@@ -112,7 +112,7 @@ def test_new_noise_is_the_likelihoods_around_the_data_of_the_truth(generator):
 
 
 def test_misfit_is_half_the_squared_residual_over_gamma(generator):
-    """Nothing for the truth of data without noise; and 130 models at once are 130 models one by one."""
+    """Zero for the truth of noiseless data; 130 models at once are as 130 models one by one."""
     forward, models = CoupledQuadraticOperator(), torch.randn(130, 2, generator=generator)
     clean = GaussianLikelihood(forward, forward(TRUTH[None])[0], GAMMA)
     assert float(misfits_of(clean, TRUTH[None])) == 0

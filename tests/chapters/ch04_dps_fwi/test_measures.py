@@ -1,4 +1,4 @@
-"""What chapter 4's samples are measured by gives what is known: of copies, of the law's draws, of both closed forms."""
+"""Chapter 4's metrics give the known values for copies, for draws of the true prior and for both closed forms."""
 
 import math
 from itertools import pairwise
@@ -180,7 +180,7 @@ def test_perturbation_is_left_whole_by_a_denoiser_that_removes_nothing(training)
 
 @pytest.mark.parametrize("length", [0.1, 3.0])
 def test_perturbation_left_by_the_true_prior_has_its_closed_form(training, length):
-    """<S p, p> / |p|^2 with S = C (C + sigma^2)^-1: pushes from one example towards another, drawn without repeats."""
+    """<S p, p> / |p|^2 with S = C (C + sigma^2)^-1: perturbations from one example toward another, no repeats."""
     x, covariance = training.standardized, published_law().standardized(training.standardizer).covariance
     pairs = torch.multinomial(torch.ones(400, 50), 2, generator=torch.Generator().manual_seed(3))
     ways = x[pairs[:, 1]] - x[pairs[:, 0]]
@@ -196,7 +196,7 @@ def test_perturbation_left_by_the_true_prior_has_its_closed_form(training, lengt
 
 
 def test_held_out_draws_and_other_examples_are_in_no_training_set():
-    """No nearer to any than draws of the law are to each other."""
+    """No nearer to any than draws of the true prior are to each other."""
     held_out, others = measures.held_out_draws(100), measures.other_examples(100, CPU)
     assert_same(held_out, held_out_set()[:100])
     sets = [held_out, others.examples, training_set()]
@@ -218,7 +218,7 @@ def test_copy_is_a_copy_in_every_space(training, generator):
 
 
 def test_held_out_draws_have_the_shares_of_their_distances(training):
-    """.973 of a thousand, the claim of chapter 2; and in every space those of distances taken there one by one."""
+    """.973 of a thousand, the claim of chapter 2; in every space those of distances taken there one by one."""
     z = measures.held_out_draws(1000)
     found = measures.in_spaces(z, training, z[:100])
     assert found["coefficients"].memorized == pytest.approx(0.973, abs=1e-9)

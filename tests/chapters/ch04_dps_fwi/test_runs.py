@@ -1,4 +1,4 @@
-"""Chapter 4's long work: parts that no kill, neighbour or order changes, each kept by itself."""
+"""Chapter 4's long work: parts that no kill, neighbor or order changes, each stored by itself."""
 
 import os
 import random
@@ -72,7 +72,7 @@ def assert_same_bits(came, expected):
 
 
 def do(what, folder, tell):
-    """A lesson of 700 steps, or a walk of 40 with the waves; ``tell`` before each call of its network or prior."""
+    """A training run of 700 steps, or a nonlinear sampling run of 40; ``tell`` before each call of network or prior."""
     with ExitStack() as patches:
         if what == "lesson":
             forward = ResidualMLP.forward
@@ -154,7 +154,7 @@ def test_training_run_that_is_done_is_read_and_not_repeated(store, monkeypatch):
 
 
 def test_training_run_is_training_by_hand(store):
-    """Weights of its seed and batches of seed and number; levels a little wider than those the sampler walks."""
+    """Weights of its seed and batches of seed and number; levels a little wider than the sampler's."""
     plan = LESSON.plan
     assert (plan.num_steps, plan.batch_size) == (100, 16)
     assert plan.sigma_min < float(paper.SIGMAS[-2]) < float(paper.SIGMAS[0]) < plan.sigma_max
@@ -194,7 +194,7 @@ class StartedError(Exception):
 
 
 def first_state(walk, folder):
-    """Where a walk starts, in its standardized coordinates."""
+    """Where a sampling run starts, in its standardized coordinates."""
 
     def stopping(x, sigma):
         raise StartedError(x)

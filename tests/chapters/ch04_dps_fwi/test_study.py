@@ -27,7 +27,7 @@ def study(tmp_path, profile="full", seed=0, device="cpu"):
 
 
 def walked(plan):
-    """Every walk's samples carry its place in the plan."""
+    """Every sampling run's samples carry its index in the plan."""
     for k, walk in enumerate(plan.walks):
         plan._results[walk] = GuidedSamples(torch.full((2, 100), float(k)), torch.zeros(1, 2))
     return plan

@@ -1,4 +1,4 @@
-"""Gaussian prior and linear F: laws of affine steps against closed forms, draws and the exact posterior."""
+"""Gaussian prior and linear F: distributions of affine steps against closed forms, draws and the exact posterior."""
 
 import math
 from itertools import pairwise
@@ -40,7 +40,7 @@ def test_nats_are_the_divergence_of_torch(case):
 
 
 def test_moment_matching_is_the_exact_denoiser(case):
-    """MMPS and the one covariance go down the levels exactly as the posterior's own denoiser does."""
+    """MMPS and the single covariance sample exactly as the posterior's own denoiser does."""
     levels = down(20.0, 0.01, 12)
     exact = gaussian.exact_law(case, levels)
     for name in ("MMPS", "covariance"):

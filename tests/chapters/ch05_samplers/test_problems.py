@@ -100,7 +100,7 @@ def test_exact_sampler_is_at_the_floor_and_an_unconditional_one_is_not(stack, ge
 
 
 def test_judge_by_hand():
-    """Three samples: on example 0, near example 1, and a stray."""
+    """Three samples: on example 0, near example 1, and an invalid one."""
     problem = line_problem(torch.device("cpu"))
     one = Stack([problem])
     ends = torch.tensor([[-1.5], [-0.45], [100.0]])
@@ -168,7 +168,7 @@ def test_counted_counts_derivatives_in_both_modes_and_changes_none(generator):
 
 
 def test_weighting_by_enumeration(stack):
-    """Two draws of N: the law is a sum over all pairs."""
+    """Two draws of N: the distribution is a sum over all pairs."""
     weights = stack.log_weights[0].exp()
     pairs = weights[:, None] / (weights[:, None] + weights[None])
     law = (pairs.sum(1) + (1 - pairs).sum(0)) / len(weights) ** 2
@@ -200,7 +200,7 @@ def test_weighting_misses_a_lone_winner_by_the_chance_not_to_draw_it():
 
 
 def test_particles_draw_the_distribution_of_weighting(stack):
-    """Plain particle runs, walked down all levels, choose as often as the law of weighting says."""
+    """Plain particle runs over all levels choose as often as the distribution of weighting says."""
     options = {"generator": torch.Generator().manual_seed(3)}
     x = samplers.particles(4, twisted=False)(stack, stack.likelihood(stack.forward), 800, LEVELS, **options)
     law = samplers_study.weighting_law(stack, 4, 50_000, **options)

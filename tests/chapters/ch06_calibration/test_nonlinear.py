@@ -1,4 +1,4 @@
-"""Chapter 6 with a curved F: where it is linearized, what the weights make of draws, and where there is no medium."""
+"""Chapter 6 with a nonlinear F: its linearization points, weighted draws, and non-physical models."""
 
 from dataclasses import replace
 
@@ -22,13 +22,13 @@ def seeded(seed=0):
 
 
 def curved(z):
-    """Three data of two numbers, as curved as the prior is wide."""
+    """Three data of two numbers, nonlinear over the width of the prior."""
     a, b = z.T
     return torch.stack([a + 0.3 * a**2, b.exp(), a * b], 1)
 
 
 def problem(forward, truth):
-    """A survey of one truth, whose response and data are not asked for, and the likelihood of its data."""
+    """A survey of one truth, whose response and data are not used, and the likelihood of its data."""
     y = forward(truth[None])[0] + NOISE * torch.randn(len(forward(truth[None])[0]), generator=seeded(1))
     survey = LinearSurvey(LAW, torch.empty(0), truth[None], torch.empty(0), NOISE)
     return survey, GaussianLikelihood(forward, y, NOISE)
@@ -40,7 +40,7 @@ def log_posterior(likelihood, z):
 
 
 def grid(num=601):
-    """Models (num^2, 2) on a fine grid about the law's mean."""
+    """Models (num^2, 2) on a fine grid about the prior mean."""
     a, b = (torch.linspace(float(m) - 5, float(m) + 5, num) for m in LAW.mean)
     return torch.cartesian_prod(a, b)
 
@@ -63,7 +63,7 @@ def test_most_probable_model_of_a_nonlinear_operator_has_no_better():
 
 
 def test_most_probable_shortens_a_step_to_a_non_physical_model():
-    """A step overshoots and leaves the media; the answer is that of a world without an end."""
+    """A step overshoots to a non-physical model; the result is that without such a limit."""
     truth, met = torch.tensor([1.0, 0.8]), []
     _, likelihood = problem(curved, truth)
     right = waves.most_probable(likelihood, LAW, 50)
@@ -93,7 +93,7 @@ def test_located_posterior_of_an_affine_operator_is_the_exact_one():
 
 @pytest.mark.parametrize("prior", [LAW, Gaussian(LAW.mean + 0.3, 0.5 * LAW.covariance)], ids=["its own", "another"])
 def test_weighted_draws_have_the_posterior_mean_of_quadrature(prior):
-    """Under the law F was placed with, and under another one: the prior cancels from the weights."""
+    """Under the prior of the linearization point, and under another one: the prior cancels from the weights."""
     survey, likelihood = problem(curved, torch.tensor([1.0, -0.2]))
     local = waves.located(survey, 0, likelihood)
     z = gaussian_draws(local.survey, prior, 40_000, generator=seeded())[0]
@@ -133,7 +133,7 @@ def test_resampled_draws_are_taken_by_weight():
 
 @pytest.mark.parametrize("num", [19, 24, 106])
 def test_attainable_coverage_of_few_draws_is_reached(num):
-    """Truths and draws are of one law, draws are taken again with repetition: what is left is their number."""
+    """Truths and draws have one distribution, draws are resampled: only their number matters."""
     truths, draws = torch.randn(4000, generator=seeded()), torch.randn(4000, num, 1, generator=seeded(1))
     drawn = waves.Drawn.alike(draws)
     ordered = draws[:, :, 0].sort(1).values

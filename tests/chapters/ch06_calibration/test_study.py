@@ -1,4 +1,4 @@
-"""Chapter 6: posteriors of many truths that are known, one sampler beside them, and what is measured of both."""
+"""Chapter 6: known posteriors of many truths, one sampler beside them, and the metrics of both."""
 
 from dataclasses import asdict, replace
 from types import SimpleNamespace
@@ -30,7 +30,7 @@ def seeded(seed=0):
 
 
 def toy(num_truths, *, noise_std=0.4, size=3):
-    """Truths of a correlated Gaussian law with data of their own, and 6 training examples."""
+    """Truths of a correlated Gaussian with data of their own, and 6 training examples."""
     generator = seeded(1)
     root = torch.randn(size, size, generator=generator) + 2 * torch.eye(size)
     law = Gaussian(torch.arange(size) - 1.0, root @ root.T)
@@ -238,7 +238,7 @@ def study_in(folder, tell=lambda _: None, **settings):
 
 @pytest.fixture
 def no_waves(monkeypatch):
-    """A survey without a wave solve: the response is known before it is asked for."""
+    """A survey without a wave solve: the response is known in advance."""
     law = published_law()
     slope = torch.randn(100, 100, generator=seeded()) / law.covariance.diagonal().sqrt()
     truth = torch.zeros(100)
@@ -296,7 +296,7 @@ def test_nonlinear_jobs_are_of_the_first_size_alone(tmp_path):
 
 @pytest.mark.usefixtures("no_waves")
 def test_nonlinear_jobs_wait_for_their_linearization_points(tmp_path, monkeypatch):
-    """Of an affine F every draw counts alike."""
+    """For an affine F all weights are equal."""
     asked = study_in(tmp_path, waves=Waves(2, 3, 4))
     survey = asked.survey.first(2)
     forward = MatrixOperator(survey.response)
