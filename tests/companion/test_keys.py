@@ -82,7 +82,7 @@ def modules(root, package=""):
 
 
 def identities(root):
-    """The key of each chapter at profile full, and the digest under which the store keeps the results of each module of a chapter."""
+    """The key of each chapter at profile full, and the code digest of each module of a chapter."""
     names = [".".join(file.relative_to(root / "src").with_suffix("").parts) for file in modules(root, "chapters")]
     own = {name: keys.content_key(root, name, "full")["key"] for name in chapters(REPOSITORY)}
     return own | {name: code_digest(root, name) for name in names if not name.endswith("__init__")}
