@@ -1,7 +1,7 @@
 """python -m memprior.report SAMPLES TRAIN [HELD_OUT]: are these samples copies of this training set?
 
-The command line of :func:`memprior.memorization.report`, for arrays in .npy files; the one module that prints. Memory:
-the arrays in float64, and some 0.5 GB.
+The command line of :func:`memprior.memorization.nearness.report`, for arrays in .npy files; the one module that
+prints. Memory: the arrays in float64, and some 0.5 GB.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The chapters' settings: both profiles are as declared, and what would fail only after hours is told at once."""
+"""The chapters' settings: both profiles are as declared, and what would fail only after hours is refused at once."""
 
 import json
 import subprocess

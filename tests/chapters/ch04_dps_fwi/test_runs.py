@@ -1,4 +1,4 @@
-"""Chapter 4's long work: parts that no kill, neighbour or order changes, each kept by itself."""
+"""Chapter 4's long work: parts that no kill, neighbor or order changes, each stored by itself."""
 
 import os
 import random
@@ -72,7 +72,7 @@ def assert_same_bits(came, expected):
 
 
 def do(what, folder, tell):
-    """A lesson of 700 steps, or a walk of 40 with the waves; ``tell`` before each call of its network or prior."""
+    """A training run of 700 steps, or a nonlinear sampling run of 40; ``tell`` before each call of network or prior."""
     with ExitStack() as patches:
         if what == "lesson":
             forward = ResidualMLP.forward
@@ -104,7 +104,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("what", CASES)
-def test_killed_at_a_random_moment_and_started_again_the_bits_are_the_same(what, tmp_path):
+def test_run_killed_at_random_resumes_to_the_same_bits(what, tmp_path):
     case, moments, calls = CASES[what], random.Random(3), []
     whole = do(what, tmp_path / "whole", lambda: calls.append(1))
     assert len(calls) == case.calls
@@ -124,7 +124,7 @@ def test_killed_at_a_random_moment_and_started_again_the_bits_are_the_same(what,
 
 
 @pytest.mark.usefixtures("ten_steps")
-def test_a_walk_that_is_done_is_read_and_not_repeated(store):
+def test_sampling_run_that_is_done_is_read_and_not_repeated(store):
     calls = []
 
     def counting(x, sigma):
@@ -137,7 +137,7 @@ def test_a_walk_that_is_done_is_read_and_not_repeated(store):
     assert len(calls) == 20
 
 
-def test_a_lesson_that_is_done_is_read_and_not_repeated(store, monkeypatch):
+def test_training_run_that_is_done_is_read_and_not_repeated(store, monkeypatch):
     """Its networks ask for no gradient, fresh or read: a sampler would carry their graphs along."""
     fresh = trained(LESSON, store)
     monkeypatch.setattr(training, "denoising_loss", None)
@@ -153,8 +153,8 @@ def test_a_lesson_that_is_done_is_read_and_not_repeated(store, monkeypatch):
 # What a part does
 
 
-def test_a_lesson_is_training_by_hand(store):
-    """Weights of its seed and batches of seed and number; levels a little wider than those the sampler walks."""
+def test_training_run_is_training_by_hand(store):
+    """Weights of its seed and batches of seed and number; levels a little wider than the sampler's."""
     plan = LESSON.plan
     assert (plan.num_steps, plan.batch_size) == (100, 16)
     assert plan.sigma_min < float(paper.SIGMAS[-2]) < float(paper.SIGMAS[0]) < plan.sigma_max
@@ -169,7 +169,7 @@ def test_a_lesson_is_training_by_hand(store):
 
 
 @pytest.mark.usefixtures("ten_steps")
-def test_a_walk_is_the_released_sampler_by_hand(store):
+def test_sampling_run_is_the_released_sampler_by_hand(store):
     walk = replace(WALK, truth="disc", finer=True, seed=4)
     found = walked(walk, prior_of(walk), store)
     inversion = paper.published_inversion(torch.complex64, CPU, truth="disc", finer=True)
@@ -182,7 +182,7 @@ def test_a_walk_is_the_released_sampler_by_hand(store):
 
 
 @pytest.mark.usefixtures("ten_steps")
-def test_a_walk_of_a_network_carries_no_graph(store):
+def test_sampling_run_of_a_network_carries_no_graph(store):
     found = walked(TAUGHT, trained(LESSON, store)[100], store)
     assert not found.x.requires_grad
     assert not found.misfits.requires_grad
@@ -194,7 +194,7 @@ class StartedError(Exception):
 
 
 def first_state(walk, folder):
-    """Where a walk starts, in its standardized coordinates."""
+    """Where a sampling run starts, in its standardized coordinates."""
 
     def stopping(x, sigma):
         raise StartedError(x)
@@ -204,7 +204,7 @@ def first_state(walk, folder):
     return started.value.args[0]
 
 
-def test_walks_of_one_seed_start_from_the_same_noise(tmp_path):
+def test_sampling_runs_of_one_seed_start_from_the_same_noise(tmp_path):
     first = first_state(WALK, tmp_path)
     for other in (Walk("truth", 10, 0, 2, truth="disc"), TAUGHT):
         assert torch.equal(first_state(other, tmp_path), first)
@@ -213,7 +213,7 @@ def test_walks_of_one_seed_start_from_the_same_noise(tmp_path):
     assert abs(float(torch.corrcoef(torch.stack([first.flatten(), other.flatten()]))[0, 1])) < 4 / 200**0.5
 
 
-def test_randomness_depends_on_nothing_but_its_purpose():
+def test_generator_for_depends_on_nothing_but_its_purpose():
     one = torch.randn(5, generator=generator_for("start 1"))
     with torch.random.fork_rng():
         torch.manual_seed(2)
@@ -221,7 +221,7 @@ def test_randomness_depends_on_nothing_but_its_purpose():
     assert not torch.equal(torch.randn(5, generator=generator_for("start 2")), one)
 
 
-def test_a_file_of_another_walk_is_refused(store):
+def test_sampling_run_refuses_a_file_of_another(store):
     other = replace(WALK, seed=1)
     with mock.patch.object(dps_parts, "SIGMAS", paper.SIGMAS[::100]):
         walked(WALK, prior_of(WALK), store)
@@ -269,7 +269,7 @@ def test_parts_that_differ_in_anything_differ_in_their_folder():
         ({"num_examples": 5, "lesson": LESSON}, r"lesson: expected that of .*, for a network alone, got Lesson"),
     ],
 )
-def test_a_walk_that_cannot_be_is_refused(wrong, message):
+def test_sampling_run_refuses_values_that_do_not_go_together(wrong, message):
     with pytest.raises(ValueError, match=rf"^{message}"):
         replace(WALK, **wrong)
 
@@ -286,7 +286,7 @@ PARTS = [Part(f"part {k}") for k in range(20)]
 
 
 @pytest.mark.usefixtures("ten_steps")
-def test_two_workers_give_the_bits_of_one(tmp_path, capsys):
+def test_side_by_side_gives_the_same_bits_with_two_workers(tmp_path, capsys):
     def work(store, part, _):
         return trained(part, store) if isinstance(part, Lesson) else walked(part, prior_of(part), store)
 
@@ -300,7 +300,7 @@ def test_two_workers_give_the_bits_of_one(tmp_path, capsys):
     assert sorted(line.split(":")[0] for line in said[4:]) == sorted(part.name for part in parts)
 
 
-def test_results_come_in_the_order_of_the_parts_whichever_is_done_first(capsys):
+def test_side_by_side_returns_results_in_the_order_of_the_parts(capsys):
     second_is_done = threading.Event()
 
     def work(part, _):
@@ -314,7 +314,7 @@ def test_results_come_in_the_order_of_the_parts_whichever_is_done_first(capsys):
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
-def test_each_works_on_one_thread_and_the_others_keep_theirs():
+def test_one_thread_each_leaves_other_threads_as_they_are():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -324,7 +324,7 @@ def test_each_works_on_one_thread_and_the_others_keep_theirs():
         torch.set_num_threads(before)
 
 
-def test_an_error_in_one_ends_the_rest(capsys):
+def test_side_by_side_ends_the_rest_after_an_error(capsys):
     begun = []
 
     def work(part, _):
@@ -340,13 +340,13 @@ def test_an_error_in_one_ends_the_rest(capsys):
     assert "part 1:" not in capsys.readouterr().out
 
 
-def test_no_workers_are_refused():
+def test_side_by_side_refuses_no_workers():
     with pytest.raises(ValueError, match=r"^workers: expected an integer >= 1, got 0"):
         side_by_side(PARTS, len, 0, print)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_part_waits_for_an_earlier_one_that_it_needs(workers):
+def test_side_by_side_waits_for_an_earlier_part_that_is_needed(workers):
     def work(part, earlier):
         if part is PARTS[0]:
             time.sleep(0.1)
@@ -356,7 +356,7 @@ def test_a_part_waits_for_an_earlier_one_that_it_needs(workers):
     assert side_by_side(PARTS[:3], work, workers, lambda _: None) == [1, 2, 2]
 
 
-def test_who_waits_for_a_part_that_fails_fails_too():
+def test_side_by_side_fails_parts_that_wait_for_a_failed_one():
     def work(part, earlier):
         if part is PARTS[0]:
             time.sleep(0.1)
@@ -375,7 +375,7 @@ def made(store, part):
 
 
 @pytest.mark.usefixtures("ten_steps")
-def test_a_part_costs_what_all_of_its_attempts_took_as_far_as_they_are_known(store, monkeypatch):
+def test_seconds_of_a_part_cover_all_of_its_attempts(store, monkeypatch):
     """On a clock that goes on by a second with each call of a prior. A killed attempt counts to its last checkpoint."""
     now = [0.0]
     monkeypatch.setattr(stores, "time", SimpleNamespace(perf_counter=lambda: now[0]))

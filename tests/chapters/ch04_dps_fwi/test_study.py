@@ -27,7 +27,7 @@ def study(tmp_path, profile="full", seed=0, device="cpu"):
 
 
 def walked(plan):
-    """Every walk's samples carry its place in the plan."""
+    """Every sampling run's samples carry its index in the plan."""
     for k, walk in enumerate(plan.walks):
         plan._results[walk] = GuidedSamples(torch.full((2, 100), float(k)), torch.zeros(1, 2))
     return plan
@@ -37,7 +37,7 @@ def places(samples):
     return [int(s.x[0, 0]) for s in samples]
 
 
-def test_the_full_plan_is_the_papers_panel_three_times_and_what_stands_beside_it(tmp_path):
+def test_study_at_full_size_is_the_papers_panel_three_times_and_more(tmp_path):
     plan = study(tmp_path)
     assert [(one.num_examples, one.seed, one.width) for one in plan.lessons] == [
         (n, k, 256) for k in (0, 1, 2) for n in (50, 200, 1000)
@@ -53,7 +53,7 @@ def test_the_full_plan_is_the_papers_panel_three_times_and_what_stands_beside_it
     assert len({part.name for part in [*plan.lessons, *plan.walks]}) == 9 + 24
 
 
-def test_another_seed_shares_no_part(tmp_path):
+def test_study_of_another_seed_shares_no_part(tmp_path):
     one, other = ({part.name for part in [*s.lessons, *s.walks]} for s in (study(tmp_path), study(tmp_path, seed=1)))
     assert not one & other
 
@@ -67,7 +67,7 @@ def test_another_seed_shares_no_part(tmp_path):
         (("truth", 1000, {"truth": "disc"}), []),
     ],
 )
-def test_walks_are_found_by_what_they_are(asked, found, tmp_path):
+def test_sampling_runs_are_found_by_what_they_are(asked, found, tmp_path):
     plan = walked(study(tmp_path))
     prior, n, options = asked
     got = [plan.walks[k] for k in places(plan.with_waves(prior, n, **options))]
@@ -75,13 +75,13 @@ def test_walks_are_found_by_what_they_are(asked, found, tmp_path):
     assert not any(w.finer for w in got)
 
 
-def test_the_finer_grid_is_found_apart(tmp_path):
+def test_sampling_run_on_the_finer_grid_is_found_apart(tmp_path):
     plan = walked(study(tmp_path))
     [finer] = plan.with_waves("network", 200, finer=True)
     assert plan.walks[places([finer])[0]].finer
 
 
-def test_ratios_are_those_of_the_waves_where_all_priors_have_them(tmp_path):
+def test_ratios_are_of_the_nonlinear_runs_where_all_priors_have_them(tmp_path):
     for profile, source in (("full", "waves"), ("quick", "tangent")):
         plan = walked(study(tmp_path, profile))
         example = plan.training[50].examples[7]
@@ -95,13 +95,13 @@ def test_ratios_are_those_of_the_waves_where_all_priors_have_them(tmp_path):
         assert torch.equal(plan.ratios("network", 50).unique(), expected)
 
 
-def test_a_gpu_takes_one_part_at_a_time(tmp_path):
+def test_workers_on_a_gpu_are_one(tmp_path):
     assert study(tmp_path, device="cuda").workers == 1
     assert study(tmp_path).workers == 2
     assert [workers_on(torch.device(device), 3) for device in ("cpu", "cuda", "mps")] == [3, 1, 1]
 
 
-def test_nothing_is_done_before_it_is_asked_for(tmp_path):
+def test_study_computes_nothing_before_it_is_asked_for(tmp_path):
     plan = study(tmp_path, "quick")
     plan.walks  # noqa: B018
     for what in ("networks", "found", "tangents"):
@@ -110,7 +110,7 @@ def test_nothing_is_done_before_it_is_asked_for(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_walk_of_a_network_needs_its_training(tmp_path):
+def test_sampling_run_of_a_network_needs_its_training_run(tmp_path):
     plan = study(tmp_path)
     assert [plan.needs(part) for part in plan.lessons] == [[]] * 9
     for walk in plan.walks:

@@ -340,7 +340,7 @@ def test_samples_that_repeat_each_other_are_reported(generator):
 
 
 def test_report_with_held_out_draws_skips_leave_one_out(generator, monkeypatch):
-    monkeypatch.setattr("memprior.memorization._without_itself", lambda *_: pytest.fail("left out"))
+    monkeypatch.setattr("memprior.memorization.nearness._without_itself", lambda *_: pytest.fail("left out"))
     samples, train_set, held_out = draws(generator, 30, 40, 30, d=5)
     assert report(samples, train_set, held_out).leave_one_out is None
 
