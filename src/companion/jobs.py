@@ -19,7 +19,7 @@ from companion.store import Store
 
 
 class Part(Protocol):
-    """A frozen dataclass of what makes this part another than its neighbours, of which ``name`` is made."""
+    """A frozen dataclass of what makes this part another than its neighbors, of which ``name`` is made."""
 
     @property
     def name(self) -> str: ...

@@ -82,7 +82,7 @@ class Run:
         made_by = code_digest(paths.require_repository(), module) if module else os.environ["COMPANION_WORK"]
         return Store(Path(os.environ["COMPANION_STORE"]), made_by, self.device, label, self.devices)
 
-    def kept(self, purpose: str, compute: Callable[[Path | None], Any]) -> Any:
+    def cached(self, purpose: str, compute: Callable[[Path | None], Any]) -> Any:
         """``compute(folder)``, or what it gave before; JSON (numbers, texts, lists, dicts by text), always through it.
 
         folder: where it may keep what it has begun; None by hand, where nothing is kept. The identity is the code of

@@ -48,7 +48,7 @@ class Store:
         """``compute(folder)``, or what it gave before, on this store's device.
 
         folder: where it may keep what it has begun, until it is done. arguments: all that makes this result another
-        than its neighbours, as JSON. Raises ``ValueError`` naming the file of an entry that is damaged, or is not what
+        than its neighbors, as JSON. Raises ``ValueError`` naming the file of an entry that is damaged, or is not what
         its name says.
         """
         identity = {"name": name, "code": self.code, "arguments": canonical("arguments", arguments)}

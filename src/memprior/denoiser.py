@@ -112,10 +112,10 @@ class GaussianDenoiser:
     def __init__(self, mean: torch.Tensor, covariance: torch.Tensor):
         expect_tensor("mean", mean, "(d,)")
         expect(mean.ndim == 1, "mean", "shape (d,)", tuple(mean.shape))
-        self.law = Gaussian(mean, covariance)
+        self.distribution = Gaussian(mean, covariance)
 
     def __call__(self, x: torch.Tensor, sigma) -> torch.Tensor:
-        return self.law.denoiser(x, sigma)
+        return self.distribution.denoiser(x, sigma)
 
 
 class MixtureDenoiser:

@@ -112,9 +112,9 @@ class VariationalAutoencoder(nn.Module):
         """
         expect_points("x", x, size=self.size)
         expect_whole("num_draws", num_draws, 1)
-        centre, log_scale = self.encoder(x).chunk(2, 1)
-        eps = normal(num_draws, *centre.shape, like=x, generator=generator)
-        code = centre + log_scale.exp() * eps
+        center, log_scale = self.encoder(x).chunk(2, 1)
+        eps = normal(num_draws, *center.shape, like=x, generator=generator)
+        code = center + log_scale.exp() * eps
         mean, deviation = self.decode(code)
         joint = _log_normal((x - mean) / deviation, deviation.log()) + _log_normal(code, torch.zeros_like(code))
         return (joint - _log_normal(eps, log_scale.expand_as(eps))).logsumexp(0) - math.log(num_draws)

@@ -292,10 +292,10 @@ def log_likelihood(
         if lost := int((~torch.isfinite(x).all(1)).sum()):
             where = f"of {len(x)} between sigma = {float(low):.3g} and {float(high):.3g}"
             raise FloatingPointError(f"denoiser: expected finite numbers, got NaN or infinite for {lost} {where}")
-    centre = denoiser(x.new_zeros(1, x.shape[1]), levels[-1])
+    center = denoiser(x.new_zeros(1, x.shape[1]), levels[-1])
     return (
         change
-        - 0.5 * ((x - centre) / levels[-1]).square().sum(1)
+        - 0.5 * ((x - center) / levels[-1]).square().sum(1)
         - x.shape[1] * torch.log(levels[-1] * math.sqrt(2 * math.pi))
     )
 

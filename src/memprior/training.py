@@ -81,7 +81,7 @@ class TrainingPlan:
 
 @dataclass(frozen=True, eq=False)
 class TrainingState:
-    """After optimiser step ``step``.
+    """After optimizer step ``step``.
 
     loss: scalar tensor of that step's batch. average: the denoiser with averaged weights, updated in place.
     """

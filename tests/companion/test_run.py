@@ -122,7 +122,7 @@ def test_killed_half_way_nothing_is_left_half_written_and_the_next_run_succeeds(
 def test_a_run_started_again_finds_what_it_had_kept(tmp_path):
     stops = """
 import pathlib
-done = run.kept("long work", lambda _: pathlib.Path("calls").open("a").write("x"))
+done = run.cached("long work", lambda _: pathlib.Path("calls").open("a").write("x"))
 assert pathlib.Path("go").exists(), "stopped after the long work"
 """
     root = write_book(tmp_path, work=stops + WORK)

@@ -238,7 +238,7 @@ CASES = {
     "k of zero": ("k", lambda: nearest_neighbors(zeros(2, 3), zeros(4, 3), 0)),
     "k beyond the training set": ("k", lambda: nearest_neighbors(zeros(2, 3), zeros(4, 3), 5)),
     "k of all when one is left out": ("k", lambda: leave_one_out(zeros(4, 3), 4)),
-    "ratio of one neighbour": ("neighbors", lambda: memorization_ratio(Neighbors(zeros(2, 1), zeros(2, 1)))),
+    "ratio of one neighbor": ("neighbors", lambda: memorization_ratio(Neighbors(zeros(2, 1), zeros(2, 1)))),
     "no training set to copy": ("train_set", lambda: nearest_neighbors(zeros(2, 3), zeros(0, 3), 1)),
     "samples NaN": ("samples", lambda: nearest_neighbors(nans(2, 3), zeros(4, 3), 1)),
     "samples of another size": ("samples", lambda: three_sample_test(zeros(2, 2), zeros(4, 3), zeros(2, 3))),

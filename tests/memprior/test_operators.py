@@ -201,7 +201,7 @@ SOUND = {
     "a kink": (torch.relu, 0 * FLAT),
     "a stationary point": (lambda x: x**3, 0 * FLAT),
     "a bound": (lambda x: x.clamp(-1, 1), FLAT),
-    "an invalid neighbour": (torch.special.ndtri, FLAT - 1e-5),
+    "an invalid neighbor": (torch.special.ndtri, FLAT - 1e-5),
     "small in single precision": (lambda x: 1e3 + x, FLAT.float()),
     "fast waves": (lambda x: torch.cat([(300 * x).sin(), (300 * x).cos()], 1), 1 + FLAT.cumsum(1) / 7),
     "far from zero": (lambda x: (x - 2500) ** 2, 2500.3 + FLAT.cumsum(1)),

@@ -71,7 +71,7 @@ def greens_error(operator: ForwardOperator, acquisition: Acquisition, speed_kms:
 
 
 def snapped(acquisition: Acquisition, grid: Grid) -> Acquisition:
-    """Every position moved to the nearest cell centre, where a stencil can put it."""
+    """Every position moved to the nearest cell center, where a stencil can put it."""
 
     def nearest(positions):
         return ((positions / grid.spacing_km - 0.5).round() + 0.5) * grid.spacing_km
@@ -201,7 +201,7 @@ def time_against_frequency(
     """A published model on cells x cells: deepwave's traces of one source, transformed, against the spectral elements.
 
     Receivers across the bottom. ``margin`` cells around the square repeat its edge cells, for both operators alike;
-    with none, each goes on outside in its own way: deepwave with the edge cell's value from that cell's centre on,
+    with none, each goes on outside in its own way: deepwave with the edge cell's value from that cell's center on,
     the spectral elements with the value extrapolated to the face.
     """
     grid = Grid((cells + 2 * margin,) * 2, SIDE_KM / cells)

@@ -116,8 +116,8 @@ def run_lookup(
     sigmas = karras_sigmas(num_steps, 1e-3, 80.0)
     # Start around the denoiser's own mean. Around the examples' mean frequencies would be off by about its distance
     # to the posterior's mean over 80: more than the Monte-Carlo floor of 100 000 samples.
-    centre = denoiser(problem.train_set.mean(0, keepdim=True), sigmas[0])
-    start = perturb(centre.expand(num_samples, -1), sigmas[0], generator=generator)
+    center = denoiser(problem.train_set.mean(0, keepdim=True), sigmas[0])
+    start = perturb(center.expand(num_samples, -1), sigmas[0], generator=generator)
     near = nearest_neighbors(sample(denoiser, start, sigmas, generator=generator), problem.train_set, 1)
     frequencies = near.indices.flatten().bincount(minlength=len(weights)) / num_samples
     floor = multinomial_floor(weights, num_samples, generator=generator)

@@ -85,16 +85,16 @@ def daps_step(
 
     @torch.no_grad()
     def step(denoiser, x, sigma, sigma_next, *, generator):
-        centre = _end_of_ode(denoiser, x, sigma, num_ode, generator)
+        center = _end_of_ode(denoiser, x, sigma, num_ode, generator)
         variance = spread**2 * sigma**2 / (spread**2 + sigma**2)
 
         def target(guess):
             value, score = likelihood.value_and_score(guess)
-            away = guess - centre
+            away = guess - center
             return value, value - away.square().sum(1) / (2 * variance), score - away / variance
 
         length = step_size / (1 / variance + curvature / gamma**2)
-        good, guess, value, acceptance = _langevin(target, centre, length, num_langevin, generator)
+        good, guess, value, acceptance = _langevin(target, center, length, num_langevin, generator)
         eps = normal(*x.shape, like=x, generator=generator)
         moved = torch.where(good[:, None], guess + sigma_next * eps, x)
         return DecoupledState(moved, sigma_next, guess, -(value + normalizer), acceptance)

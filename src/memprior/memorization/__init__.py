@@ -85,7 +85,7 @@ def memorization_ratio(neighbors: Neighbors) -> torch.Tensor:
         tensor([0.0000, 0.3333, 1.0000])
     """
     k = neighbors.distances.shape[1]
-    expect(k >= 2, "neighbors", "k >= 2 neighbours", k)
+    expect(k >= 2, "neighbors", "k >= 2 neighbors", k)
     return neighbors.distances[:, 0] / neighbors.distances[:, 1:].mean(1)
 
 
@@ -116,7 +116,7 @@ def leave_one_out(train_set: torch.Tensor, k: int) -> Neighbors:
 
 
 def _without_itself(distances: torch.Tensor, indices: torch.Tensor) -> Neighbors:
-    """The neighbours (K, k) of each example among the others, of those (K, k + 1) among all."""
+    """The neighbors (K, k) of each example among the others, of those (K, k + 1) among all."""
     # Drop the example itself wherever a duplicate put it; where duplicates pushed it off the list, drop the last.
     itself = indices == torch.arange(len(indices), device=indices.device)[:, None]
     itself[:, -1] |= ~itself.any(1)
@@ -214,7 +214,7 @@ class Nearness:
 
 
 def _nearness(near: Neighbors, kept: torch.Tensor, rounding: torch.Tensor) -> Nearness:
-    """Of neighbours among the examples ``kept`` (K,), indices into the caller's training set."""
+    """Of neighbors among the examples ``kept`` (K,), indices into the caller's training set."""
     first, second = near.distances[:, :2].T.contiguous()
     expect(bool((second > 0).all()), "train_set", "examples whose distances are not lost in underflow", "some that are")
     ratios, gaps = memorization_ratio(near), first / second
@@ -230,7 +230,7 @@ class Report:
     """What :func:`report` found.
 
     samples, held_out (None where none were given), leave_one_out (None where they were): :class:`Nearness` of each. k:
-    neighbours taken of each. num_repeated: training examples that repeat an earlier one and count once. threshold: the
+    neighbors taken of each. num_repeated: training examples that repeat an earlier one and count once. threshold: the
     r that 5 % of the null lie below. distance_test, ratio_test, share_test: one-sided, of d_1, of r and of the share
     with d_1 / d_2 < 1/3 against the null. p_copying: the three by Bonferroni. p_farther: that samples are as far from
     the training set as they are, or farther, if they are as far as the null. finding: one of those that :func:`report`
@@ -308,7 +308,7 @@ def report(samples: torch.Tensor, train_set: torch.Tensor, held_out: torch.Tenso
     posterior is narrower, and even an ideal one is then nearer.
 
     Without held-out draws the null is each training example beside the others, both with k = min(50, K - 1). It is
-    weaker. Mutual nearest neighbours share their distance, so it is counted as half as many draws; a sample has one
+    weaker. Mutual nearest neighbors share their distance, so it is counted as half as many draws; a sample has one
     example more to be near to, which shifts z by something of order 1 / sqrt(K). On fresh Gaussian draws (d from 1 to
     100, K of 20 and 100, B from 20 to 500) it raised false alarms in 0.3 to 5 % of 400 repeats. An example that is
     5 % of the training set, as a blank one, counts as often as it occurs, at distance 0 from itself.

@@ -59,7 +59,7 @@ def few_values(distances: torch.Tensor, examples: torch.Tensor) -> bool:
     """Do the data lie on a lattice so coarse that points coincide by chance, as rounded, whole and sparse ones do?
 
     Then nearest distances (n,) take the same few values: of 5 % of the points, those of more than four others; beyond
-    mutual neighbours and their mirror images continuous data have no such ties. So do the gaps between the sorted
+    mutual neighbors and their mirror images continuous data have no such ties. So do the gaps between the sorted
     values of a coordinate of the examples (K, d), which the symmetries of an augmented training set do not make.
     """
 
@@ -75,7 +75,7 @@ def few_values(distances: torch.Tensor, examples: torch.Tensor) -> bool:
 
 
 def grouped(distances: torch.Tensor, gap: float) -> bool:
-    """Do most of the points, beyond sampling error, have one to nine neighbours much nearer than the next?
+    """Do most of the points, beyond sampling error, have one to nine neighbors much nearer than the next?
 
     ``distances`` (n, k) ascending; much: d_j / d_j+1 < ``gap``. At 1/3 chance makes 44 % of them on a line, 12 % in the
     plane.

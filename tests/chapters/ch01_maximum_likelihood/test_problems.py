@@ -28,7 +28,7 @@ def test_the_ceiling_is_the_entropy_of_separate_kernels(problem):
 
 
 def test_the_memory_is_judged_to_be_memory(problem, generator):
-    seen = experiment.judge(exact(problem.memory), problem, num_samples=3000, generator=generator)
+    seen = experiment.evaluate(exact(problem.memorized), problem, num_samples=3000, generator=generator)
     assert seen["train"] == problem.ceiling
     assert seen["held_out"] < problem.truth - 10
     # The floor's own share of the squared distance is .027, and 3000 draws have a deviation of .01 (20 repeats).
@@ -39,7 +39,7 @@ def test_the_memory_is_judged_to_be_memory(problem, generator):
 def test_the_truth_is_judged_to_be_the_truth(problem, generator):
     law = experiment.crescents(CPU)
     noised = exact(IsotropicMixture(law.means, math.hypot(law.sigma, 0.02)))
-    seen = experiment.judge(noised, problem, num_samples=3000, generator=generator)
+    seen = experiment.evaluate(noised, problem, num_samples=3000, generator=generator)
     assert seen["held_out"] == problem.truth
     assert seen["train"] < problem.ceiling - 1
     assert seen["to_truth"] < 0.2
@@ -61,7 +61,7 @@ def test_the_published_truth_is_its_own_entropy():
 def test_every_trained_trace_ends_at_its_last_step(problem, generator):
     plan = TrainingPlan(30, 32, 1e-3, 1e-3, 0.9, 0.02, 40.0)
     budget = experiment.Budget(4, "full", None, None, plan, width=16, depth=1)
-    seen = experiment.trace("diffusion", problem, budget, looks=3, num_samples=50, generator=generator)
+    seen = experiment.trace("diffusion", problem, budget, checkpoints=3, num_samples=50, generator=generator)
     assert [look["step"] for look in seen] == [1, 3, 30] == experiment.log_steps(30, 3)
     assert len(seen[-1]["points"]) == 400
 
@@ -102,7 +102,7 @@ def test_a_denoiser_on_few_examples_comes_nearer_to_memory_and_stops_there(tmp_p
 
     def run():
         seeded = torch.Generator().manual_seed(4)
-        return timing.memory_curve(train_set, truth, plan, [20, 100, 300, 600], **work, generator=seeded)
+        return timing.memorization_curve(train_set, truth, plan, [20, 100, 300, 600], **work, generator=seeded)
 
     curve = run()
     assert curve[0][1] > 0.6 > 0.5 > curve[-1][1]

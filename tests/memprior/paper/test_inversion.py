@@ -165,8 +165,8 @@ def test_the_disc_is_fast_and_where_it_is_said_to_be():
     assert float(v[away < 0.25].mean()) == pytest.approx(2.12, abs=0.01)
     assert float(v[away > 0.5].mean()) == pytest.approx(1.993, abs=0.002)
     fast = (v > 2.05).double()
-    centre = [float((fast.sum(axis) * at).sum() / fast.sum()) for axis in (1, 0)]
-    assert centre == pytest.approx([1.2, 0.9], abs=2 / 64)  # a cell
+    center = [float((fast.sum(axis) * at).sum() / fast.sum()) for axis in (1, 0)]
+    assert center == pytest.approx([1.2, 0.9], abs=2 / 64)  # a cell
 
 
 # The exactly memorized posterior

@@ -104,7 +104,7 @@ def greens_error(operator, speed_kms=2.0, device="cpu"):
 
 def smooth(grid):
     """One smooth model on any grid over 2 km x 2 km, (1, nx, nz): 1.7 to 2.8 km/s."""
-    x, z = grid.centres_km(0)[:, None] / 2, grid.centres_km(1)[None] / 2
+    x, z = grid.centers_km(0)[:, None] / 2, grid.centers_km(1)[None] / 2
     bumps = 0.05 * torch.cos(2 * math.pi * x) * torch.cos(math.pi * z + 0.4) + 0.03 * torch.sin(3 * math.pi * x + z)
     return 0.25 + bumps[None]
 
@@ -654,10 +654,10 @@ def test_weights_and_stiffness_add_up_along_the_complex_path():
 def test_cells_coarser_and_finer_than_the_nodes_carry_cubics_exactly_to_the_faces(order, num_cells):
     axis = Axis(1.2, 5, order, 0.3 + 0.4j, 2)
     spacing = 1.2 / num_cells
-    centres = (np.arange(num_cells) + 0.5) * spacing
+    centers = (np.arange(num_cells) + 0.5) * spacing
     matrix = axis.from_cells(num_cells, spacing)
     for degree in range(4):
-        np.testing.assert_allclose(matrix @ centres**degree, places(axis) ** degree, rtol=0, atol=1e-11)
+        np.testing.assert_allclose(matrix @ centers**degree, places(axis) ** degree, rtol=0, atol=1e-11)
 
 
 @pytest.mark.parametrize("num_cells", [1, 2, 3, 30, 500])

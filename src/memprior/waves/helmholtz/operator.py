@@ -43,7 +43,7 @@ class HelmholtzOperator:
     """F(m): data of (omega^2 m + Laplacian) u = delta(x - x_s), outgoing as exp(-i omega t), at the receivers.
 
     In a homogeneous medium u = -(i/4) H0^(1)(k r) (paper, FWI). m: squared slowness (B, nx, nz), s^2/km^2, at the cell
-    centres of ``grid``, in float32 or float64; data (B, F * 2 * S * R) of the same dtype: for each frequency the real
+    centers of ``grid``, in float32 or float64; data (B, F * 2 * S * R) of the same dtype: for each frequency the real
     parts [source, receiver], then the imaginary parts. Each member of the batch on its own; reverse and forward mode;
     on m's device.
 
@@ -167,15 +167,15 @@ class HelmholtzOperator:
 
     @torch.no_grad()
     def wavefields(self, squared_slowness: torch.Tensor) -> torch.Tensor:
-        """u of every frequency and source at the grid's cell centres, complex (B, F, S, nx, nz)."""
+        """u of every frequency and source at the grid's cell centers, complex (B, F, S, nx, nz)."""
         self._expect_model(squared_slowness)
         self._expect_batch_fits(
             squared_slowness, result=self.data_shape[0] * len(self.axes) * 2 * squared_slowness[0].nbytes
         )
-        centres = self.grid.centres_km(0), self.grid.centres_km(1)
+        centers = self.grid.centers_km(0), self.grid.centers_km(1)
 
         def shown(solver, state):
-            return solver.wavefields(state, *centres)
+            return solver.wavefields(state, *centers)
 
         return torch.stack([_over(passes, shown) for passes in self._passes(squared_slowness)], 1)
 
