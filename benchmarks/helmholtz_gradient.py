@@ -170,9 +170,9 @@ class TextbookOperator:
         """J^T residual (S, R), as (nx, nz): the zero-lag product of the forward and the adjoint fields."""
         adjoint_factors = splu(matrix.conj().T.tocsc())
         product = np.zeros(self.total**2)
-        for field, heard in zip(fields, residual, strict=True):
+        for field, value in zip(fields, residual, strict=True):
             load = np.zeros(self.total**2, complex)
-            load[self.receivers] = heard
+            load[self.receivers] = value
             product -= (self.omega**2 * adjoint_factors.solve(load).conj() * field).real
         # Edge cells also answer for the layer that they are continued into.
         nearest = np.clip(np.arange(self.total) - self.pml, 0, self.cells - 1)

@@ -185,5 +185,5 @@ class NetworkDenoiser:
         inner = x.to(self._dtype)
         ratio = column_of("sigma", sigma, inner) / self.spread
         damp = 1 / (1 + ratio**2)
-        told = self.network(inner * damp.sqrt() / self.spread, ratio.log().expand(len(x), 1)[:, 0])
-        return (damp * inner + self.spread * ratio * damp.sqrt() * told).to(x.dtype)
+        output = self.network(inner * damp.sqrt() / self.spread, ratio.log().expand(len(x), 1)[:, 0])
+        return (damp * inner + self.spread * ratio * damp.sqrt() * output).to(x.dtype)

@@ -138,7 +138,7 @@ def _log_normal(standardized: torch.Tensor, log_scale: torch.Tensor) -> torch.Te
 
 
 def _linear(inner: int, outer: int, *, generator: torch.Generator, dtype) -> nn.Linear:
-    """torch's own initial law for a linear layer, from our generator."""
+    """torch's default initialization of a linear layer, from ``generator``."""
     layer = skip_init(nn.Linear, inner, outer, dtype=dtype, device=generator.device)
     bound = 1 / math.sqrt(inner)
     nn.init.uniform_(layer.weight, -bound, bound, generator=generator)

@@ -1,4 +1,4 @@
-"""Samplers: one step = one function, and the loop, once.
+"""Samplers: each step is a function, and all share one loop.
 
 A step takes x at noise level sigma to x at sigma_next < sigma. In coordinates x_sigma = x_0 + sigma * eps the
 probability-flow ODE is dx/dsigma = (x - D(x, sigma)) / sigma, and sigma_next = 0 always lands on D.
@@ -16,7 +16,7 @@ from memprior._check import descending_levels, expect, expect_finite, expect_poi
 from memprior._random import integers, normal
 from memprior.denoiser import Denoiser, denoised_traced
 
-EXPLODED = 1e6  # times the start: no sample of a sane run is so far out, whatever the unit
+EXPLODED = 1e6  # times the start: no sample of a stable run is so far out, in any unit
 
 
 @dataclass(frozen=True, eq=False)

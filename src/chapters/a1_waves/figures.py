@@ -25,7 +25,7 @@ def wavefield_map(ax: Axes, field, *, side_km: float, title: str, survey=None) -
 
 
 def accuracy_curves(ax: Axes, spectral: dict, stencil: list, chosen: tuple, released: tuple) -> Axes:
-    """Error against unknowns to a wavelength; ``chosen`` and ``released``: the settings that are used, (x, error)."""
+    """Error against unknowns per wavelength; ``chosen`` and ``released``: the settings that are used, (x, error)."""
     for order, points in spectral.items():
         ax.loglog(*np.array(points).T, "o-", ms=3.5, color=ORDERS[order], label=f"order {order}")
     ax.loglog(*np.array(stencil).T, "s--", ms=3.5, color=GRAY, label="5-point stencil")
@@ -35,7 +35,7 @@ def accuracy_curves(ax: Axes, spectral: dict, stencil: list, chosen: tuple, rele
     ):
         ax.plot(x, y, "o", ms=9, mfc="none", mec=VERMILION, mew=1.6)
         ax.annotate(text, (x, y), offset, textcoords="offset points", fontsize=8.5, color=VERMILION)
-    ax.set(xlabel="unknowns to a wavelength", ylabel="relative error", ylim=(1e-6, 2), xticks=[3, 5, 10, 20, 50])
+    ax.set(xlabel="unknowns per wavelength", ylabel="relative error", ylim=(1e-6, 2), xticks=[3, 5, 10, 20, 50])
     ax.set_xticklabels(["3", "5", "10", "20", "50"])
     ax.minorticks_off()
     ax.legend(loc="lower right", fontsize=8)
@@ -83,9 +83,9 @@ def two_solvers(ax: Axes, in_time, in_frequency, *, title: str) -> Axes:
     return ax
 
 
-def digits_scatter(ax: Axes, found: dict, limit: float) -> Axes:
-    """Error in complex64 against growth; ``found``: name -> (growth, error). ``limit``: where models are repaired."""
-    for (name, (growth, error)), color, marker in zip(found.items(), (BLUE, ORANGE), "os", strict=True):
+def digits_scatter(ax: Axes, results: dict, limit: float) -> Axes:
+    """Error in complex64 against growth; ``results``: name -> (growth, error). ``limit``: where models are repaired."""
+    for (name, (growth, error)), color, marker in zip(results.items(), (BLUE, ORANGE), "os", strict=True):
         ax.loglog(growth, error, marker, color=color, ms=3, alpha=0.6, mew=0, label=name)
     g = np.geomspace(1, 3e3, 20)
     ax.loglog(g, 1e-6 * g**2, color=GRAY, lw=1, label="$10^{-6}\\,G^2$")
@@ -96,22 +96,22 @@ def digits_scatter(ax: Axes, found: dict, limit: float) -> Axes:
 
 
 def misfit_curves(ax: Axes, inversions: dict) -> Axes:
-    """Misfit a datum against the iteration, by name; dotted: the noise."""
-    for (name, found), color, style in zip(
+    """Misfit per datum against the iteration, by name; dotted: the noise."""
+    for (name, results), color, style in zip(
         inversions.items(), (BLUE, ORANGE, VERMILION), ("-", "--", "-."), strict=False
     ):
-        ax.semilogy(found.misfits, style, color=color, label=name)
+        ax.semilogy(results.misfits, style, color=color, label=name)
     ax.axhline(0.5, color=GRAY, lw=0.9, ls=":")
-    ax.set(xlabel="iteration", ylabel="misfit a datum")
+    ax.set(xlabel="iteration", ylabel="misfit per datum")
     return ax
 
 
 def error_curves(ax: Axes, inversions: dict, errors: dict) -> Axes:
     """Error of the model at the kept iterations, by name; dotted: that of the start."""
-    for (name, found), color, style in zip(
+    for (name, results), color, style in zip(
         inversions.items(), (BLUE, ORANGE, VERMILION), ("o-", "s--", "^-."), strict=False
     ):
-        ax.plot(found.iterations, errors[name], style, ms=4, color=color, label=name)
+        ax.plot(results.iterations, errors[name], style, ms=4, color=color, label=name)
     ax.axhline(1, color=GRAY, lw=0.9, ls=":")
     ax.set(xlabel="iteration", ylabel="error of the model", ylim=(0, None))
     return ax

@@ -120,7 +120,7 @@ class SamplerBenchmark:
     def evaluated(
         self, label: str, batch: ProblemBatch, samplers: dict[str, Draw], num: int, sigmas
     ) -> dict[str, dict]:
-        """Name -> :func:`samplers.evaluate` of each sampler, with its own random generator."""
+        """Name -> :func:`problems.evaluate` of each sampler, with its own random generator."""
         batch.log_weights  # noqa: B018 - computed once, before threads start
 
         def one(name):

@@ -13,13 +13,13 @@ from memprior.figures.ratios import BINS
 from memprior.figures.style import GRAY, GREEN, INK, PURPLE, legend_below, panels
 from memprior.memorization import COPY_GAP, PAPER_RATIO
 
-LOOKS = {"samples": (GREEN, "-"), "held-out draws": (INK, "-"), "examples, left out": (PURPLE, "--")}
+STYLES = {"samples": (GREEN, "-"), "held-out draws": (INK, "-"), "examples, left out": (PURPLE, "--")}
 
 
 def ratio_histogram(ax: Axes, ratios: dict, threshold: float) -> Axes:
     """Histograms of r (n,) by name, each over its own highest bar, so that a spike of copies hides nothing."""
     for name, values in ratios.items():
-        color, line = LOOKS[name]
+        color, line = STYLES[name]
         heights, _ = np.histogram(np.clip(values.cpu().numpy(), 0, 1), BINS)  # 1 + rounding is 1
         first, last = np.flatnonzero(heights)[[0, -1]]  # no line along the axis where there is nothing
         shown = heights[first : last + 1] / heights.max(), BINS[first : last + 2]
@@ -38,7 +38,7 @@ def share_curves(
 ) -> Axes:
     """Share of the points of each set whose value (n,) is at most x, from 0 to ``right``; dotted: ``threshold``."""
     for name, these in values.items():
-        color, line = LOOKS[name]
+        color, line = STYLES[name]
         x = np.sort(these.cpu().numpy())
         shares = np.arange(len(x) + 1) / len(x)
         ax.step([0, *x, max(right, x[-1])], [*shares, 1], where="post", color=color, ls=line, lw=1.6, label=name)
@@ -53,7 +53,7 @@ def share_curves(
 def report_figure(
     ratios: dict, distances: dict, gaps: dict, *, threshold: float = PAPER_RATIO, gap: float = COPY_GAP, title: str = ""
 ) -> Figure:
-    """r, d_1 and d_1 / d_2 of named sets of points, dicts of (n,) tensors whose keys are among ``LOOKS``.
+    """r, d_1 and d_1 / d_2 of named sets of points, dicts of (n,) tensors whose keys are among ``STYLES``.
 
     threshold: the r below which the paper says memorized. gap: the d_1 / d_2 below which a sample is a copy.
     """

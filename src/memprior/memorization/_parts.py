@@ -15,8 +15,8 @@ def rank_statistic(near: torch.Tensor, fresh: torch.Tensor) -> float:
     """
     b, m = len(near), len(fresh)
     both = (x.detach().double().cpu().numpy() for x in (near, fresh))
-    found = stats.mannwhitneyu(*both, method="asymptotic").statistic
-    return (float(found) - b * m / 2) / math.sqrt(b * m * (b + m + 1) / 12)
+    test = stats.mannwhitneyu(*both, method="asymptotic").statistic
+    return (float(test) - b * m / 2) / math.sqrt(b * m * (b + m + 1) / 12)
 
 
 def distinct(points: torch.Tensor, numbers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -32,8 +32,8 @@ def distinct(points: torch.Tensor, numbers: torch.Tensor) -> tuple[torch.Tensor,
         _, group, alike = torch.unique(points[rows], dim=0, return_inverse=True, return_counts=True)
         times[rows] = alike[group]
         first[rows] = rows.new_full(alike.shape, len(points)).scatter_reduce(0, group, rows, "amin")[group]
-    kept = (first == torch.arange(len(points), device=points.device)).nonzero()[:, 0]
-    return kept, times[kept]
+    unique = (first == torch.arange(len(points), device=points.device)).nonzero()[:, 0]
+    return unique, times[unique]
 
 
 def share_statistic(ours: torch.Tensor, null: torch.Tensor) -> float:

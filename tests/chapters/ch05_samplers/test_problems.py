@@ -237,7 +237,7 @@ def test_the_exact_posteriors_own_push_has_gain_and_cosine_one(stack, generator)
 def test_a_bench_gives_the_same_whatever_the_number_of_threads(stack):
     def bench(workers):
         return samplers_study.SamplerBenchmark(
-            workers, lambda p: torch.Generator().manual_seed(len(p)), lambda _, compute: compute()
+            workers, lambda p: torch.Generator().manual_seed(len(p)), lambda _, compute: compute(None)
         )
 
     every = {name: draw for name, draw in samplers_study.toy_samplers(4).items() if name in ("exact", "MMPS", "PiGDM")}

@@ -235,7 +235,7 @@ def test_the_released_sampler_with_the_exact_memory_lands_on_a_memory(inversion,
     # .011 to .014: the last step along the data's gradient, .07 long.
     assert float(training.ratio(training.standardizer.restore(last.x)).max()) < 0.02
     assert float(last.sigma) == 0
-    assert inversion.strays.num_frozen == 0
+    assert inversion.guard.num_frozen == 0
 
 
 def test_it_walks_the_released_levels_in_steps_of_the_released_length():

@@ -14,7 +14,7 @@ from memprior.fields import CosineBasis, Grid
 from memprior.operators import compose, jacobian
 from memprior.paper import published_acquisition, published_operator
 from memprior.waves import Acquisition
-from memprior.waves.helmholtz import FreezeStrays, HelmholtzOperator
+from memprior.waves.helmholtz import FreezeInvalid, HelmholtzOperator
 from memprior.waves.helmholtz import operator as helmholtz_operator
 from memprior.waves.helmholtz.condensation import Condensation
 from memprior.waves.helmholtz.mesh import Axis, gauss_lobatto, lagrange, reference_stiffness
@@ -544,7 +544,7 @@ def test_strays_are_frozen_and_the_others_are_as_without(device, generator):
     for stray, value in {1: math.nan, 2: math.inf, 4: -0.1, 5: 0.0}.items():
         model[stray, 3, 4] = value
     good, frozen = torch.tensor([0, 3]), torch.tensor([1, 2, 4, 5])
-    freezing = FreezeStrays(operator)
+    freezing = FreezeInvalid(operator)
     m = model.to(device).requires_grad_()
     data = freezing(m)
     (gradient,) = torch.autograd.grad(data.square().sum(), m)
@@ -566,7 +566,7 @@ def test_strays_are_frozen_and_the_others_are_as_without(device, generator):
 
 def test_nothing_is_frozen_where_nothing_strays(generator):
     operator, model = small(), models(3, generator)
-    freezing = FreezeStrays(operator)
+    freezing = FreezeInvalid(operator)
     assert torch.equal(freezing(model), operator(model))
     assert freezing.num_frozen == 0
 
@@ -582,7 +582,7 @@ def test_nothing_is_frozen_where_nothing_strays(generator):
 def test_a_model_of_another_shape_is_no_stray(model):
     grid = Grid((12, 12), 0.05)
     with pytest.raises(ValueError, match=r"^squared_slowness: expected shape \(B, .*, got"):
-        FreezeStrays(small(grid=grid))(model)
+        FreezeInvalid(small(grid=grid))(model)
 
 
 # ---- the mesh ------------------------------------------------------------------------------------------------------
@@ -893,7 +893,7 @@ def test_any_velocity_neither_refuses_nor_warns_nor_limits():
 def test_strays_are_what_the_operator_would_refuse(generator):
     model = models(3, generator)
     model[1, 3, 4] = 2000.0**-2
-    freezing, sampler = FreezeStrays(small()), FreezeStrays(small(any_velocity=True))
+    freezing, sampler = FreezeInvalid(small()), FreezeInvalid(small(any_velocity=True))
     data = freezing(model)
     assert data.isnan().all(1).tolist() == [False, True, False]
     assert sampler(model).isfinite().all()

@@ -74,7 +74,7 @@ class _WaveOperator:
         self.max_bytes = positive_number("max_bytes", max_bytes)
         # The step is chosen here and not from the model at hand, so that a batch equals its members; and not by
         # deepwave, which sums the gradient over steps of dt_s only, and is then not the adjoint of what it solves.
-        discretization = _deepwave().discretization
+        discretization = _deepwave().discretisation
         self._courant = discretization.critical_courant_number(accuracy, propagator="scalar")
         spacings = [grid.spacing_km, grid.spacing_km]
         self.step_s, self._substeps = discretization.cfl_condition_n(
@@ -282,7 +282,7 @@ def _spread(places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def _deepwave():
     """The package: compiled code that only these two operators need, loaded with the first of them."""
     try:
-        import deepwave.discretization
+        import deepwave.discretisation
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             f"waves.time_domain: expected deepwave, got {error}; pip install 'priors-that-remember[waves]'"
