@@ -19,7 +19,7 @@ NOT_DRAWN = {  # they set or say something
     "style.use",
     "style.array",
     "ch03_linearized_posterior.figures.describe",
-    "ch05_samplers.figures.look",
+    "ch05_samplers.figures.marker_style",
     "ch06_calibration.figures.color",
 }
 
