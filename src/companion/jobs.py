@@ -57,7 +57,7 @@ def one_thread_each(workers: int) -> ThreadPoolExecutor:
 
 
 def workers_on(device: torch.device, wanted: int) -> int:
-    """Parts at a time: a GPU has one queue, in which two would only wait for each other, and one memory."""
+    """How many parts run in parallel: ``wanted`` on the CPU, one on a GPU, which has one queue and one memory."""
     return wanted if device.type == "cpu" else 1
 
 

@@ -83,9 +83,9 @@ class Run:
         return Store(Path(os.environ["COMPANION_STORE"]), made_by, self.device, label, self.devices)
 
     def cached(self, purpose: str, compute: Callable[[Path | None], Any]) -> Any:
-        """``compute(folder)``, or what it gave before; JSON (numbers, texts, lists, dicts by text), always through it.
+        """``compute(folder)``, or its stored result, as JSON (numbers, strings, lists, dicts with string keys).
 
-        folder: where it may keep what it has begun; None by hand, where nothing is kept. The identity is the code of
+        folder: for unfinished work; None by hand, where nothing is stored. The identity is the code of
         the notebook, its sizes, seed and overrides, and the purpose.
         """
         if "COMPANION_STORE" not in os.environ:

@@ -192,8 +192,8 @@ def _how_it_died(executed: Path) -> str:
 def _memory_mb() -> float:
     """Of this machine, or of the container this runs in."""
     memory, limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), Path("/sys/fs/cgroup/memory.max")
-    variables = limit.read_text().strip() if limit.is_file() else ""
-    return min([memory, *([int(variables)] if variables.isdigit() else [])]) / 1024**2
+    text = limit.read_text().strip() if limit.is_file() else ""
+    return min([memory, *([int(text)] if text.isdigit() else [])]) / 1024**2
 
 
 def sweep_label(seed: int, overrides: dict) -> str:

@@ -147,7 +147,7 @@ def linearized_posterior(
         likelihood: of the data y, with its forward operator F.
         determinant: False drops -1/2 log det C_n from the weights, as the released code does; nothing else in this book
             does.
-        chunk_size: K Jacobians (m, d) are held so many at a time, or all.
+        chunk_size: number of Jacobians (m, d) that are held at a time; all K by default.
 
     Returns:
         The mixture of the N(mu_n, Sigma_n).
