@@ -62,7 +62,7 @@ def compare(problem: Problem, sigma: float, *, num_grid: int) -> Comparison:
 def correct(
     problem: Problem, comparison: Comparison, *, num_draws: int, generator: torch.Generator
 ) -> tuple[ImportanceCorrection, float]:
-    """The linearized posterior corrected by importance sampling, and the total variation of its weights to the exact."""
+    """The linearized posterior corrected by importance sampling, and total variation of its weights to the exact."""
     draws = comparison.linearized.sample(num_draws, generator=generator)
     correction = importance_correction(
         problem.prior(comparison.sigma), problem.likelihood, comparison.linearized, draws

@@ -129,8 +129,8 @@ def run_lookup(
 class ManyExamples:
     """The lookup with increasing numbers of examples drawn from N(0, 1).
 
-    sizes: numbers of examples. effective, distances: (repeats, len(sizes)), where a distance is the largest difference between the
-    lookup's and the true posterior's distribution functions.
+    sizes: numbers of examples. effective, distances: (repeats, len(sizes)). A distance is the largest difference of
+    the lookup's and the true posterior's distribution functions.
     """
 
     sizes: tuple[int, ...]
