@@ -87,7 +87,7 @@ def test_tiny_sizes_are_smaller_and_keep_what_a_chapter_is_about():
     settings = {"num_draws": 4000, "train_steps": 1000, "num_grid": 4001, "few": 3, "sizes": [50, 1000], "floor": 0.05}
     settings |= {
         "finer": False,
-        "looks": [100, 300, 1000],
+        "checkpoints": [100, 300, 1000],
         "num_digits": [200, 3],
         "iterations": [0, 5, 100],
         "time": {"cells": 100, "dt_s": 0.1},
@@ -96,7 +96,7 @@ def test_tiny_sizes_are_smaller_and_keep_what_a_chapter_is_about():
         "num_draws": 24,
         "train_steps": 100,
         "num_grid": 201,
-        "looks": [2, 7, 24],
+        "checkpoints": [2, 7, 24],
         "num_digits": [24, 3],
         "iterations": [0, 1, 24],
         "time": {"cells": 32, "dt_s": 0.1},

@@ -179,11 +179,11 @@ def _without_derivative(forward, x) -> tuple[int, float]:
         with torch.no_grad():
             change = (forward(at + step * along) - forward(at - step * along)) / 2
         rounding = torch.finfo(data.dtype).eps * data.detach().abs()
-        seen = (change.abs() > 100 * rounding) & (change.abs() > 0.03 * change.abs().max())
+        significant = (change.abs() > 100 * rounding) & (change.abs() > 0.03 * change.abs().max())
         # Each component weighted by its change: the slope along the direction counts those that have a derivative.
-        weights = torch.where(seen, step / change, 0)
+        weights = torch.where(significant, step / change, 0)
         (slope,) = torch.autograd.grad(data, at, weights, retain_graph=True, materialize_grads=True)
-        moving, missing = int(seen.sum()), float(seen.sum() - (slope * along).sum())
+        moving, missing = int(significant.sum()), float(significant.sum() - (slope * along).sum())
         if not abs(missing) > 0.2 + 0.02 * moving:  # or it is no number, and says nothing
             return moving, 0.0
     return moving, missing

@@ -21,16 +21,16 @@ PAGE = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>A pa
 <body><main><article class="bd-article"><h1>A page</h1>{body}</article></main></body></html>"""
 
 PICTURE = (
-    "<img {hidden} alt='A square filled with {colour}' "
+    "<img {hidden} alt='A square filled with {color}' "
     "src='data:image/svg+xml,<svg xmlns=%22http://www.w3.org/2000/svg%22 width=%2240%22 height=%2240%22>"
-    "<rect width=%2240%22 height=%2240%22 fill=%22{colour}%22/></svg>'>"
+    "<rect width=%2240%22 height=%2240%22 fill=%22{color}%22/></svg>'>"
 )
-COLOURS = ("black", "gray", "silver")
+COLORS = ("black", "gray", "silver")
 MOVE = "this.closest('.frames').querySelectorAll('img').forEach((m, k) => { m.hidden = k !== +this.value })"
 
 
 def slider(move, name="shade"):
-    pictures = "".join(PICTURE.format(colour=c, hidden="" if c == "gray" else "hidden") for c in COLOURS)
+    pictures = "".join(PICTURE.format(color=c, hidden="" if c == "gray" else "hidden") for c in COLORS)
     return (
         f'<figure class="frames" id="{name}-frames">{pictures}<label for="{name}">{name}</label>'
         f'<input id="{name}" type="range" min="0" max="2" value="1" oninput="{move}"><output>gray</output></figure>'

@@ -144,14 +144,14 @@ def test_generator_is_on_the_cpu_for_every_device(book):
 def test_provenance_lists_every_device_that_made_a_result(working):
     here = record.provenance(working)["device"]
     assert here.startswith("CPU, ")
-    working.kept("fit", lambda _: 1)
+    working.cached("fit", lambda _: 1)
     assert record.provenance(working)["device"] == here
     monkeyed = replace(working, devices=[])
     store = replace(monkeyed.store(), label="A CPU of before")
     store.value(f"{NAME} early", {"seed": 0, "overrides": {}}, lambda _: 1)
     assert record.provenance(monkeyed)["device"] == f"A CPU of before; then {here}"
     again = record.begin(NAME, "quick", 0, {})
-    again.kept("early", lambda _: 2)  # read, not made
+    again.cached("early", lambda _: 2)  # read, not made
     assert record.provenance(again)["device"] == f"A CPU of before; then {here}"
 
 
@@ -194,27 +194,27 @@ def test_run_kept_computes_a_value_once(working, book):
         calls.append(0)
         return {"values": (0.1, 1 / 3), "steps": {"a": 2}, "none": float("nan")}
 
-    first, again = working.kept("fit", compute), working.kept("fit", compute)
+    first, again = working.cached("fit", compute), working.cached("fit", compute)
     for found in (first, again):
         assert math.isnan(found.pop("none"))
     assert first == again == {"values": [0.1, 1 / 3], "steps": {"a": 2}}
     assert len(calls) == 1
-    assert working.kept("another", lambda _: 5) == 5
+    assert working.cached("another", lambda _: 5) == 5
 
 
 def test_run_kept_depends_on_seed_settings_and_code(working, monkeypatch):
-    assert working.kept("fit", lambda _: 1) == 1
+    assert working.cached("fit", lambda _: 1) == 1
     for other in (replace(working, seed=1), replace(working, overrides={"size": 4})):
-        assert other.kept("fit", lambda _: 2) == 2
+        assert other.cached("fit", lambda _: 2) == 2
     monkeypatch.setenv("COMPANION_WORK", "other code")
-    assert working.kept("fit", lambda _: 3) == 3
+    assert working.cached("fit", lambda _: 3) == 3
 
 
 def test_run_kept_by_hand_goes_through_json_and_keeps_nothing(book):
     run = record.begin(NAME, "quick", 0, {})
-    assert run.kept("fit", lambda folder: (folder, 1)) == [None, 1]
+    assert run.cached("fit", lambda folder: (folder, 1)) == [None, 1]
     with pytest.raises(TypeError, match="not JSON serializable"):
-        run.kept("fit", lambda _: torch.ones(2))
+        run.cached("fit", lambda _: torch.ones(2))
 
 
 def test_run_store_by_hand_is_a_temporary_folder(book, tmp_path, monkeypatch):

@@ -122,7 +122,7 @@ def test_run_killed_half_way_leaves_nothing_half_written(tmp_path):
 def test_run_started_again_finds_what_it_had_kept(tmp_path):
     stops = """
 import pathlib
-done = run.kept("long work", lambda _: pathlib.Path("calls").open("a").write("x"))
+done = run.cached("long work", lambda _: pathlib.Path("calls").open("a").write("x"))
 assert pathlib.Path("go").exists(), "stopped after the long work"
 """
     root = write_book(tmp_path, work=stops + WORK)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from helpers import store_in
 
-from chapters.ch04_dps_fwi.runs import Lesson, trained
+from chapters.ch04_dps_fwi.runs import TrainingRun, trained
 from companion import record
 from memprior import _random
 from memprior._random import generator_for
@@ -130,7 +130,7 @@ def test_generator_state_of_a_gpu_is_refused_on_the_cpu(tmp_path):
 
 @pytest.mark.parametrize(("first", "then"), [("cpu", "cuda"), ("cuda", "cpu")])
 def test_store_keeps_results_by_device_and_resumes_on_any(first, then, tmp_path, monkeypatch):
-    lesson, stores = Lesson(6, 0, 8, 1, 4, (2, 4)), [store_in(tmp_path, device) for device in (first, then)]
+    lesson, stores = TrainingRun(6, 0, 8, 1, 4, (2, 4)), [store_in(tmp_path, device) for device in (first, then)]
     plain, taken = torch.optim.Adam.step, itertools.count(1)
 
     def killed(self, *args, **kwargs):
@@ -165,8 +165,8 @@ def test_run_draws_the_same_on_a_gpu_and_lists_every_device(tmp_path, monkeypatc
         raise Killed
 
     with pytest.raises(Killed):
-        run.kept("work", dies)
+        run.cached("work", dies)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     run = record.begin(name, "quick", 0, {})
-    assert run.kept("work", lambda folder: 1) == 1
+    assert run.cached("work", lambda folder: 1) == 1
     assert record.provenance(run)["device"] == f"{told}; then CPU, 1 thread"

@@ -103,12 +103,12 @@ def test_rank_statistics_break_ties_at_random(size, generator):
 def test_joint_credibility_is_the_share_of_draws_nearer_to_the_center(generator):
     samples, truths, data = exact_gaussian(40, 6, 2, generator)
     everyone = torch.cat([samples, truths[:, None]], dim=1)
-    for u, centre in (
+    for u, center in (
         (joint_credibility(samples, truths, generator=generator), everyone.mean(1)),
         (tarp(samples, truths, data, generator=generator), data),
     ):
-        far = (truths - centre).norm(dim=1)
-        nearer = ((samples - centre[:, None]).norm(dim=2) < far[:, None]).sum(1)
+        far = (truths - center).norm(dim=1)
+        nearer = ((samples - center[:, None]).norm(dim=2) < far[:, None]).sum(1)
         assert torch.equal((7 * u).long(), nearer)
 
 

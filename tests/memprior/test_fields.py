@@ -123,8 +123,8 @@ def test_cosine_basis_dtype_follows_the_input(basis, dtype):
 
 def test_grid_cells_are_centered():
     grid = Grid((4, 2), 0.5)
-    assert grid.centres_km(0).tolist() == [0.25, 0.75, 1.25, 1.75]
-    assert grid.centres_km(1).tolist() == [0.25, 0.75]
+    assert grid.centers_km(0).tolist() == [0.25, 0.75, 1.25, 1.75]
+    assert grid.centers_km(1).tolist() == [0.25, 0.75]
     assert (published_grid().shape, published_grid().spacing_km * 64) == ((64, 64), 2.0)
 
 

@@ -114,8 +114,8 @@ def exact_density(network, x):
     prior = torch.distributions.Normal(0.0, 1.0).log_prob(code[:, 0])
     joint = torch.distributions.Normal(mean, deviation).log_prob(x[:, None]).sum(2) + prior
     log_prob = joint.logsumexp(1) + math.log(width)
-    centre, log_scale = network.encoder(x).chunk(2, 1)
-    encoder = torch.distributions.Normal(centre, log_scale.exp()).log_prob(code[:, 0])
+    center, log_scale = network.encoder(x).chunk(2, 1)
+    encoder = torch.distributions.Normal(center, log_scale.exp()).log_prob(code[:, 0])
     ratio = joint - log_prob[:, None] - encoder
     divergence = -(encoder.exp() * ratio).sum(1) * width
     # In the tails p(u | x)^2 falls like exp(-u^2), or faster: over q this is integrable if q's variance is above 1/2.
@@ -162,9 +162,9 @@ def test_autoencoder_draws_have_the_moments_of_its_density(generator):
     code, width = line_grid(-12.0, 12.0, 4000)
     weights = width * torch.distributions.Normal(0.0, 1.0).log_prob(code[:, 0]).exp()
     mean, deviation = network.decode(code)
-    centre = weights @ mean
-    covariance = (weights @ deviation.square()).diag() + (weights[:, None] * (mean - centre)).T @ (mean - centre)
-    assert_moments(network.sample(50_000, generator=generator), centre, covariance)
+    center = weights @ mean
+    covariance = (weights @ deviation.square()).diag() + (weights[:, None] * (mean - center)).T @ (mean - center)
+    assert_moments(network.sample(50_000, generator=generator), center, covariance)
 
 
 @pytest.mark.parametrize("latent", [1, 3])

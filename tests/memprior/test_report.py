@@ -11,7 +11,7 @@ import torch
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
 
-from memprior.figures.report import BINS, LOOKS, ratio_histogram, report_figure, share_curves
+from memprior.figures.report import BINS, STYLES, ratio_histogram, report_figure, share_curves
 from memprior.memorization import report
 from memprior.report import load_points, main
 
@@ -286,7 +286,7 @@ def test_report_announces_a_long_computation_beforehand(files, capsys, monkeypat
 
 
 def values(*numbers):
-    return dict(zip(LOOKS, (torch.tensor(these) for these in numbers), strict=False))
+    return dict(zip(STYLES, (torch.tensor(these) for these in numbers), strict=False))
 
 
 def test_ratio_histogram_fills_its_axis_whatever_the_others_are():
@@ -309,7 +309,7 @@ def test_report_figure_has_three_panels_and_one_legend():
     figure = report_figure(sets, sets, sets, title="Copies.")
     assert [ax.get_xlabel() for ax in figure.axes] == ["ratio $r$", "$d_1$, to the nearest example", "$d_1 / d_2$"]
     (legend,) = figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == list(LOOKS)
+    assert [text.get_text() for text in legend.get_texts()] == list(STYLES)
     assert figure.get_suptitle() == "Copies."
     assert to_hex(figure.get_facecolor()) == "#ffffff"
 

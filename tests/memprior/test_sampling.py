@@ -206,9 +206,9 @@ def flow_log_prob(denoiser, x, top):
     Along a principal axis of variance v the density at the end of the flow is that at its start over
     ((v + top^2) / (v + floor^2))^(1/2), and the end is taken to be N(D(0, top), top^2 I).
     """
-    end, centre = gaussian_flow(x, FLOOR, top), denoiser(torch.zeros(1, 3), top)
+    end, center = gaussian_flow(x, FLOOR, top), denoiser(torch.zeros(1, 3), top)
     growth = 0.5 * ((VARIANCES + top**2) / (VARIANCES + FLOOR**2)).log().sum()
-    return growth + torch.distributions.Normal(centre, top).log_prob(end).sum(1)
+    return growth + torch.distributions.Normal(center, top).log_prob(end).sum(1)
 
 
 def test_log_likelihood_converges_to_that_of_the_flow_at_second_order(denoiser, generator):

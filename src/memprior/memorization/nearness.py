@@ -85,7 +85,7 @@ def memorization_ratio(neighbors: Neighbors) -> torch.Tensor:
         tensor([0.0000, 0.3333, 1.0000])
     """
     k = neighbors.distances.shape[1]
-    expect(k >= 2, "neighbors", "k >= 2 neighbours", k)
+    expect(k >= 2, "neighbors", "k >= 2 neighbors", k)
     return neighbors.distances[:, 0] / neighbors.distances[:, 1:].mean(1)
 
 
@@ -116,7 +116,7 @@ def leave_one_out(train_set: torch.Tensor, k: int) -> Neighbors:
 
 
 def _without_itself(distances: torch.Tensor, indices: torch.Tensor) -> Neighbors:
-    """The neighbours (K, k) of each example among the others, of those (K, k + 1) among all."""
+    """The neighbors (K, k) of each example among the others, of those (K, k + 1) among all."""
     # Drop the example itself wherever a duplicate put it; where duplicates pushed it off the list, drop the last.
     itself = indices == torch.arange(len(indices), device=indices.device)[:, None]
     itself[:, -1] |= ~itself.any(1)
@@ -213,15 +213,15 @@ class Nearness:
     repeats: torch.Tensor
 
 
-def _nearness(near: Neighbors, kept: torch.Tensor, rounding: torch.Tensor) -> Nearness:
-    """Of neighbours among the examples ``kept`` (K,), indices into the caller's training set."""
+def _nearness(near: Neighbors, unique: torch.Tensor, rounding: torch.Tensor) -> Nearness:
+    """Of neighbors among the examples ``unique`` (K,), indices into the caller's training set."""
     first, second = near.distances[:, :2].T.contiguous()
     expect(bool((second > 0).all()), "train_set", "examples whose distances are not lost in underflow", "some that are")
     ratios, gaps = memorization_ratio(near), first / second
     below, copied = (
         float((values < limit).double().mean()) for values, limit in ((ratios, PAPER_RATIO), (gaps, COPY_GAP))
     )
-    neighbors = Neighbors(near.distances, kept[near.indices])
+    neighbors = Neighbors(near.distances, unique[near.indices])
     return Nearness(neighbors, first, ratios, gaps, below, copied, first <= rounding)
 
 
@@ -230,7 +230,7 @@ class Report:
     """What :func:`report` found.
 
     samples, held_out (None where none were given), leave_one_out (None where they were): :class:`Nearness` of each. k:
-    neighbours taken of each. num_repeated: training examples that repeat an earlier one and count once. threshold: the
+    neighbors taken of each. num_repeated: training examples that repeat an earlier one and count once. threshold: the
     r that 5 % of the null lie below. distance_test, ratio_test, share_test: one-sided, of d_1, of r and of the share
     with d_1 / d_2 < 1/3 against the null. p_copying: the three by Bonferroni. p_farther: that samples are as far from
     the training set as they are, or farther, if they are as far as the null. finding: one of those that :func:`report`
@@ -308,7 +308,7 @@ def report(samples: torch.Tensor, train_set: torch.Tensor, held_out: torch.Tenso
     posterior is narrower, and even an ideal one is then nearer.
 
     Without held-out draws the null is each training example beside the others, both with k = min(50, K - 1). It is
-    weaker. Mutual nearest neighbours share their distance, so it is counted as half as many draws; a sample has one
+    weaker. Mutual nearest neighbors share their distance, so it is counted as half as many draws; a sample has one
     example more to be near to, which shifts z by something of order 1 / sqrt(K). On fresh Gaussian draws (d from 1 to
     100, K of 20 and 100, B from 20 to 500) it raised false alarms in 0.3 to 5 % of 400 repeats. An example that is
     5 % of the training set, as a blank one, counts as often as it occurs, at distance 0 from itself.
@@ -337,14 +337,14 @@ def report(samples: torch.Tensor, train_set: torch.Tensor, held_out: torch.Tenso
     if train_set.dtype in HALF:
         return report(samples.float(), train_set.float(), None if held_out is None else held_out.float())
     numbers = multiset_hash(train_set)
-    kept, times = distinct(train_set, numbers)
+    unique, times = distinct(train_set, numbers)
     least, why = (20, " where there is no held_out") if held_out is None else (3, "")
-    expect(len(kept) >= least, "train_set", f"at least {least} distinct examples{why}", len(kept))
+    expect(len(unique) >= least, "train_set", f"at least {least} distinct examples{why}", len(unique))
 
-    examples, left_out = train_set if len(kept) == len(train_set) else train_set[kept], held_out is None
-    k = min(50, len(kept) - left_out)
+    examples, left_out = train_set if len(unique) == len(train_set) else train_set[unique], held_out is None
+    k = min(50, len(unique) - left_out)
     atom = (times >= 3) & (times >= ATOM * len(train_set))
-    numbers = numbers[kept]
+    numbers = numbers[unique]
     if held_out is None:
         beside, others = _beside_the_others(examples, k, times * atom)
         distances = others.distances[:, 0]
@@ -356,8 +356,8 @@ def report(samples: torch.Tensor, train_set: torch.Tensor, held_out: torch.Tenso
         reordered_null = torch.isin(multiset_hash(held_out), numbers)
     few, tight = few_values(distances, examples), left_out and grouped(others.distances, COPY_GAP)
     rounding = REPEAT * beside.distances[:, 1].median()
-    null = _nearness(beside, kept, rounding)
-    ours = _nearness(Neighbors(*nearest(samples, examples, k)), kept, rounding)
+    null = _nearness(beside, unique, rounding)
+    ours = _nearness(Neighbors(*nearest(samples, examples, k)), unique, rounding)
     if held_out is not None and not few:
         known = int((null.repeats & ~atom[beside.indices[:, 0]]).sum())
         expect(known < 0.05 * len(held_out), "held_out", "draws that are not in train_set", f"{known} that are")
@@ -386,7 +386,7 @@ def report(samples: torch.Tensor, train_set: torch.Tensor, held_out: torch.Tenso
     ours_rescaled, null_rescaled = rescaled(points, examples).split([b, len(points) - b])
     if left_out:
         null_rescaled = rescaled(examples, examples, itself=True)
-    seen = Evidence(
+    evidence = Evidence(
         p=p,
         fired=p < COPY_LEVEL,
         nearer=fires[0],
@@ -401,16 +401,16 @@ def report(samples: torch.Tensor, train_set: torch.Tensor, held_out: torch.Tenso
         reordered=count(torch.isin(own, numbers) & ~ours.repeats, reordered_null, CHECK_LEVEL),
         rescaled=count(ours_rescaled & ~ours.repeats, null_rescaled, CHECK_LEVEL),
         # Any of the examples might have been the one.
-        crowd=count(ours_there, null_there, CHECK_LEVEL / len(kept)),
+        crowd=count(ours_there, null_there, CHECK_LEVEL / len(unique)),
         same_draws=held_out is not None and bool(torch.isin(own, multiset_hash(held_out)).all()),
         again=b - repeats - len(distinct(samples[~ours.repeats], own[~ours.repeats])[0]),
         left_out=left_out,
         few_values=few,
         tight=tight,
     )
-    finding = finding_of(seen)
+    finding = finding_of(evidence)
     threshold = float(torch.quantile(null.ratios, 0.05))
     fresh, apart = (None, null) if left_out else (null, None)
-    repeated, words = len(train_set) - len(kept), in_words(finding, seen)
+    repeated, words = len(train_set) - len(unique), in_words(finding, evidence)
     nearer, closer, copied = tests
     return Report(ours, fresh, apart, k, repeated, threshold, nearer, closer, copied, p, p_farther, finding, words)

@@ -35,14 +35,14 @@ def problem():
 def fitted(problem):
     """Each family after its small budget."""
     generator = torch.Generator().manual_seed(1)
-    return {name: list(fits(name, problem, SMALL, looks=2, generator=generator))[-1][1] for name in FAMILIES}
+    return {name: list(fits(name, problem, SMALL, checkpoints=2, generator=generator))[-1][1] for name in FAMILIES}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_family_is_never_likelier_than_the_memorized_prior(family, problem, fitted, generator):
     # Gibbs' inequality; the difference is a mean over points, so four of its standard errors are allowed.
     at = problem.noised_train
-    difference = fitted[family].log_prob(at, generator=generator) - problem.memory.log_prob(at)
+    difference = fitted[family].log_prob(at, generator=generator) - problem.memorized.log_prob(at)
     assert float(difference.mean()) <= 4 * float(difference.std()) / math.sqrt(len(at))
 
 
@@ -75,7 +75,7 @@ def test_density_samples_are_those_of_its_log_prob(family, problem, fitted):
 def test_family_fits_and_samples_the_same_for_one_generator(family, problem):
     def points():
         generator = torch.Generator().manual_seed(3)
-        density = list(fits(family, problem, SMALL, looks=2, generator=generator))[-1][1]
+        density = list(fits(family, problem, SMALL, checkpoints=2, generator=generator))[-1][1]
         return density.sample(5, generator=generator)
 
     before = torch.get_rng_state()
@@ -101,7 +101,7 @@ def test_best_bandwidth_leaving_one_out_is_that_of_brute_force(generator):
 
 def test_mixture_with_a_component_per_example_is_the_memorized_prior(problem, fitted, generator):
     at = problem.noised_train
-    gap = problem.memory.log_prob(at) - fitted["mixture"].log_prob(at, generator=generator)
+    gap = problem.memorized.log_prob(at) - fitted["mixture"].log_prob(at, generator=generator)
     assert abs(float(gap.mean())) < 0.02
 
 
@@ -115,7 +115,7 @@ def test_gaussian_has_the_moments_of_the_examples_above_the_floor(generator):
 def test_diffusion_density_of_the_exact_denoiser_is_the_memorized_prior(problem, generator):
     plan = TrainingPlan(1, 1, 1e-3, 1e-3, 0.9, FLOOR, 80.0)
     density = families.diffusion_density(EmpiricalDenoiser(problem.train_set), plan, problem.train_set)
-    gap = density.log_prob(problem.noised_train, generator=generator) - problem.memory.log_prob(problem.noised_train)
+    gap = density.log_prob(problem.noised_train, generator=generator) - problem.memorized.log_prob(problem.noised_train)
     # Heun's rule over 60 levels; the gap falls as their number squared (test_sampling).
     assert float(gap.abs().mean()) < 0.1
 

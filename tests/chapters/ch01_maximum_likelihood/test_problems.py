@@ -28,7 +28,7 @@ def test_ceiling_is_the_entropy_of_separate_kernels(problem):
 
 
 def test_judge_finds_the_memorized_prior_memorized(problem, generator):
-    seen = experiment.judge(exact(problem.memory), problem, num_samples=3000, generator=generator)
+    seen = experiment.evaluate(exact(problem.memorized), problem, num_samples=3000, generator=generator)
     assert seen["train"] == problem.ceiling
     assert seen["held_out"] < problem.truth - 10
     # The floor's own share of the squared distance is .027, and 3000 draws have a deviation of .01 (20 repeats).
@@ -39,7 +39,7 @@ def test_judge_finds_the_memorized_prior_memorized(problem, generator):
 def test_judge_finds_the_truth_to_be_the_truth(problem, generator):
     law = experiment.crescents(CPU)
     noised = exact(IsotropicMixture(law.means, math.hypot(law.sigma, 0.02)))
-    seen = experiment.judge(noised, problem, num_samples=3000, generator=generator)
+    seen = experiment.evaluate(noised, problem, num_samples=3000, generator=generator)
     assert seen["held_out"] == problem.truth
     assert seen["train"] < problem.ceiling - 1
     assert seen["to_truth"] < 0.2
@@ -61,7 +61,7 @@ def test_published_problem_scores_the_truth_at_its_entropy():
 def test_fits_that_are_trained_end_at_their_last_step(problem, generator):
     plan = TrainingPlan(30, 32, 1e-3, 1e-3, 0.9, 0.02, 40.0)
     budget = experiment.Budget(4, "full", None, None, plan, width=16, depth=1)
-    seen = experiment.trace("diffusion", problem, budget, looks=3, num_samples=50, generator=generator)
+    seen = experiment.trace("diffusion", problem, budget, checkpoints=3, num_samples=50, generator=generator)
     assert [look["step"] for look in seen] == [1, 3, 30] == experiment.log_steps(30, 3)
     assert len(seen[-1]["points"]) == 400
 
@@ -102,7 +102,7 @@ def test_denoiser_on_few_examples_nears_the_memorized_prior_and_stops_there(tmp_
 
     def run():
         seeded = torch.Generator().manual_seed(4)
-        return timing.memory_curve(train_set, truth, plan, [20, 100, 300, 600], **work, generator=seeded)
+        return timing.memorization_curve(train_set, truth, plan, [20, 100, 300, 600], **work, generator=seeded)
 
     curve = run()
     assert curve[0][1] > 0.6 > 0.5 > curve[-1][1]

@@ -123,7 +123,7 @@ def test_measured_level_is_near_its_prediction():
 @pytest.mark.parametrize("num", [50, 200])
 def test_published_levels_are_within_fifteen_percent(num):
     priors, _ = paper.published_priors(published_coefficients(num), published_coefficients(2, seed=1))
-    variances = torch.linalg.eigvalsh(priors.law.covariance)
+    variances = torch.linalg.eigvalsh(priors.distribution.covariance)
     found = condensation.measured_level(priors.train_set, variances, num_draws=3000, generator=generator(6))
     assert 0.85 < found.ratio < 1.15
     assert found.ratio == pytest.approx({50: 0.963, 200: 0.944}[num], abs=4 * found.ratio_error)
@@ -178,12 +178,12 @@ def test_training_history_has_every_checkpoint(fifty):
     sigmas = torch.tensor([0.5, 3.0], dtype=F64)
     ruler = closed_form_reference(priors, priors.train_set, sigmas, num_inputs=50, generator=generator(8))
     plan = TrainingPlan(40, 32, 1e-3, 1e-4, 0.9, 0.05, 20.0)
-    look = network_gap.published_look({"train": ruler}, 40, 20 * normal(6, 100), plan, 5, generator=generator())
+    look = network_gap.published_measure({"train": ruler}, 40, 20 * normal(6, 100), plan, 5, generator=generator())
     sizes = {"spread": 1.0, "width": 16, "depth": 1, "folder": None}
     seen = network_gap.follow(
         priors.train_set, plan, [1, 40], look, weights=generator(9), generator=generator(10), **sizes
     )
-    course = network_gap.Course.of([1, 40], json.loads(json.dumps(seen)))
+    course = network_gap.TrainingHistory.of([1, 40], json.loads(json.dumps(seen)))
     start = ruler.squares(lambda x, sigma: x / (1 + sigma**2))
     torch.testing.assert_close(course.squares["train"][0], start, rtol=0.02, atol=1e-6)
     assert course.samples.shape == (6, 100)

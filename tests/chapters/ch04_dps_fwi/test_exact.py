@@ -8,7 +8,7 @@ import torch
 from helpers import ROUNDING, assert_same, pentagon, square_grid
 
 from chapters.ch04_dps_fwi import exact as dps_exact
-from chapters.ch04_dps_fwi.exact import Lookup, Weighted, corrected, misfits_of
+from chapters.ch04_dps_fwi.exact import Lookup, Weighted, corrected, data_misfit
 from memprior import paper
 from memprior.gaussian import Gaussian
 from memprior.likelihood import GaussianLikelihood
@@ -115,10 +115,10 @@ def test_misfit_is_half_the_squared_residual_over_gamma(generator):
     """Zero for the truth of noiseless data; 130 models at once are as 130 models one by one."""
     forward, models = CoupledQuadraticOperator(), torch.randn(130, 2, generator=generator)
     clean = GaussianLikelihood(forward, forward(TRUTH[None])[0], GAMMA)
-    assert float(misfits_of(clean, TRUTH[None])) == 0
+    assert float(data_misfit(clean, TRUTH[None])) == 0
     noisy = GaussianLikelihood(forward, OBSERVED, GAMMA)
-    found = misfits_of(noisy, models)
-    assert_same(found, torch.cat([misfits_of(noisy, one[None]) for one in models]))
+    found = data_misfit(noisy, models)
+    assert_same(found, torch.cat([data_misfit(noisy, one[None]) for one in models]))
     assert_same(found, ((OBSERVED - forward(models)) / GAMMA).square().mean(1) / 2)
 
 
@@ -127,7 +127,7 @@ def test_misfit_is_half_the_squared_residual_over_gamma(generator):
 
 def test_lookup_has_the_weights_of_the_memorized_posterior():
     likelihood, examples = GaussianLikelihood(CoupledQuadraticOperator(), OBSERVED, GAMMA), pentagon()
-    lookup = Lookup(misfits_of(likelihood, examples), float(misfits_of(likelihood, TRUTH[None])), 2)
+    lookup = Lookup(data_misfit(likelihood, examples), float(data_misfit(likelihood, TRUTH[None])), 2)
     log_weights = collapsed_log_weights(examples, likelihood)
     assert_same(lookup.weights, log_weights.exp())
     assert lookup.chosen == int(log_weights.argmax())

@@ -88,7 +88,7 @@ def linear():
 def test_tangent_walk_with_the_memorized_prior_ends_on_examples(linear, training):
     """.011 to .014: the last step along the data's gradient, .07 long in standardized coordinates."""
     draws = [torch.Generator().manual_seed(0) for _ in range(2)]
-    walk = measures.tangent_walk(
+    walk = measures.sample_linearized(
         linear, training, training.memorized_prior, 16, step_size=STEP_SIZE, generator=draws[0], watched=(0, 100, 199)
     )
     assert walk.x.shape == (16, 100)
@@ -112,7 +112,7 @@ def test_tangent_walk_with_the_memorized_prior_ends_on_examples(linear, training
 
 def test_tangent_walk_without_a_trace_has_no_guesses(linear, training, generator, monkeypatch):
     monkeypatch.setattr(measures, "SIGMAS", SIGMAS[::50])
-    walk = measures.tangent_walk(linear, training, training.true_prior, 3, step_size=1e-3, generator=generator)
+    walk = measures.sample_linearized(linear, training, training.true_prior, 3, step_size=1e-3, generator=generator)
     assert walk.guesses.shape == (0, 3, 100)
     assert walk.misfits.shape == (4, 3)
 
@@ -121,14 +121,14 @@ def test_tangent_walk_without_a_trace_has_no_guesses(linear, training, generator
 
 
 def test_memorized_prior_without_data_copies(training, generator):
-    samples = measures.without_data(training, training.memorized_prior, 200, generator=generator)
+    samples = measures.sample_prior(training, training.memorized_prior, 200, generator=generator)
     assert float(training.ratio(samples).max()) < 1e-6
 
 
 def test_true_prior_without_data_is_the_flow_of_a_gaussian(training):
     """Along an eigenvector of variance v an Euler step from s to t multiplies by (v + s t) / (v + s^2)."""
     draws = [torch.Generator().manual_seed(7) for _ in range(2)]
-    samples = measures.without_data(training, training.true_prior, 1000, generator=draws[0])
+    samples = measures.sample_prior(training, training.true_prior, 1000, generator=draws[0])
     law = published_law().standardized(training.standardizer)
     variances, axes = torch.linalg.eigh(law.covariance)
     start = math.sqrt(1 + float(SIGMAS[0]) ** 2) * torch.randn(1000, 100, generator=draws[1])
@@ -164,7 +164,7 @@ LEVELS = torch.tensor([0.01, 0.1, 0.3, 1.0, 2.5], dtype=torch.float64)
 
 def push(training, denoiser, length=1.0, seed=0, num=400):
     generator = torch.Generator().manual_seed(seed)
-    return measures.left_of_a_push(training, denoiser, LEVELS, length, num, generator=generator)
+    return measures.residual_after_perturbation(training, denoiser, LEVELS, length, num, generator=generator)
 
 
 def test_memorized_prior_removes_a_perturbation_until_examples_blur(training):
@@ -207,7 +207,7 @@ def test_held_out_draws_and_other_examples_are_in_no_training_set():
 
 def test_copy_is_a_copy_in_every_space(training, generator):
     samples = training.examples[torch.randint(50, (64,), generator=generator)]
-    found = measures.in_spaces(samples, training, measures.held_out_draws(100))
+    found = measures.copy_counts_by_space(samples, training, measures.held_out_draws(100))
     assert list(found) == ["coefficients", "standardized", "fields", "coefficients, k = 10"]
     for counts in found.values():
         assert (counts.memorized, counts.median, counts.near) == (1, 0, 1)
@@ -220,7 +220,7 @@ def test_copy_is_a_copy_in_every_space(training, generator):
 def test_held_out_draws_have_the_shares_of_their_distances(training):
     """.973 of a thousand, the claim of chapter 2; in every space those of distances taken there one by one."""
     z = measures.held_out_draws(1000)
-    found = measures.in_spaces(z, training, z[:100])
+    found = measures.copy_counts_by_space(z, training, z[:100])
     assert found["coefficients"].memorized == pytest.approx(0.973, abs=1e-9)
     decode = CosineBasis(published_grid()).decode
     spaces = {

@@ -11,7 +11,7 @@ from chapters.ch05_samplers import comparison as samplers_study
 from chapters.ch05_samplers import fwi as samplers_fwi
 from chapters.ch05_samplers import problems as samplers
 from chapters.ch05_samplers.costs import Counted
-from chapters.ch05_samplers.problems import BlockDenoiser, Stack, floors, judge
+from chapters.ch05_samplers.problems import BlockDenoiser, ProblemBatch, evaluate, floors
 from memprior.denoiser import EmpiricalDenoiser
 from memprior.guidance import dps_step, mmps_step, point_step
 from memprior.intervals import Mean
@@ -28,7 +28,7 @@ LEVELS = geometric_sigmas(20.0, 0.05, 60)
 
 @pytest.fixture
 def stack(generator):
-    return Stack(samplers.linear_problems(3, generator=generator))
+    return ProblemBatch(samplers.linear_problems(3, generator=generator))
 
 
 # Problems
@@ -66,7 +66,7 @@ def test_block_denoiser_is_the_empirical_denoiser_of_each_problem(sigma, stack, 
 
 @pytest.mark.parametrize("make", [samplers.linear_problems, samplers.pentagon_problems, samplers.line_problems])
 def test_problem_batch_has_the_likelihood_of_each_problem(make, generator):
-    many = Stack(make(3, generator=generator))
+    many = ProblemBatch(make(3, generator=generator))
     x = torch.randn(6, many.train_sets.shape[2], generator=generator)
     found = many.likelihood(many.forward).log_prob(x)
     assert_same(
@@ -92,9 +92,9 @@ def test_problem_batch_steps_as_each_problem_does(stack, generator):
 def test_exact_sampler_is_at_the_floor_and_an_unconditional_one_is_not(stack, generator):
     """Within four standard deviations of what exact draws have."""
     floor = floors(stack, 500, 200, generator=generator).mean(1)
-    found = Mean.over(judge(samplers.exact, stack, 500, LEVELS, generator=generator)["distances"]).value
+    found = Mean.over(evaluate(samplers.exact, stack, 500, LEVELS, generator=generator)["distances"]).value
     assert abs(found - float(floor.mean())) < 4 * float(floor.std())
-    blind = Mean.over(judge(samplers.blind, stack, 500, LEVELS, generator=generator)["distances"]).value
+    blind = Mean.over(evaluate(samplers.unconditional, stack, 500, LEVELS, generator=generator)["distances"]).value
     uniform = total_variation(torch.full_like(stack.log_weights, 1 / samplers.NUM_EXAMPLES), stack.log_weights.exp())
     assert abs(blind - float(uniform.mean())) < 0.02
 
@@ -102,27 +102,27 @@ def test_exact_sampler_is_at_the_floor_and_an_unconditional_one_is_not(stack, ge
 def test_judge_by_hand():
     """Three samples: on example 0, near example 1, and an invalid one."""
     problem = line_problem(torch.device("cpu"))
-    one = Stack([problem])
+    one = ProblemBatch([problem])
     ends = torch.tensor([[-1.5], [-0.45], [100.0]])
-    found = judge(lambda *_, **__: ends, one, 3, LEVELS, generator=None)
+    found = evaluate(lambda *_, **__: ends, one, 3, LEVELS, generator=None)
     weights = one.log_weights[0].exp()
     expected = 0.5 * (abs(1 / 3 - weights[0]) + abs(1 / 3 - weights[1]) + weights[2:].sum() + 1 / 3)
     assert found["distances"] == pytest.approx([float(expected)])
-    assert found["strays"] == pytest.approx([1 / 3])
+    assert found["invalid"] == pytest.approx([1 / 3])
     assert found["misfit"] == pytest.approx([float((problem.forward(ends[:1]) / 0.3).square() / 2)])
     assert (found["forward"], found["gradient"]) == (0, 0)
 
 
 def test_judge_counts_samples_that_are_not_finite_as_invalid(stack):
-    found = judge(lambda *_, **__: torch.full((6, samplers.DIM), math.nan), stack, 2, LEVELS, generator=None)
-    assert found["strays"] == [1.0, 1.0, 1.0]
+    found = evaluate(lambda *_, **__: torch.full((6, samplers.DIM), math.nan), stack, 2, LEVELS, generator=None)
+    assert found["invalid"] == [1.0, 1.0, 1.0]
     assert found["distances"] == pytest.approx([1.0, 1.0, 1.0])
 
 
 def test_floors_are_the_mean_distance_of_a_binomial():
     """Two equal weights: E|k/n - 1/2| = C(n, n/2) / 2^(n+1) for even n."""
     even = line_problem(torch.device("cpu"))
-    pair = Stack([samplers.replace(even, train_set=torch.tensor([[-0.4], [0.4]]))])
+    pair = ProblemBatch([samplers.replace(even, train_set=torch.tensor([[-0.4], [0.4]]))])
     found = floors(pair, 10, 20_000, generator=torch.Generator().manual_seed(0))
     assert abs(float(found.mean()) - math.comb(10, 5) / 2**11) < 4 * float(found.std()) / math.sqrt(20_000)
 
@@ -140,12 +140,12 @@ def test_mean_has_students_interval():
 
 def test_judge_counts_solves_per_model(stack):
     """One evaluation and one gradient a level for DPS; K evaluations for weighting; K of both a level if twisted."""
-    options = {"stack": stack, "num": 4, "sigmas": LEVELS, "generator": torch.Generator().manual_seed(0)}
-    found = judge(samplers.guided(point_step), **options)
+    options = {"batch": stack, "num": 4, "sigmas": LEVELS, "generator": torch.Generator().manual_seed(0)}
+    found = evaluate(samplers.guided(point_step), **options)
     assert (found["forward"], found["gradient"]) == (60, 60)
-    found = judge(samplers.particles(8, twisted=False), **options)
+    found = evaluate(samplers.particles(8, twisted=False), **options)
     assert (found["forward"], found["gradient"]) == (8, 0)
-    found = judge(samplers.particles(8, twisted=True), **options)
+    found = evaluate(samplers.particles(8, twisted=True), **options)
     assert (found["forward"], found["gradient"]) == (8 * 61, 8 * 60)
 
 
@@ -172,7 +172,7 @@ def test_weighting_by_enumeration(stack):
     weights = stack.log_weights[0].exp()
     pairs = weights[:, None] / (weights[:, None] + weights[None])
     law = (pairs.sum(1) + (1 - pairs).sum(0)) / len(weights) ** 2
-    found = samplers_study.weighting_law(stack, 2, 40_000, generator=torch.Generator().manual_seed(1))[0]
+    found = samplers_study.weighting_distribution(stack, 2, 40_000, generator=torch.Generator().manual_seed(1))[0]
     assert float((found - law).abs().max()) < 4 * 0.5 / math.sqrt(40_000)
     assert float(found.sum()) == pytest.approx(1, rel=1e-12)
 
@@ -192,7 +192,7 @@ def test_weighting_keeps_its_bound_and_falls_as_one_over_k(stack):
 
 def test_weighting_misses_a_lone_winner_by_the_chance_not_to_draw_it():
     train_set = torch.arange(5, dtype=torch.float64)[:, None]
-    lone = Stack([samplers.replace(line_problem(torch.device("cpu")), train_set=train_set, noise_std=0.01)])
+    lone = ProblemBatch([samplers.replace(line_problem(torch.device("cpu")), train_set=train_set, noise_std=0.01)])
     for k in (1, 4, 10):
         found = samplers_study.weighting_distance(lone, k, 20_000, generator=torch.Generator().manual_seed(k))
         chance = samplers_fwi.missed(5, k)
@@ -203,7 +203,7 @@ def test_particles_draw_the_distribution_of_weighting(stack):
     """Plain particle runs over all levels choose as often as the distribution of weighting says."""
     options = {"generator": torch.Generator().manual_seed(3)}
     x = samplers.particles(4, twisted=False)(stack, stack.likelihood(stack.forward), 800, LEVELS, **options)
-    law = samplers_study.weighting_law(stack, 4, 50_000, **options)
+    law = samplers_study.weighting_distribution(stack, 4, 50_000, **options)
     near = torch.cdist(x.view(3, 800, -1), stack.train_sets).argmin(2)
     for chosen, chances in zip(near, law, strict=True):
         off = chosen.bincount(minlength=len(chances)) / 800 - chances
@@ -222,7 +222,7 @@ def test_guidance_of_the_exact_posterior_has_gain_and_cosine_one(stack, generato
             posterior, x, sigma, sigma_next, generator=generator
         )
 
-    found, left = samplers_study.pushes(
+    found, left = samplers_study.guidance_terms(
         stack, {"known": known}, 8, geometric_sigmas(20.0, 0.5, 12), generator=generator
     )
     assert_same(found["known"].gain, torch.ones(12))
@@ -236,13 +236,13 @@ def test_guidance_of_the_exact_posterior_has_gain_and_cosine_one(stack, generato
 
 def test_benchmark_is_the_same_for_any_number_of_threads(stack):
     def bench(workers):
-        return samplers_study.Bench(
-            workers, lambda p: torch.Generator().manual_seed(len(p)), lambda _, compute: compute()
+        return samplers_study.SamplerBenchmark(
+            workers, lambda p: torch.Generator().manual_seed(len(p)), lambda _, compute: compute(None)
         )
 
     every = {name: draw for name, draw in samplers_study.toy_samplers(4).items() if name in ("exact", "MMPS", "PiGDM")}
     few = geometric_sigmas(20.0, 0.05, 8)
-    found = [bench(workers).judged("a", stack, every, 5, few) for workers in (1, 2)]
+    found = [bench(workers).evaluated("a", stack, every, 5, few) for workers in (1, 2)]
     assert found[0] == found[1]
     assert list(found[0]) == ["exact", "PiGDM", "MMPS"]
 
@@ -265,7 +265,7 @@ def test_linear_problem_batch_is_the_tangent_in_standardized_coordinates(generat
     training, truth = TrainingSet.published(6, torch.device("cpu")), published_truth()
     matrix = torch.randn(7, 100, generator=generator)
     linear = GaussianLikelihood(MatrixOperator(matrix), torch.randn(7, generator=generator), 0.5)
-    many = samplers_fwi.linear_stack(linear, truth, training, 3, generator=generator)
+    many = samplers_fwi.linear_batch(linear, truth, training, 3, generator=generator)
     u = torch.randn(9, 100, generator=generator)
     found = many.likelihood(many.forward).log_prob(u)[:3]
     assert_same(found, standardized(linear, training.standardizer).log_prob(u[:3]), rounding=10 * ROUNDING)
@@ -282,7 +282,7 @@ def test_covariance_in_standardized_coordinates_is_the_true_priors():
     training = TrainingSet.published(20, torch.device("cpu"))
     x = torch.randn(3, 100, generator=torch.Generator().manual_seed(0))
     mean = published_law().standardized(training.standardizer).mean
-    found = GaussianDenoiser(mean, samplers_fwi.law_covariance(training))
+    found = GaussianDenoiser(mean, samplers_fwi.true_covariance(training))
     assert_same(found(x, 1.3), training.true_prior(x, 1.3), rounding=10 * ROUNDING)
 
 

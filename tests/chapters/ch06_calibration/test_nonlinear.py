@@ -81,23 +81,23 @@ def test_most_probable_shortens_a_step_to_a_non_physical_model():
 def test_located_posterior_of_an_affine_operator_is_the_exact_one():
     matrix = torch.randn(4, 2, generator=seeded(2))
     survey, likelihood = problem(MatrixOperator(matrix), torch.tensor([1.0, 0.3]))
-    local = waves.located(survey, 0, likelihood)
+    local = waves.linearized_at(survey, 0, likelihood)
     draws = gaussian_draws(local.survey, LAW, 40_000, generator=seeded())[0]
     precision = torch.linalg.inv(LAW.covariance) + matrix.T @ matrix / NOISE**2
     covariance = torch.linalg.inv(precision)
     mean = LAW.mean + covariance @ matrix.T @ (likelihood.observed - matrix @ LAW.mean) / NOISE**2
     assert_moments(draws, mean, covariance)
     assert_same(torch.tensor(local.misfit), likelihood.residual(mean[None]).square().mean() / NOISE**2, rounding=1e-6)
-    assert_same(waves.weights_by_waves(local, likelihood, draws[:5]), torch.full((5,), 0.2), rounding=1e-8)
+    assert_same(waves.nonlinear_weights(local, likelihood, draws[:5]), torch.full((5,), 0.2), rounding=1e-8)
 
 
 @pytest.mark.parametrize("prior", [LAW, Gaussian(LAW.mean + 0.3, 0.5 * LAW.covariance)], ids=["its own", "another"])
 def test_weighted_draws_have_the_posterior_mean_of_quadrature(prior):
     """Under the prior of the linearization point, and under another one: the prior cancels from the weights."""
     survey, likelihood = problem(curved, torch.tensor([1.0, -0.2]))
-    local = waves.located(survey, 0, likelihood)
+    local = waves.linearized_at(survey, 0, likelihood)
     z = gaussian_draws(local.survey, prior, 40_000, generator=seeded())[0]
-    weights = waves.weights_by_waves(local, likelihood, z)
+    weights = waves.nonlinear_weights(local, likelihood, z)
     everywhere = grid()
     away = everywhere - prior.mean
     right = likelihood.log_prob(everywhere) - 0.5 * (away @ torch.linalg.inv(prior.covariance) * away).sum(1)
@@ -110,12 +110,12 @@ def test_weighted_draws_have_the_posterior_mean_of_quadrature(prior):
 
 def test_weights_of_non_physical_models_are_zero():
     survey, likelihood = problem(curved, torch.tensor([1.0, -0.2]))
-    local = waves.located(survey, 0, likelihood)
+    local = waves.linearized_at(survey, 0, likelihood)
     z = gaussian_draws(local.survey, LAW, 6, generator=seeded())[0]
     gone = GaussianLikelihood(
         lambda x: torch.where((x == z[2]).all(1)[:, None], torch.nan, curved(x)), likelihood.observed, NOISE
     )
-    weights, whole = waves.weights_by_waves(local, gone, z), waves.weights_by_waves(local, likelihood, z)
+    weights, whole = waves.nonlinear_weights(local, gone, z), waves.nonlinear_weights(local, likelihood, z)
     left = whole * (torch.arange(6) != 2)
     assert_same(weights, left / left.sum())
 
@@ -128,14 +128,14 @@ def test_resampled_draws_are_taken_by_weight():
     assert set(taken[0].flatten().tolist()) == {0.0, 1.0}
     assert_mean(taken[0].flatten(), 0.5)
     assert bool((taken[1] == 5).all())
-    assert_same(waves.Drawn.alike(draws).effective, torch.full((2,), 3.0))
+    assert_same(waves.Drawn.equally_weighted(draws).effective, torch.full((2,), 3.0))
 
 
 @pytest.mark.parametrize("num", [19, 24, 106])
 def test_attainable_coverage_of_few_draws_is_reached(num):
     """Truths and draws have one distribution, draws are resampled: only their number matters."""
     truths, draws = torch.randn(4000, generator=seeded()), torch.randn(4000, num, 1, generator=seeded(1))
-    drawn = waves.Drawn.alike(draws)
+    drawn = waves.Drawn.equally_weighted(draws)
     ordered = draws[:, :, 0].sort(1).values
     inside = [
         float((taken <= truth).double().mean() > 0.05 and (taken >= truth).double().mean() > 0.05)
@@ -146,18 +146,18 @@ def test_attainable_coverage_of_few_draws_is_reached(num):
 
 def test_nonlinear_draws_are_taken_per_linearization_point():
     survey, likelihood = problem(curved, torch.tensor([1.0, -0.2]))
-    local = waves.located(survey, 0, likelihood)
+    local = waves.linearized_at(survey, 0, likelihood)
     other = replace(local, survey=replace(local.survey, data=local.survey.data + 1))
     noise = seeded()
-    found = waves.Drawn.by_waves(
+    found = waves.Drawn.reweighted(
         [local, other], lambda one: gaussian_draws(one, LAW, 7, generator=noise), [likelihood, likelihood]
     )
     assert found.draws.shape == (2, 7, 2)
     first = gaussian_draws(local.survey, LAW, 7, generator=seeded())[0]
     assert_same(found.draws[0], first)
-    assert_same(found.weights[0], waves.weights_by_waves(local, likelihood, first))
-    assert not torch.equal(found.weights[1], waves.weights_by_waves(local, likelihood, found.draws[1]))
+    assert_same(found.weights[0], waves.nonlinear_weights(local, likelihood, first))
+    assert not torch.equal(found.weights[1], waves.nonlinear_weights(local, likelihood, found.draws[1]))
 
 
 def test_linearization_points_of_other_truths_or_seeds_have_other_names():
-    assert len({waves.Place(*of).name for of in ((0, 0), (1, 0), (0, 1))}) == 3
+    assert len({waves.LinearizationPoint(*of).name for of in ((0, 0), (1, 0), (0, 1))}) == 3

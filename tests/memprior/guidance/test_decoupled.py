@@ -54,8 +54,8 @@ def test_langevin_draws_have_the_moments_of_a_nonlinear_likelihood(generator):
     step = daps_step(likelihood, num_ode=1, num_langevin=40, step_size=0.6, curvature=(1 + 0.9 * 0.8**2) ** 2)
     draws = step(prior, x, *LEVELS, generator=generator).denoised
     grid = torch.linspace(-4, 4, 4001)[:, None]
-    centre = float(prior(x[:1], LEVELS[0]))
-    shares = (likelihood.log_prob(grid) - (grid[:, 0] - centre) ** 2 / (2 * width(0.9) ** 2)).softmax(0)
+    center = float(prior(x[:1], LEVELS[0]))
+    shares = (likelihood.log_prob(grid) - (grid[:, 0] - center) ** 2 / (2 * width(0.9) ** 2)).softmax(0)
     for power in (1, 2, 3):
         assert_mean(draws[:, 0] ** power, (shares * grid[:, 0] ** power).sum())
 

@@ -165,8 +165,8 @@ def test_disc_truth_is_fast_and_at_its_stated_position():
     assert float(v[away < 0.25].mean()) == pytest.approx(2.12, abs=0.01)
     assert float(v[away > 0.5].mean()) == pytest.approx(1.993, abs=0.002)
     fast = (v > 2.05).double()
-    centre = [float((fast.sum(axis) * at).sum() / fast.sum()) for axis in (1, 0)]
-    assert centre == pytest.approx([1.2, 0.9], abs=2 / 64)  # a cell
+    center = [float((fast.sum(axis) * at).sum() / fast.sum()) for axis in (1, 0)]
+    assert center == pytest.approx([1.2, 0.9], abs=2 / 64)  # a cell
 
 
 # The exactly memorized posterior
@@ -235,7 +235,7 @@ def test_released_sampler_on_the_memorized_prior_ends_on_an_example(inversion, t
     # .011 to .014: the last step along the data's gradient, .07 long.
     assert float(training.ratio(training.standardizer.restore(last.x)).max()) < 0.02
     assert float(last.sigma) == 0
-    assert inversion.strays.num_frozen == 0
+    assert inversion.guard.num_frozen == 0
 
 
 def test_released_sampler_has_the_released_levels_and_step_size():

@@ -14,7 +14,7 @@ from memprior.fields import CosineBasis, Grid
 from memprior.operators import compose, jacobian
 from memprior.paper import published_acquisition, published_operator
 from memprior.waves import Acquisition
-from memprior.waves.helmholtz import FreezeStrays, HelmholtzOperator
+from memprior.waves.helmholtz import FreezeInvalid, HelmholtzOperator
 from memprior.waves.helmholtz import operator as helmholtz_operator
 from memprior.waves.helmholtz.condensation import Condensation
 from memprior.waves.helmholtz.mesh import Axis, gauss_lobatto, lagrange, reference_stiffness
@@ -104,7 +104,7 @@ def greens_error(operator, speed_kms=2.0, device="cpu"):
 
 def smooth(grid):
     """One smooth model on any grid over 2 km x 2 km, (1, nx, nz): 1.7 to 2.8 km/s."""
-    x, z = grid.centres_km(0)[:, None] / 2, grid.centres_km(1)[None] / 2
+    x, z = grid.centers_km(0)[:, None] / 2, grid.centers_km(1)[None] / 2
     bumps = 0.05 * torch.cos(2 * math.pi * x) * torch.cos(math.pi * z + 0.4) + 0.03 * torch.sin(3 * math.pi * x + z)
     return 0.25 + bumps[None]
 
@@ -544,7 +544,7 @@ def test_invalid_models_are_frozen_and_the_others_solved_as_alone(device, genera
     for invalid, value in {1: math.nan, 2: math.inf, 4: -0.1, 5: 0.0}.items():
         model[invalid, 3, 4] = value
     good, frozen = torch.tensor([0, 3]), torch.tensor([1, 2, 4, 5])
-    freezing = FreezeStrays(operator)
+    freezing = FreezeInvalid(operator)
     m = model.to(device).requires_grad_()
     data = freezing(m)
     (gradient,) = torch.autograd.grad(data.square().sum(), m)
@@ -566,7 +566,7 @@ def test_invalid_models_are_frozen_and_the_others_solved_as_alone(device, genera
 
 def test_valid_models_are_not_frozen(generator):
     operator, model = small(), models(3, generator)
-    freezing = FreezeStrays(operator)
+    freezing = FreezeInvalid(operator)
     assert torch.equal(freezing(model), operator(model))
     assert freezing.num_frozen == 0
 
@@ -582,7 +582,7 @@ def test_valid_models_are_not_frozen(generator):
 def test_models_of_another_shape_are_refused_and_not_frozen(model):
     grid = Grid((12, 12), 0.05)
     with pytest.raises(ValueError, match=r"^squared_slowness: expected shape \(B, .*, got"):
-        FreezeStrays(small(grid=grid))(model)
+        FreezeInvalid(small(grid=grid))(model)
 
 
 # ---- the mesh --------------------------------------------------------------------------------------------------------
@@ -654,10 +654,10 @@ def test_axis_weights_and_stiffness_sum_along_the_complex_path():
 def test_axis_from_cells_is_exact_on_cubics_up_to_the_faces(order, num_cells):
     axis = Axis(1.2, 5, order, 0.3 + 0.4j, 2)
     spacing = 1.2 / num_cells
-    centres = (np.arange(num_cells) + 0.5) * spacing
+    centers = (np.arange(num_cells) + 0.5) * spacing
     matrix = axis.from_cells(num_cells, spacing)
     for degree in range(4):
-        np.testing.assert_allclose(matrix @ centres**degree, node_positions_km(axis) ** degree, rtol=0, atol=1e-11)
+        np.testing.assert_allclose(matrix @ centers**degree, node_positions_km(axis) ** degree, rtol=0, atol=1e-11)
 
 
 @pytest.mark.parametrize("num_cells", [1, 2, 3, 30, 500])
@@ -893,7 +893,7 @@ def test_any_velocity_neither_refuses_nor_warns_nor_limits():
 def test_frozen_models_are_those_that_the_operator_refuses(generator):
     model = models(3, generator)
     model[1, 3, 4] = 2000.0**-2
-    freezing, sampler = FreezeStrays(small()), FreezeStrays(small(any_velocity=True))
+    freezing, sampler = FreezeInvalid(small()), FreezeInvalid(small(any_velocity=True))
     data = freezing(model)
     assert data.isnan().all(1).tolist() == [False, True, False]
     assert sampler(model).isfinite().all()

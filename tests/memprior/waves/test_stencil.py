@@ -78,7 +78,7 @@ def test_five_point_operator_is_reciprocal(generator):
 
 def test_pml_of_twice_the_cells_changes_the_data_by_less_than_2e_4():
     grid = Grid((40, 40), 0.025)
-    x = grid.centres_km(0)
+    x = grid.centers_km(0)
     model = 0.25 + 0.05 * torch.cos(5 * x[:, None] + 1) * torch.cos(7 * x)
     survey = Acquisition(at_cells(grid, (1, 1), (20, 1)), at_cells(grid, *[(i, 38) for i in range(40)]))
     once, twice = (complex_data(FivePointOperator(grid, survey, 4.0, num_pml_cells=n), model) for n in (15, 30))
@@ -188,12 +188,12 @@ def test_five_point_operator_refuses_a_bad_model(call, model, problem, message):
         ),
         (
             {"acquisition": Acquisition(SURVEY.sources_km, points([0.025, 0.025], [0.16, 0.225]))},
-            "receivers_km[1]: expected the centre of a cell (the nearest, (0.175, 0.225) km, is 0.015 km away), "
+            "receivers_km[1]: expected the center of a cell (the nearest, (0.175, 0.225) km, is 0.015 km away), "
             "got (0.16, 0.225) km",
         ),
         (
             {"acquisition": Acquisition(points([0.6, 0.45]), SURVEY.receivers_km)},
-            "sources_km[0]: expected the centre of a cell (the nearest, (0.575, 0.425) km, is 0.0354 km away), "
+            "sources_km[0]: expected the center of a cell (the nearest, (0.575, 0.425) km, is 0.0354 km away), "
             "got (0.6, 0.45) km",
         ),
     ],

@@ -56,7 +56,7 @@ def green(acquisition, frequencies):
     return torch.from_numpy(-0.25j * hankel1(0, (k[:, None, None] * distance).numpy()))
 
 
-@pytest.mark.parametrize("places", [ON_CENTRES, BETWEEN, AT_THE_EDGE], ids=["on centres", "between", "at the edge"])
+@pytest.mark.parametrize("places", [ON_CENTRES, BETWEEN, AT_THE_EDGE], ids=["on centers", "between", "at the edge"])
 def test_acoustic_operator_direct_wave_is_the_greens_function(places):
     """Amplitude, sign and phase to 0.1 %: what is left is the tail of 2-D waves after 2.4 s, 0.05 % at 3 Hz."""
     acquisition, frequencies = survey(*places), [3.0, 4.0, 6.0, 10.0]
