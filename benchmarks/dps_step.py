@@ -196,7 +196,7 @@ def child(plan: Plan) -> dict:
             for one, other in (("five_point", "textbook"), ("spectral", "five_point"))
         },
         "repaired": spectral.num_repaired / spectral.num_solved,
-        "frozen": sum(one.strays.num_frozen for one in bench.inversions.values()),
+        "frozen": sum(one.guard.num_frozen for one in bench.inversions.values()),
         "torch": torch.__version__,
     }
 

@@ -67,7 +67,7 @@ class Case:
     frequency_hz: float = 6.0
     num_sources: int = 15
     size_km: float = 2.0
-    survey_cells: int = 200  # sources and receivers lie at centres of these
+    survey_cells: int = 200  # sources and receivers lie at centers of these
     elements: str = ""  # across x down, of order 6; otherwise the operator's own choice
     device: str = "cpu"
 
@@ -120,7 +120,7 @@ QUICK = Plan(
 
 
 class TextbookOperator:
-    """(omega^2 m + Laplacian) u = delta on cell centres, second order, with a layer of ``pml`` cells on four sides.
+    """(omega^2 m + Laplacian) u = delta on cell centers, second order, with a layer of ``pml`` cells on four sides.
 
     (1 / s_x) d/dx ((1 / s_x) du/dx) and its like in z, s = 1 + i sigma / omega and sigma quadratic in depth: the matrix
     is not symmetric. spacing: km. sources, receivers: (n, 2) indices of cells.
@@ -133,9 +133,9 @@ class TextbookOperator:
         depth = np.maximum(np.maximum(-position, position - cells), 0) / pml
         peak = 3 * 2.0 / (2 * pml * spacing) * math.log(1e8)  # an ideal layer reflects 1e-8 of a wave of 2 km/s
         stretch = 1 + 1j * peak * depth**2 / self.omega
-        faces, centres = 1 / stretch[::2], 1 / stretch[1::2]
+        faces, centers = 1 / stretch[::2], 1 / stretch[1::2]
         second = sparse.diags([faces[1:-1], -faces[1:] - faces[:-1], faces[1:-1]], [-1, 0, 1]) / spacing**2
-        second = sparse.diags(centres) @ second
+        second = sparse.diags(centers) @ second
         self.laplacian = sparse.kron(second, sparse.eye(self.total)) + sparse.kron(sparse.eye(self.total), second)
         self.sources, self.receivers = ((xz[:, 0] + pml) * self.total + xz[:, 1] + pml for xz in (sources, receivers))
 
@@ -170,9 +170,9 @@ class TextbookOperator:
         """J^T residual (S, R), as (nx, nz): the zero-lag product of the forward and the adjoint fields."""
         adjoint_factors = splu(matrix.conj().T.tocsc())
         product = np.zeros(self.total**2)
-        for field, heard in zip(fields, residual, strict=True):
+        for field, value in zip(fields, residual, strict=True):
             load = np.zeros(self.total**2, complex)
-            load[self.receivers] = heard
+            load[self.receivers] = value
             product -= (self.omega**2 * adjoint_factors.solve(load).conj() * field).real
         # Edge cells also answer for the layer that they are continued into.
         nearest = np.clip(np.arange(self.total) - self.pml, 0, self.cells - 1)

@@ -26,7 +26,7 @@ METHOD = (
     "the weight. Each case runs in fresh processes. Times: after one untimed call of each version, calls of the two "
     "alternate in one process until the case's time is spent, at least three of each; median, with the fastest and "
     "slowest call. A call pays for the memory that it asks of the system, as it does in use. `set_up_s` (checks and a "
-    "centred copy of the examples) is paid once per mixture and is not in the time of a call. Memory: growth of the "
+    "centered copy of the examples) is paid once per mixture and is not in the time of a call. Memory: growth of the "
     "process's high-water mark (VmHWM or ru_maxrss) from when the data are made to after the first call, set-up "
     "included; each version in its own process; some 5 MB of it is library code used for the first time. The textbook "
     "version runs only where its (B, K, d) array fits into the limit below; elsewhere the table says what that array "
@@ -86,8 +86,8 @@ def float32_bound(means, sigma, x, score) -> float:
     def g(terms):
         return terms * unit / (1 - terms * unit)
 
-    centre = means.mean(0)
-    reach = float((x - centre).norm(dim=1).max() + (means - centre).norm(dim=1).max())
+    center = means.mean(0)
+    reach = float((x - center).norm(dim=1).max() + (means - center).norm(dim=1).max())
     exponent = g(size + 16) * reach**2 / (2 * sigma**2) + unit * math.log(num)
     weight = math.expm1(2 * exponent) + math.exp(2 * exponent) * g(num + 8)
     shortest_step = float(score.norm(dim=1).min()) * sigma**2

@@ -1,4 +1,4 @@
-"""A problem in which everything is Gaussian, and the exact law of a sampler whose steps are affine."""
+"""A Gaussian inverse problem in closed form, and the exact moments of a sampler whose steps are affine."""
 
 from itertools import pairwise
 
@@ -20,7 +20,7 @@ PRIOR = GaussianDenoiser(MEAN, COVARIANCE)
 
 
 def conditioned(mean, covariance, likelihood=LIKELIHOOD):
-    """Mean, covariance and log p(y) for the prior N(mean, covariance) and F(x) = matrix x, by the gain."""
+    """Mean, covariance and log p(y) for the prior N(mean, covariance) and F(x) = matrix x, by the Kalman gain."""
     matrix, noise = likelihood.forward.matrix, likelihood.noise_std**2
     total = matrix @ covariance @ matrix.T + noise * torch.eye(len(matrix), dtype=torch.float64)
     gain = torch.linalg.solve(total, matrix @ covariance).T
@@ -35,7 +35,7 @@ def noiseless_ancestral(denoiser, x, sigma, sigma_next, *, generator):
     return SamplerState(denoised + (sigma_next / sigma) ** 2 * (x - denoised), sigma_next, denoised)
 
 
-def law_of_chain(step, denoiser, mean, covariance, sigmas):
+def chain_moments(step, denoiser, mean, covariance, sigmas):
     """Mean and covariance at the last level of x' = step(x) + ancestral noise, ``step`` affine in x, from a Gaussian.
 
     An affine map is known from its values at 0 and at the unit vectors.

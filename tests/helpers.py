@@ -1,4 +1,4 @@
-"""Checks and small independent references that several test files share."""
+"""Assertions, small problems and independent reference formulas that several test files share."""
 
 import json
 import math
@@ -18,14 +18,14 @@ from memprior.fields import CosineBasis, Grid
 from memprior.operators import CoupledQuadraticOperator, CubicOperator, MatrixOperator, compose
 from memprior.paper import published_coefficients
 
-# For a process of its own that imports what a test here does.
+# Environment of a subprocess that imports what the tests import.
 PATHS = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]), "OMP_NUM_THREADS": "1"}
 
 # A sum of a few thousand float64 terms: each may add one rounding.
 ROUNDING = 2**12 * torch.finfo(torch.float64).eps
 
-# Solves, a model each, by which a likelihood sees once, before its first gradient, that torch differentiates all of F.
-LOOK = [1, 1, 1]
+# Batch sizes of the solves by which a likelihood checks, before its first gradient, that torch differentiates all of F.
+TRACE_CHECK = [1, 1, 1]
 
 MATRIX = torch.tensor(
     [[1.0, -0.5, 0.2], [0.3, 2.0, 0.0], [0.0, 0.7, -1.1], [0.4, 0.4, 0.4], [-2.0, 0.1, 0.6]], dtype=torch.float64
@@ -37,7 +37,7 @@ def by_numpy(x):
 
 
 class BySimulator:
-    """F(x) = MATRIX x outside torch, with the Jacobian that such an operator has to bring."""
+    """F(x) = MATRIX x outside torch, with the ``jacobian`` method that such an operator needs."""
 
     def __call__(self, x):
         return by_numpy(x)
@@ -46,7 +46,7 @@ class BySimulator:
         return MATRIX.expand(len(x), *MATRIX.shape)
 
 
-# Operators (B, 3) -> (B, 5) whose data, or some of them, or a share of each, leave torch's graph.
+# Operators (B, 3) -> (B, 5) with data, some of them or a part of each, computed outside torch's graph.
 DETACHED = {
     "numpy": by_numpy,
     "no_grad": torch.no_grad()(lambda x: x @ MATRIX.T),
@@ -81,7 +81,7 @@ every_operator = pytest.mark.parametrize(("operator", "size"), OPERATORS.values(
 
 
 def assert_same(actual, expected, *, rounding: float = ROUNDING) -> None:
-    """Equal but for rounding, relative to the largest entry."""
+    """Equal up to rounding, relative to the largest entry."""
     actual, expected = actual.detach(), torch.as_tensor(expected).detach()
     largest = float(expected.abs().max())
     torch.testing.assert_close(actual, expected, rtol=0, atol=rounding * largest)
@@ -100,7 +100,7 @@ def assert_adjoint(forward, x, generator) -> None:
 def assert_derivative(function, directional, x, generator) -> None:
     """f(x + h v) - f(x) - h f'(x)[v] falls as h^2 along random v, or is rounding, for each member of the batch.
 
-    ``directional(x, v)`` is f'(x)[v]. The remainder is a h^2 + b h^3, so its order over a halving is 2 + O(h b / a):
+    ``directional(x, v)`` is f'(x)[v]. The remainder is a h^2 + b h^3, so its order when h is halved is 2 + O(h b / a):
     above 1.9 unless a is a thousandth of b. A slope wrong by more than some 1e-5 shows as order 1.
     """
     steps = (1e-4, 5e-5)
@@ -114,12 +114,12 @@ def assert_derivative(function, directional, x, generator) -> None:
 
 
 def assert_batch_independent(function, x) -> None:
-    """A batch equals its members one by one, but for the order in which a product is summed."""
+    """A batch equals its members one by one, up to the order in which a product is summed."""
     assert_same(function(x), torch.cat([function(one[None]) for one in x]))
 
 
 def assert_step_batch_independent(step, denoiser, x, sigma, sigma_next, monkeypatch, generator) -> None:
-    """One reverse step of a batch equals the steps of its members, each given its own rows of the same noise."""
+    """One sampler step of a batch equals the steps of its members, each with its own rows of the same noise."""
     noises = [torch.randn(x.shape, generator=generator) for _ in range(4)]
 
     def stepped(rows):
@@ -152,7 +152,7 @@ def assert_moments(draws, mean, covariance) -> None:
 
 
 def naive_log_joint(x, points, sigma, log_weights):
-    """log w_n N(x; x_n, sigma^2 I) by the broadcast difference, (B, K)."""
+    """log w_n N(x; x_n, sigma^2 I) by broadcast differences, (B, K)."""
     sigma = torch.as_tensor(sigma).reshape(-1, 1)
     squares = ((x[:, None] - points) ** 2).sum(2)
     size = points.shape[1]
@@ -160,21 +160,21 @@ def naive_log_joint(x, points, sigma, log_weights):
 
 
 def naive_posterior_mean(x, points, sigma, log_weights):
-    """sum_n w_n N(x; x_n, sigma^2 I) x_n over the same sum without x_n, (B, d)."""
+    """sum_n w_n N(x; x_n, sigma^2 I) x_n / sum_n w_n N(x; x_n, sigma^2 I), (B, d)."""
     joint = naive_log_joint(x, points, sigma, log_weights)
     shares = (joint - joint.amax(1, keepdim=True)).exp()
     return (shares[:, :, None] * points).sum(1) / shares.sum(1, keepdim=True)
 
 
 def with_one(model, value):
-    """Models (2, nx, nz) with one cell of the second changed."""
+    """A copy of models (2, nx, nz) with one cell of the second set to ``value``."""
     model = model.clone()
     model[1, 3, 4] = value
     return model
 
 
 def quick_benchmark(name: str, folder: Path, *options: str) -> tuple[dict, str]:
-    """Results and tables of ``python -m benchmarks.NAME`` at its quick setting, run as a reader would."""
+    """Results and tables of ``python -m benchmarks.NAME`` with --quick, run from the command line."""
     root, out = Path(__file__).parents[1], folder / "results.json"
     command = [sys.executable, "-m", f"benchmarks.{name}", "--quick", "--table", "--out", str(out), *options]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=1200, check=False)
@@ -211,7 +211,7 @@ def held_out_set():
 
 
 class LargestTensor(TorchDispatchMode):
-    """Records the most numbers that any tensor made inside it held."""
+    """Records the largest number of elements of any tensor made inside it."""
 
     numel = 0
 

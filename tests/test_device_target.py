@@ -1,4 +1,4 @@
-"""make test-device: what it says where it cannot run, and the tiny sizes that it gives to every chapter."""
+"""make test-device: its messages where it cannot run, and the tiny sizes that it gives to every chapter."""
 
 import importlib.util
 import json
@@ -30,7 +30,7 @@ def nothing_built(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_no_compiler_is_told(nothing_built, monkeypatch):
+def test_fakecuda_build_names_a_missing_compiler(nothing_built, monkeypatch):
     monkeypatch.setattr(fakecuda.shutil, "which", lambda name: None)
     with pytest.raises(
         fakecuda.NoCompiler, match=r"^expected a C\+\+ compiler \(g\+\+ or clang\+\+, or CXX\), found none"
@@ -38,14 +38,14 @@ def test_no_compiler_is_told(nothing_built, monkeypatch):
         fakecuda.build()
 
 
-def test_no_headers_of_python_are_told(nothing_built, monkeypatch):
+def test_fakecuda_build_names_missing_python_headers(nothing_built, monkeypatch):
     monkeypatch.setattr(fakecuda.shutil, "which", lambda name: "/a/compiler")
     monkeypatch.setattr(fakecuda.sysconfig, "get_paths", lambda: {"include": str(nothing_built)})
     with pytest.raises(fakecuda.NoCompiler, match=r"^expected Python's headers in .*, found none"):
         fakecuda.build()
 
 
-def test_a_compiler_that_fails_is_quoted(nothing_built, monkeypatch):
+def test_fakecuda_build_quotes_a_compiler_that_fails(nothing_built, monkeypatch):
     headers = nothing_built / "Python.h"
     headers.write_text("")
     fails = nothing_built / "compiler"
@@ -58,12 +58,12 @@ def test_a_compiler_that_fails_is_quoted(nothing_built, monkeypatch):
     assert not fakecuda.compiled().exists()
 
 
-def test_it_must_come_before_torch():
+def test_fakecuda_install_must_come_before_torch():
     with pytest.raises(ImportError, match="expected to be installed before torch is imported"):
         fakecuda.install()
 
 
-def test_what_is_built_belongs_to_one_source_torch_and_python(monkeypatch):
+def test_fakecuda_library_belongs_to_one_source_torch_and_python(monkeypatch):
     here = fakecuda.compiled()
     assert here.parent == ROOT / "_build" / "device"
     monkeypatch.setattr(fakecuda.metadata, "version", lambda package: "0.1")
@@ -76,18 +76,18 @@ QUICK = {
 
 
 @pytest.mark.parametrize("name", QUICK)
-def test_tiny_sizes_are_overrides_that_a_chapter_takes(name):
+def test_tiny_sizes_are_overrides_that_a_chapter_accepts(name):
     small = run_chapter.tiny(QUICK[name])
     assert small
     settings = asdict(profiles.settings(ROOT / "notebooks" / "profiles.yml", name, "quick", 0, small))
     assert json.loads(json.dumps(settings)) == QUICK[name] | small
 
 
-def test_tiny_sizes_are_smaller_and_leave_alone_what_a_chapter_is_about():
+def test_tiny_sizes_are_smaller_and_keep_what_a_chapter_is_about():
     settings = {"num_draws": 4000, "train_steps": 1000, "num_grid": 4001, "few": 3, "sizes": [50, 1000], "floor": 0.05}
     settings |= {
         "finer": False,
-        "looks": [100, 300, 1000],
+        "checkpoints": [100, 300, 1000],
         "num_digits": [200, 3],
         "iterations": [0, 5, 100],
         "time": {"cells": 100, "dt_s": 0.1},
@@ -96,7 +96,7 @@ def test_tiny_sizes_are_smaller_and_leave_alone_what_a_chapter_is_about():
         "num_draws": 24,
         "train_steps": 100,
         "num_grid": 201,
-        "looks": [2, 7, 24],
+        "checkpoints": [2, 7, 24],
         "num_digits": [24, 3],
         "iterations": [0, 1, 24],
         "time": {"cells": 32, "dt_s": 0.1},

@@ -1,4 +1,4 @@
-"""The examples in the docstrings of the library run, and say what comes out."""
+"""The examples in the docstrings of the library run and show their output."""
 
 import doctest
 import importlib
@@ -18,7 +18,7 @@ NAMES = [".".join(file.relative_to(SOURCES).with_suffix("").parts).removesuffix(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_doctests_of_a_module_say_what_comes_out(name):
+def test_doctests_of_a_module_show_their_output(name):
     said, dtype = [], torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)  # as a reader has it
     for test in doctest.DocTestFinder().find(importlib.import_module(name)):
@@ -27,7 +27,7 @@ def test_doctests_of_a_module_say_what_comes_out(name):
     assert not said, "".join(said)
 
 
-def test_doctests_show_every_name_that_a_chapter_takes_from_the_library():
+def test_doctests_show_every_name_that_a_chapter_imports():
     taken = set()
     for file in (REPOSITORY / "notebooks").glob("*.ipynb"):
         code = "\n".join(cell.source for cell in read_notebook(file).cells if cell.cell_type == "code")

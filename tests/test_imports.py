@@ -1,4 +1,4 @@
-"""Who may import whom: the contracts in pyproject.toml hold, and each of them can be broken."""
+"""The import contracts in pyproject.toml hold, and each of them can be broken."""
 
 import shutil
 import subprocess
@@ -71,7 +71,7 @@ sys.meta_path.insert(0, Missing())
 
 
 def without_extras(work: str) -> str:
-    """What ``work`` prints in a Python that has nothing of pyproject's extras."""
+    """What ``work`` prints in a Python without pyproject's extras."""
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_EXTRAS + work],
         env={"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"},
@@ -118,7 +118,7 @@ except ModuleNotFoundError as error:
     ]
 
 
-def test_imports_are_promised_by_pyproject_alone():
-    """`pip install .` without extras brings what the library is made of, and no more."""
+def test_imports_are_the_dependencies_in_pyproject():
+    """`pip install .` without extras installs what the library needs, and no more."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert [need.split(">=")[0] for need in project["dependencies"]] == ["numpy", "safetensors", "scipy", "torch"]

@@ -1,4 +1,4 @@
-"""The environment of `make`: where it belongs, what it refuses, and the options of pip that would mislead it."""
+"""The environment of `make`: when it is rebuilt, what it refuses, and the pip options that it drops."""
 
 import importlib.util
 import os
@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture
 def install(tmp_path, monkeypatch):
-    """workflow/install.py for a checkout in a folder with a space, with every command it runs noted and none done."""
+    """workflow/install.py for a checkout in a folder with a space, with every command recorded and none run."""
     spec = importlib.util.spec_from_file_location("install", ROOT / "workflow" / "install.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -33,7 +33,7 @@ def install(tmp_path, monkeypatch):
     return module
 
 
-def test_it_installs_once_and_again_when_the_requirements_change(install):
+def test_install_runs_once_and_again_when_the_requirements_change(install):
     assert install.main() == 0
     (venv, _), (pip, _) = install.commands
     assert venv == [sys.executable, "-m", "venv", str(install.VENV)]
@@ -49,7 +49,7 @@ def test_it_installs_once_and_again_when_the_requirements_change(install):
     assert (install.VENV / "kept").exists()
 
 
-def test_torch_for_the_cpu_comes_from_pytorchs_own_index(install, capsys):
+def test_install_takes_torch_for_the_cpu_from_pytorchs_index(install, capsys):
     assert install.main("cpu") == 0
     assert install.commands[1][0][-2:] == ["--extra-index-url", "https://download.pytorch.org/whl/cpu"]
     assert "2.1 GB" in capsys.readouterr().out
@@ -57,7 +57,7 @@ def test_torch_for_the_cpu_comes_from_pytorchs_own_index(install, capsys):
     assert "TORCH: expected cpu or nothing, got gpu" in capsys.readouterr().err
 
 
-def test_the_environment_of_another_folder_is_made_anew_and_said(install, capsys):
+def test_install_rebuilds_the_environment_of_another_folder_and_says_so(install, capsys):
     install.VENV.mkdir()
     install.READY.write_text("/the/original")
     (install.VENV / "stale").touch()
@@ -67,7 +67,7 @@ def test_the_environment_of_another_folder_is_made_anew_and_said(install, capsys
     assert install.made_in() == str(install.ROOT)
 
 
-def test_an_environment_that_is_a_link_to_another_place_is_left_alone(install, tmp_path, capsys):
+def test_install_leaves_an_environment_that_is_a_link_alone(install, tmp_path, capsys):
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared" / "ready").write_text("/the/original")
     install.VENV.symlink_to(tmp_path / "shared")
@@ -77,7 +77,7 @@ def test_an_environment_that_is_a_link_to_another_place_is_left_alone(install, t
     assert install.commands == []
 
 
-def test_options_of_pip_that_would_install_elsewhere_are_dropped(install, monkeypatch):
+def test_install_drops_pip_options_that_would_install_elsewhere(install, monkeypatch):
     monkeypatch.setenv("PIP_USER", "1")
     monkeypatch.setenv("PIP_TARGET", "/elsewhere")
     monkeypatch.setenv("PIP_INDEX_URL", "https://mirror.example")
@@ -89,7 +89,7 @@ def test_options_of_pip_that_would_install_elsewhere_are_dropped(install, monkey
 
 
 @pytest.mark.parametrize(("step", "message"), [(0, "python3-venv"), (1, "package index")])
-def test_a_step_that_fails_says_what_it_needs_and_leaves_nothing_ready(install, monkeypatch, capsys, step, message):
+def test_install_step_that_fails_says_what_it_needs_and_is_not_ready(install, monkeypatch, capsys, step, message):
     statuses = iter([0] * step + [1])
     monkeypatch.setattr(
         install.subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, next(statuses))
@@ -99,15 +99,15 @@ def test_a_step_that_fails_says_what_it_needs_and_leaves_nothing_ready(install, 
     assert not install.READY.exists()
 
 
-def test_another_python_is_refused_by_name(install, monkeypatch, capsys):
+def test_install_refuses_another_python_by_name(install, monkeypatch, capsys):
     monkeypatch.setattr(install.sys, "version_info", (3, 14, 0))
     assert install.main() == 1
     assert "expected Python 3.11 to 3.13, got 3.14.0; name another: make book PYTHON=" in capsys.readouterr().err
     assert install.commands == []
 
 
-def test_the_makefile_makes_the_environment_of_another_folder_anew(tmp_path):
-    """`make` alone decides by what .venv/ready holds, in a folder with a space."""
+def test_makefile_rebuilds_the_environment_of_another_folder(tmp_path):
+    """`make` decides by the content of .venv/ready, in a folder with a space."""
     root = tmp_path / "a b"
     (root / ".venv").mkdir(parents=True)
     for name in ("constraints.txt", "pyproject.toml"):

@@ -1,4 +1,4 @@
-"""Names of the library and of the book's tools stand once, and what the paper publishes stands once."""
+"""Public names and published constants are defined once."""
 
 import ast
 from collections import defaultdict
@@ -15,7 +15,7 @@ ENTRY = "main"  # of every command
 
 
 def defined(tree: ast.Module) -> Iterator[tuple[str, ast.stmt]]:
-    """Public functions, classes and constants of a module, also below a condition; what is imported is none."""
+    """Public functions, classes and constants of a module, also below a condition; not what is imported."""
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             names = [node.name]
@@ -94,7 +94,7 @@ def test_names_of_the_library_and_of_the_tools_are_defined_once():
     assert twice(TREES) == {}
 
 
-def test_names_of_chapters_do_not_hide_the_same_function():
+def test_names_of_chapters_stand_for_different_functions():
     assert alike(TREES) == []
 
 
@@ -109,13 +109,13 @@ PUBLISHED = {
 
 
 @pytest.mark.parametrize(("name", "value", "bound"), [(name, *rest) for name, rest in PUBLISHED.items()])
-def test_names_stand_for_what_is_published(name, value, bound):
+def test_names_of_published_constants_are_defined_once(name, value, bound):
     assert getattr(paper, name) == value
     assert len(stated(TREES, value, bound=bound)) == 1
 
 
-def test_names_stand_for_the_shape_of_the_published_data():
-    """It follows from the survey, and no module writes it down again."""
+def test_names_of_the_published_data_shape_are_defined_once():
+    """It follows from the survey, and no module repeats it."""
     assert paper.published_operator().data_shape == (15, 196)
     pairs = [
         f"{file.as_posix()}:{node.lineno}"
@@ -126,7 +126,7 @@ def test_names_stand_for_the_shape_of_the_published_data():
     assert pairs == []
 
 
-# What a second definition looks like, and what does not.
+# What counts as a second definition, and what does not.
 ONE = "from memprior.b import moved\n__all__ = ['f', 'moved']\n\ndef f(x):\n    return x\n\nclass K:\n    RATE = 1\n"
 DOUBLES = {
     "a function": ("def f(y):\n    return 2 * y\n", {"f": ["memprior/a.py", "companion/b.py"]}),
@@ -143,7 +143,7 @@ DOUBLES = {
 
 
 @pytest.mark.parametrize(("source", "found"), DOUBLES.values(), ids=DOUBLES)
-def test_names_are_looked_for_where_they_are_defined(source, found):
+def test_names_are_counted_where_they_are_defined(source, found):
     trees = {
         Path("memprior/a.py"): ast.parse(ONE + "\ndef main():\n    pass\n"),
         Path("companion/b.py"): ast.parse(source),
@@ -151,7 +151,7 @@ def test_names_are_looked_for_where_they_are_defined(source, found):
     assert twice(trees) == found
 
 
-def test_names_may_be_two_chapters_own_and_their_bodies_may_not():
+def test_names_may_be_shared_by_two_chapters_and_bodies_may_not():
     one = ast.parse("def f(x):\n    'Of x.'\n    return x + 1\n")
     other = ast.parse("def f(x):\n    return x + 2\n")
     same = ast.parse("def g(x):\n    # as f\n    return (x + 1)\n")
@@ -162,7 +162,7 @@ def test_names_may_be_two_chapters_own_and_their_bodies_may_not():
     assert twice({a: one, Path("memprior/c.py"): other}) == {"f": ["chapters/ch01/a.py", "memprior/c.py"]}
 
 
-def test_names_of_settings_are_told_from_other_numbers():
+def test_names_of_settings_are_distinguished_from_other_numbers():
     source = "A, B = 0.7, 2\nplot(lw=0.7)\ny = 0.7 * x\n\ndef f(x, *, threshold: float = 0.7):\n    z: float = 0.7\n"
     trees = {Path("memprior/a.py"): ast.parse(source)}
     assert stated(trees, 0.7, bound=True) == ["memprior/a.py:1", "memprior/a.py:5", "memprior/a.py:6"]

@@ -1,4 +1,4 @@
-"""Types of the library hold: mypy finds nothing in it, and finds what is wrong in what uses it."""
+"""Types: mypy finds no error in the library, and finds the errors of code that misuses it."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ def use(own: HelmholtzOperator, matrix: torch.Tensor, likelihood: GaussianLikeli
     state: GuidedState = guided(lambda x, sigma: x, forward(x), x, x, generator=None)
     step(lambda x, sigma: x, linear(state.misfit), x, x, generator=None)
 """
-# Where a line of USE is replaced: what a user may get wrong, and is told.
+# Replacements of a line of USE: errors of a user that mypy reports.
 WRONG = {
     "an_operator_that_is_no_function_of_tensors": ("= compose(own, lambda z: z)", "= likelihood"),
     "a_matrix_that_is_not_brought": ("= MatrixOperator(matrix)", "= own"),
@@ -35,8 +35,8 @@ WRONG = {
 }
 
 
-def test_types_of_the_library_hold_and_say_what_an_operator_and_a_guided_step_are(tmp_path):
-    """Any name for an operator's argument; a matrix only where one is brought; a misfit only where there is one.
+def test_types_hold_in_the_library_and_catch_misuse_of_operators_and_steps(tmp_path):
+    """Any name for an operator's argument; a matrix only where the operator has one; a misfit only in a guided state.
 
     One run of mypy, as pyproject.toml sets it, for all: the first one reads torch, which takes most of a minute.
     """
@@ -53,6 +53,6 @@ def test_types_of_the_library_hold_and_say_what_an_operator_and_a_guided_step_ar
     assert f"checked {len(list(library.rglob('*.py'))) + len(WRONG) + 1} source files" in said
 
 
-def test_types_are_shipped():
-    """The marker by which a checker of others' code reads ours."""
+def test_types_are_shipped_with_py_typed():
+    """The marker by which type checkers read an installed package."""
     assert (ROOT / "src" / "memprior" / "py.typed").is_file()

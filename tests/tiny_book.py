@@ -85,8 +85,8 @@ def write_run(root: Path, profile: str = "quick", *, claims: dict | None = None)
     (folder / "results.json").write_text(json.dumps(settings | {"overrides": {}, "claims": claims}))
     versions = {"python": "3", "torch": "2", "numpy": "2", "scipy": "1", "matplotlib": "3"}
     made = {"device": "CPU", "commit": "c", "content_key": content_key(root, NAME, profile)["key"]}
-    told = settings | versions | made | {"wall_s": 1.0, "peak_memory_mb": 1}
-    (folder / "provenance.json").write_text(json.dumps(told))
+    provenance = settings | versions | made | {"wall_s": 1.0, "peak_memory_mb": 1}
+    (folder / "provenance.json").write_text(json.dumps(provenance))
     seal(folder, [folder / "results.json", folder / f"{NAME}.ipynb"])
     return folder
 

@@ -42,27 +42,27 @@ def main(argv: list[str] | None = None) -> int:
     keep.add_argument("name")
     moves = commands.add_parser("address", help="print the repository's address, or change it everywhere")
     moves.add_argument("url", nargs="?")
-    asked = parser.parse_args(argv)
+    args = parser.parse_args(argv)
     try:
         root = paths.require_repository()
-        if asked.command == "run":
-            run(asked.name, asked.profile, seed=asked.seed, overrides=_json(asked.overrides), out=asked.out)
-        elif asked.command == "part":
+        if args.command == "run":
+            run(args.name, args.profile, seed=args.seed, overrides=_json(args.overrides), out=args.out)
+        elif args.command == "part":
             from companion import jobs, record  # which import torch
 
             with environment.of_run(root, {"COMPANION_STORE": str(root / "_build" / "store")}):
-                jobs.run_part(record.begin(asked.name, asked.profile, asked.seed, _json(asked.overrides)), asked.part)
-        elif asked.command == "chapters":
-            return workflow.run_chapters(root, asked.profile, asked.cores)
-        elif asked.command == "book":
+                jobs.run_part(record.begin(args.name, args.profile, args.seed, _json(args.overrides)), args.part)
+        elif args.command == "chapters":
+            return workflow.run_chapters(root, args.profile, args.cores)
+        elif args.command == "book":
             with workflow.only_build(root), environment.of_run(root, {}):
                 print(f"The book is ready: open {book.build(root)}")
-        elif asked.command == "recorded":
+        elif args.command == "recorded":
             book.check_recorded(root)
-        elif asked.command == "keep":
-            print(book.keep(root, asked.name))
+        elif args.command == "keep":
+            print(book.keep(root, args.name))
         else:
-            print(*(address.change(root, asked.url) if asked.url else [address.address(root)]), sep="\n")
+            print(*(address.change(root, args.url) if args.url else [address.address(root)]), sep="\n")
     except (BuildError, ClaimError, PageError, RunError, SettingsError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -82,9 +82,9 @@ def _json(text: str):
 
 def _once(pairs: list[tuple]) -> dict:
     """JSON takes the last of two equal keys without a word."""
-    if len(told := dict(pairs)) < len(pairs):
+    if len(values := dict(pairs)) < len(pairs):
         raise ValueError(f"expected each setting once, got {', '.join(key for key, _ in pairs)}")
-    return told
+    return values
 
 
 if __name__ == "__main__":

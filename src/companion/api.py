@@ -14,7 +14,7 @@ from types import ModuleType
 PAGES = "book/api"  # of the stage; _toc.yml takes all that lies there
 _WAVES = ("memprior.operators", "memprior.waves")  # the second wing; the rest of the library is the first
 TOGETHER = ("memprior.report", "memprior.figures", "memprior.paper")  # what stands on both wings
-NOTEBOOK = ("companion.frames", "companion.record", "companion.tables")  # what the cells of a chapter call
+NOTEBOOK = tuple(f"companion.{name}" for name in ("frames", "jobs", "record", "store", "tables"))  # chapters call these
 GROUPS = ("Priors and posteriors", "Waves", "On both wings", "The making of the book")
 
 

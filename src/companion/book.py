@@ -19,7 +19,7 @@ from companion.run import chapters
 from companion.sources import read_notebook
 
 NAMED = re.compile(r"WARNING|ERROR|CRITICAL|SEVERE|[Ee]rror:|Exception")  # lines of Sphinx's log that name a culprit
-ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # what colours a terminal, and moves its cursor
+ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # what colors a terminal, and moves its cursor
 BROWSER_NEEDS = "with chromium, nodejs and npm installed, `make browser` readies them"
 BROWSER_ABSENT = 3  # exit status of browse.mjs where there is no browser to look with
 

@@ -15,6 +15,7 @@ from companion.sources import parse
 PACKAGES = ("memprior", "chapters", "companion")
 
 
+@cache
 def syntax(source: str, where: str = "source") -> str:
     """``source`` as its syntax tree without docstrings: the same text for the same program, on every Python."""
     return repr(_plain(_parsed(source, where)))

@@ -20,7 +20,7 @@ from PIL import Image
 from companion import record
 
 DPI = 130  # the article is about 720 px wide; figures of 7 inches stay sharp when the screen has more pixels than that
-_COLOURS = 128  # a palette: lines and fills need no more, and a frame then weighs a third
+_COLORS = 128  # a palette: lines and fills need no more, and a frame then weighs a third
 
 # Written once per slider: the page has no script of ours to depend on, and a copy of the figure elsewhere still works.
 MOVE = (
@@ -114,7 +114,7 @@ def _png(figure) -> bytes:
     figure.savefig(drawn, format="png", dpi=DPI)
     plt.close(figure)
     small = io.BytesIO()
-    Image.open(drawn).convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE).save(
+    Image.open(drawn).convert("RGB").quantize(_COLORS, dither=Image.Dither.NONE).save(
         small, format="png", optimize=True
     )
     return small.getvalue()

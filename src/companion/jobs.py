@@ -19,7 +19,7 @@ from companion.store import Store
 
 
 class Part(Protocol):
-    """A frozen dataclass of what makes this part another than its neighbours, of which ``name`` is made."""
+    """A frozen dataclass of what makes this part another than its neighbors, of which ``name`` is made."""
 
     @property
     def name(self) -> str: ...
@@ -56,9 +56,9 @@ def one_thread_each(workers: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
 
 
-def workers_on(device: torch.device, asked: int) -> int:
-    """Parts at a time: a GPU has one queue, in which two would only wait for each other, and one memory."""
-    return asked if device.type == "cpu" else 1
+def workers_on(device: torch.device, wanted: int) -> int:
+    """How many parts run in parallel: ``wanted`` on the CPU, one on a GPU, which has one queue and one memory."""
+    return wanted if device.type == "cpu" else 1
 
 
 def side_by_side(parts: list, work: Callable, workers: int, tell: Callable[[str], None]) -> list:

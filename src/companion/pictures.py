@@ -7,16 +7,16 @@ from PIL import Image
 
 def shown(folder: Path) -> list[Path]:
     """The pictures in a run's folder that have a text (``record.picture`` with alt and caption), by name."""
-    return [file for file in sorted(folder.glob("*.png")) if "Description" in _told(file)]
+    return [file for file in sorted(folder.glob("*.png")) if "Description" in _texts(file)]
 
 
 def figure(picture: Path, chapter: str) -> str:
     """A recorded picture as a figure of its chapter's page, captioned as such."""
-    told = _told(picture)
-    head = f"```{{figure}} ../book/_run/{chapter}/recorded/{picture.name}\n:alt: {told['Description']}\n"
-    return f"{head}:name: recorded-{chapter}-{picture.stem}\n\nRecorded full run. {told['Title']}\n```\n\n"
+    texts = _texts(picture)
+    head = f"```{{figure}} ../book/_run/{chapter}/recorded/{picture.name}\n:alt: {texts['Description']}\n"
+    return f"{head}:name: recorded-{chapter}-{picture.stem}\n\nRecorded full run. {texts['Title']}\n```\n\n"
 
 
-def _told(picture: Path) -> dict:
+def _texts(picture: Path) -> dict:
     with Image.open(picture) as opened:
         return opened.info

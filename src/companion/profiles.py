@@ -63,17 +63,17 @@ def settings(path: Path, name: str, profile: str, seed: int, overrides: dict):
     for key in overrides:
         if key not in known:
             raise SettingsError(f"overrides: expected keys among {', '.join(known)}, got {key!r}")
-    told = published
+    origin = published
     try:
         chosen = {}
         for key, hint in known.items():
-            told = "overrides" if key in overrides else published
+            origin = "overrides" if key in overrides else published
             value = overrides.get(key, sizes[profile][key])
             chosen[key] = _read(key, hint, value, [sizes[one][key] for one in PROFILES])
-        told = "overrides" if overrides else published
+        origin = "overrides" if overrides else published
         return kind(**chosen)
     except ValueError as error:
-        raise SettingsError(f"{told}: {error}") from None
+        raise SettingsError(f"{origin}: {error}") from None
 
 
 def _declared(path: Path, name: str) -> type:

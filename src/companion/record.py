@@ -82,10 +82,10 @@ class Run:
         made_by = code_digest(paths.require_repository(), module) if module else os.environ["COMPANION_WORK"]
         return Store(Path(os.environ["COMPANION_STORE"]), made_by, self.device, label, self.devices)
 
-    def kept(self, purpose: str, compute: Callable[[Path | None], Any]) -> Any:
-        """``compute(folder)``, or what it gave before; JSON (numbers, texts, lists, dicts by text), always through it.
+    def cached(self, purpose: str, compute: Callable[[Path | None], Any]) -> Any:
+        """``compute(folder)``, or its stored result, as JSON (numbers, strings, lists, dicts with string keys).
 
-        folder: where it may keep what it has begun; None by hand, where nothing is kept. The identity is the code of
+        folder: for unfinished work; None by hand, where nothing is stored. The identity is the code of
         the notebook, its sizes, seed and overrides, and the purpose.
         """
         if "COMPANION_STORE" not in os.environ:
@@ -160,8 +160,8 @@ def picture(name: str, figure, *, alt: str | None = None, caption: str | None = 
     if unattended() and (alt is None or _begun().profile == "full"):
         figure.canvas.draw()  # the layout needs a first drawing to settle
         file = Path(os.environ["COMPANION_RUN"]) / f"{name}.png"
-        told = {"Description": alt, "Title": caption} if alt else {}
-        figure.savefig(file, dpi=200, bbox_inches="tight", metadata={"Software": None} | told)
+        texts = {"Description": alt, "Title": caption} if alt else {}
+        figure.savefig(file, dpi=200, bbox_inches="tight", metadata={"Software": None} | texts)
 
 
 def finish() -> "Strip":
@@ -208,7 +208,7 @@ class Strip:
     def _parts(self):
         p = self.provenance
         versions = ", ".join(f"{name} {p[name]}" for name in ("python", *LISTED))
-        told = (
+        settings = (
             ("profile", p["profile"]),
             ("seed", p["seed"]),
             ("device", p["device"]),
@@ -216,7 +216,7 @@ class Strip:
             ("commit", p["commit"]),
         )
         return (
-            *told,
+            *settings,
             ("key", p["content_key"][:12]),
             ("wall", f"{p['wall_s']:g} s"),
             ("peak memory", f"{p['peak_memory_mb']} MB"),
@@ -254,12 +254,12 @@ def _device(device: torch.device) -> str:
 
 def _driver() -> str:
     """The version of NVIDIA's driver, which torch does not know."""
-    asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader", "--id=0"]
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader", "--id=0"]
     try:
-        told = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+        version = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return "unknown"
-    return told or "unknown"
+    return version or "unknown"
 
 
 def _commit() -> str:
@@ -271,7 +271,7 @@ def _commit() -> str:
     # A hook, or `git rebase --exec`, names its own repository to every git that it starts.
     surroundings = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
-        asked = subprocess.run(
+        described = subprocess.run(
             ["git", "-C", root, "describe", "--always", "--dirty", "--exclude=*"],
             env=surroundings,
             capture_output=True,
@@ -280,4 +280,4 @@ def _commit() -> str:
         )
     except OSError:
         return "none: no git"
-    return asked.stdout.strip() or "none"
+    return described.stdout.strip() or "none"

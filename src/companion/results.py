@@ -22,9 +22,9 @@ class RunError(RuntimeError):
 
 def seal(folder: Path, files: Iterable[Path]) -> None:
     """Write the digests of ``files``, all in ``folder``, into its provenance, and one of the provenance itself."""
-    told = _object(folder / PROVENANCE)
-    told["files"] = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(files)}
-    (folder / PROVENANCE).write_text(json.dumps(told | {"digest": json_digest(told)}, indent=1) + "\n")
+    content = _object(folder / PROVENANCE)
+    content["files"] = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(files)}
+    (folder / PROVENANCE).write_text(json.dumps(content | {"digest": json_digest(content)}, indent=1) + "\n")
 
 
 def read_run(
@@ -35,18 +35,18 @@ def read_run(
     Raises :class:`RunError` naming the file that is not.
     """
     results, provenance = read_results(folder), read_sealed(folder / PROVENANCE)
-    asked = {"name": name, "profile": profile, "seed": seed, "overrides": overrides or {}}
-    for field, expected in asked.items():
+    requested = {"name": name, "profile": profile, "seed": seed, "overrides": overrides or {}}
+    for field, expected in requested.items():
         if results[field] != expected:
             raise RunError(f"{folder / RESULTS}: expected a run of {field} {expected!r}, got {results[field]!r}")
     if not isinstance(provenance.get("files"), dict) or RESULTS not in provenance["files"]:
         raise RunError(f"{folder / PROVENANCE}: expected digests of the run's files, got none")
     for file, expected in provenance["files"].items():
         try:
-            found = hashlib.sha256((folder / file).read_bytes()).hexdigest()
+            actual = hashlib.sha256((folder / file).read_bytes()).hexdigest()
         except OSError:
             raise RunError(f"{folder / file}: expected this file of the run, found none that can be read") from None
-        if found != expected:
+        if actual != expected:
             raise RunError(f"{folder / file}: expected it as the run left it, got an edited, damaged or other file")
     return results, provenance
 
@@ -69,27 +69,27 @@ def read_results(folder: Path) -> dict:
 
 def read_sealed(file: Path) -> dict:
     """A JSON object that carries its own digest; :class:`RunError` naming the file unless it is as it was written."""
-    told = _object(file)
-    if "digest" not in told:
+    content = _object(file)
+    if "digest" not in content:
         raise RunError(f"{file}: expected a digest of its own, got none")
-    if told["digest"] != json_digest(told):
+    if content["digest"] != json_digest(content):
         raise RunError(f"{file}: expected it as it was written, got an edited or damaged file")
-    return told
+    return content
 
 
-def json_digest(told: dict) -> str:
+def json_digest(content: dict) -> str:
     """Of everything in a JSON object but its own ``digest``."""
-    rest = {key: value for key, value in told.items() if key != "digest"}
+    rest = {key: value for key, value in content.items() if key != "digest"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def _object(file: Path) -> dict:
     try:
-        told = json.loads(file.read_bytes())
+        content = json.loads(file.read_bytes())
     except FileNotFoundError:
         raise RunError(f"{file}: expected this file of the run, found none") from None
     except (OSError, ValueError) as error:
         raise RunError(f"{file}: expected JSON, got {error}") from None
-    if not isinstance(told, dict):
-        raise RunError(f"{file}: expected the fields of a JSON object, got {type(told).__name__}")
-    return told
+    if not isinstance(content, dict):
+        raise RunError(f"{file}: expected the fields of a JSON object, got {type(content).__name__}")
+    return content

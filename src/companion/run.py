@@ -132,10 +132,10 @@ def _execute(root: Path, source: Path, profile: str, content: dict, seed: int, o
     print(f"{name} {profile}: started", flush=True)
     # One thread at profile quick: results then do not depend on how many cores there are, and small arrays are faster.
     threads = "1" if profile == "quick" else os.environ.get("OMP_NUM_THREADS", str(os.cpu_count()))
-    told = {"COMPANION_RUN": partial.resolve(), "COMPANION_KEY": content["key"], "COMPANION_WORK": content["work"]}
-    told |= {"COMPANION_STORE": (root / "_build" / "store").resolve(), "OMP_NUM_THREADS": threads}
+    variables = {"COMPANION_RUN": partial.resolve(), "COMPANION_KEY": content["key"], "COMPANION_WORK": content["work"]}
+    variables |= {"COMPANION_STORE": (root / "_build" / "store").resolve(), "OMP_NUM_THREADS": threads}
     try:
-        with environment.of_run(root, {variable: str(value) for variable, value in told.items()}):
+        with environment.of_run(root, {variable: str(value) for variable, value in variables.items()}):
             papermill.execute_notebook(
                 source,
                 partial / source.name,
@@ -192,8 +192,8 @@ def _how_it_died(executed: Path) -> str:
 def _memory_mb() -> float:
     """Of this machine, or of the container this runs in."""
     memory, limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), Path("/sys/fs/cgroup/memory.max")
-    told = limit.read_text().strip() if limit.is_file() else ""
-    return min([memory, *([int(told)] if told.isdigit() else [])]) / 1024**2
+    text = limit.read_text().strip() if limit.is_file() else ""
+    return min([memory, *([int(text)] if text.isdigit() else [])]) / 1024**2
 
 
 def sweep_label(seed: int, overrides: dict) -> str:
@@ -236,10 +236,10 @@ def check_parameters(source: Path) -> None:
     tagged = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
     if len(tagged) != 1:
         raise RunError(f"{source.name}: expected one cell tagged 'parameters', got {len(tagged)}")
-    found = {parameter for parameter in papermill.inspect_notebook(source)}
-    if found != PARAMETERS:
+    given = {parameter for parameter in papermill.inspect_notebook(source)}
+    if given != PARAMETERS:
         raise RunError(
-            f"{source.name}: expected the parameters {', '.join(sorted(PARAMETERS))}, got {', '.join(sorted(found))}"
+            f"{source.name}: expected the parameters {', '.join(sorted(PARAMETERS))}, got {', '.join(sorted(given))}"
         )
 
 

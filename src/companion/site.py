@@ -131,7 +131,7 @@ def check_styles(site: Site) -> list[PageProblem]:
     """No style sheet of the site fetches from another host."""
     sheets = {name: site.root / name for name in sorted(site.files) if name.endswith(".css")}
     links = {name: REMOTE_CSS.findall(path.read_text("utf-8", "replace")) for name, path in sheets.items()}
-    return [PageProblem(name, f"fetches {link}") for name, found in links.items() for link in dict.fromkeys(found)]
+    return [PageProblem(name, f"fetches {link}") for name, by_page in links.items() for link in dict.fromkeys(by_page)]
 
 
 def check_alt(site: Site, name: str) -> list[PageProblem]:
@@ -191,8 +191,8 @@ def check_glue(site: Site, name: str) -> list[PageProblem]:
 def check_notebooks(notebooks: Path) -> list[PageProblem]:
     """Source notebooks are valid, hold no results, take parameters, and keep solutions where a machine finds them."""
     files = [path for path in sorted(notebooks.rglob("*.ipynb")) if ".ipynb_checkpoints" not in path.parts]
-    found = {f"{notebooks.name}/{path.relative_to(notebooks).as_posix()}": _notebook_problems(path) for path in files}
-    problems = [PageProblem(name, what) for name, problems in found.items() for what in problems]
+    by_page = {f"{notebooks.name}/{path.relative_to(notebooks).as_posix()}": _notebook_problems(path) for path in files}
+    problems = [PageProblem(name, what) for name, problems in by_page.items() for what in problems]
     return problems if files else [PageProblem(notebooks.name, "expected notebooks, got none")]
 
 

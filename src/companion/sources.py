@@ -31,8 +31,8 @@ def read_yaml(file: Path):
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        told = getattr(error, "problem", None) or error
-        raise SourceError(f"{short(file)}{line}: expected YAML, got: {told}") from None
+        message = getattr(error, "problem", None) or error
+        raise SourceError(f"{short(file)}{line}: expected YAML, got: {message}") from None
     if held is None:
         raise SourceError(f"{short(file)}: expected entries, got an empty file")
     return held
@@ -62,8 +62,8 @@ def read_notebook(file: Path) -> nbformat.NotebookNode:
     except FileNotFoundError:
         raise SourceError(f"{short(file)}: expected a notebook, found none") from None
     except (nbformat.reader.NotJSONError, nbformat.ValidationError, ValueError, AttributeError, KeyError) as error:
-        told = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise SourceError(f"{short(file)}: expected a notebook in JSON, got: {told}") from None
+        message = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        raise SourceError(f"{short(file)}: expected a notebook in JSON, got: {message}") from None
 
 
 def toc_files(toc, keys: tuple[str, ...] = ("root", "file")) -> Iterator[str]:

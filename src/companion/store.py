@@ -48,16 +48,16 @@ class Store:
         """``compute(folder)``, or what it gave before, on this store's device.
 
         folder: where it may keep what it has begun, until it is done. arguments: all that makes this result another
-        than its neighbours, as JSON. Raises ``ValueError`` naming the file of an entry that is damaged, or is not what
+        than its neighbors, as JSON. Raises ``ValueError`` naming the file of an entry that is damaged, or is not what
         its name says.
         """
         identity = {"name": name, "code": self.code, "arguments": canonical("arguments", arguments)}
         file = self.file(name, arguments)
-        found = self._found(file, identity)
+        found = self._read_entry(file, identity)
         if found is None:
             begun = file.with_suffix(".begun")
             with alone(begun / "lock", waiting=f"{name}: another process is at work on it, waiting for it to end"):
-                found = self._found(file, identity)  # which may have been so since
+                found = self._read_entry(file, identity)  # which may have been so since
                 if found is None:
                     earlier, started = _attempts(begun, self.label)
                     came = compute(begun)
@@ -67,8 +67,8 @@ class Store:
                     found = read_saved(file)
                 shutil.rmtree(begun, ignore_errors=True)
         os.utime(file)  # used: it is not yet to be removed
-        tensors, told = found
-        self.devices.extend(one for one in told["made_on"] if one not in self.devices)
+        tensors, metadata = found
+        self.devices.extend(one for one in metadata["made_on"] if one not in self.devices)
         return {key: tensor.to(self.device) for key, tensor in tensors.items()}
 
     def value(self, name: str, arguments: dict, compute: Callable[[Path], Any]) -> Any:
@@ -82,8 +82,8 @@ class Store:
 
     def made(self, name: str, arguments: dict) -> dict:
         """Of a result that is there: {"seconds": over all attempts at it, "made_on": their devices, in words}."""
-        told = read_saved(self.file(name, arguments))[1]
-        return {key: told[key] for key in ("seconds", "made_on")}
+        metadata = read_saved(self.file(name, arguments))[1]
+        return {key: metadata[key] for key in ("seconds", "made_on")}
 
     def file(self, name: str, arguments: dict) -> Path:
         """Where a result lies, whichever device has made it."""
@@ -91,15 +91,15 @@ class Store:
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
         return self.folder / f"{re.sub(r'[^A-Za-z0-9.]+', '_', name)}-{digest[:16]}.safetensors"
 
-    def _found(self, file: Path, identity: dict) -> tuple[Tensors, dict] | None:
+    def _read_entry(self, file: Path, identity: dict) -> tuple[Tensors, dict] | None:
         """What ``file`` holds, if it has been made on this kind of device."""
         if not file.is_file():
             return None
-        tensors, told = read_saved(file)
-        came = {key: told.get(key) for key in identity}
+        tensors, metadata = read_saved(file)
+        came = {key: metadata.get(key) for key in identity}
         if came != identity:
             raise ValueError(f"{file}: expected the result of {identity}, got that of {came}; remove the file")
-        return (tensors, told) if told["device"] == self.device.type else None
+        return (tensors, metadata) if metadata["device"] == self.device.type else None
 
 
 def code_digest(root: Path, module: str) -> str:

@@ -6,12 +6,12 @@ from itertools import count
 
 def mend(app, pagename, templatename, context, doctree):
     """Drop inline scripts registered twice (an error on every page); give lists and wide tables their proper roles."""
-    seen, kept = set(), []
+    bodies, kept = set(), []
     for script in context.get("script_files", []):
         body = getattr(script, "attributes", {}).get("body")
-        if body is None or body not in seen:
+        if body is None or body not in bodies:
             kept.append(script)
-        seen.add(body)
+        bodies.add(body)
     context["script_files"] = kept
     if "body" in context:
         body = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
@@ -26,9 +26,9 @@ def mend(app, pagename, templatename, context, doctree):
         context["body"] = body.replace("<figure ", '<figure tabindex="0" ')
 
 
-def _lines_of_signature(found):
-    lines = found[2].replace("<dd>", '<span class="sig-line">').replace("</dd>", "</span>")
-    return found[1] + lines
+def _lines_of_signature(match):
+    lines = match[2].replace("<dd>", '<span class="sig-line">').replace("</dd>", "</span>")
+    return match[1] + lines
 
 
 def setup(app):

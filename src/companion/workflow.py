@@ -69,8 +69,8 @@ def plan(root: Path, config: dict) -> Plan:
     overrides = typed(config.get("overrides", {}))
     points = [(seed, one) for one in (overrides if isinstance(overrides, list) else [overrides]) for seed in seeds]
     expect_sources(root)
-    for stray in [] if config.get("brief") else unlisted(root):
-        print(f"notebooks/{stray}.ipynb: not in _toc.yml, passed over", file=sys.stderr)
+    for missing in [] if config.get("brief") else unlisted(root):
+        print(f"notebooks/{missing}.ipynb: not in _toc.yml, passed over", file=sys.stderr)
     claims.load(root / "data" / "claims")
     sizes = root / "notebooks" / "profiles.yml"
     for name in names:
@@ -83,31 +83,33 @@ def plan(root: Path, config: dict) -> Plan:
                 raise PlanError(f"{name}: {error}") from None
         # Touched only when something that the run depends on has changed.
         keys.write_key(root, name, profile)
-    asked = Plan(profile, names, {sweep_label(seed, one): (seed, one) for seed, one in points})
+    requested = Plan(profile, names, {sweep_label(seed, one): (seed, one) for seed, one in points})
     if profile == "full":  # at quick a part takes less time than its process would
         for name in names:
-            plan_parts(root, asked, name)
-    return asked
+            plan_parts(root, requested, name)
+    return requested
 
 
-def plan_parts(root: Path, asked: Plan, name: str) -> None:
+def plan_parts(root: Path, requested: Plan, name: str) -> None:
     """Add the long work of the runs of ``name`` that are not up to date to a plan; only their chapters import torch."""
     from companion import jobs, record
 
-    key = keys.content_key(root, name, asked.profile)["key"]
-    for label, (seed, overrides) in asked.points.items():
-        if is_current(place(root, name, asked.profile, seed, overrides), key, name, asked.profile, seed, overrides):
+    key = keys.content_key(root, name, requested.profile)["key"]
+    for label, (seed, overrides) in requested.points.items():
+        if is_current(
+            place(root, name, requested.profile, seed, overrides), key, name, requested.profile, seed, overrides
+        ):
             continue
         with environment.with_variables(COMPANION_STORE=str(root / "_build" / "store")):
-            study = jobs.study_of(record.begin(name, asked.profile, seed, overrides))
+            study = jobs.study_of(record.begin(name, requested.profile, seed, overrides))
         if study is None:
             continue
         identity = {part: study.store.file(part.name, asdict(part)).stem for part in study.parts}
-        asked.long[name, label] = list(identity.values())
+        requested.long[name, label] = list(identity.values())
         for part, known in identity.items():
-            told = ("--profile", asked.profile, "--seed", str(seed), "--overrides", json.dumps(overrides))
+            options = ("--profile", requested.profile, "--seed", str(seed), "--overrides", json.dumps(overrides))
             needs = tuple(identity[other] for other in study.needs(part))
-            asked.parts.setdefault(known, PlannedPart((name, part.name, *told), needs))
+            requested.parts.setdefault(known, PlannedPart((name, part.name, *options), needs))
 
 
 def _listed(value) -> list:
@@ -132,8 +134,8 @@ def typed(value):
 def expect_sources(root: Path) -> None:
     """Files that would change every run and are in no content key are refused: :class:`SourceError`."""
     folder = root / "notebooks"
-    found = [file for file in folder.glob("*.py") if file.stem in sys.stdlib_module_names or find_spec(file.stem)]
-    for file in [*found, *folder.glob("matplotlibrc")]:
+    shadowing = [file for file in folder.glob("*.py") if file.stem in sys.stdlib_module_names or find_spec(file.stem)]
+    for file in [*shadowing, *folder.glob("matplotlibrc")]:
         raise SourceError(f"notebooks/{file.name}: expected no such file, every notebook beside it would take it up")
 
 

@@ -52,12 +52,12 @@ def file_to_keep(name: str, file: str | Path) -> Path:
     return file
 
 
-def save_atomically(file: Path, tensors: dict[str, torch.Tensor], told: dict) -> None:
+def save_atomically(file: Path, tensors: dict[str, torch.Tensor], metadata: dict) -> None:
     """Write tensors and a JSON-able dict; ``file`` holds the old or the new whole, whenever the process dies."""
     partial = file.with_name(f".{file.name}.partial")
-    told = canonical("told", told)
+    metadata = canonical("told", metadata)
     # One text: safetensors writes several in an order of its own, and equal states would be unequal files.
-    text = json.dumps(told | {"digest": digest(tensors, told)}, allow_nan=False)
+    text = json.dumps(metadata | {"digest": digest(tensors, metadata)}, allow_nan=False)
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, {"told": text})
     with partial.open("rb") as written:
         os.fsync(written.fileno())
@@ -72,21 +72,21 @@ def read_saved(file: Path, expected: dict | None = None) -> tuple[dict[str, torc
     """
     try:
         with safe_open(file, framework="pt") as opened:
-            told = json.loads(opened.metadata()["told"])
+            metadata = json.loads(opened.metadata()["told"])
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-        same = told.pop("digest") == digest(tensors, told)
+        same = metadata.pop("digest") == digest(tensors, metadata)
     except (SafetensorError, KeyError, TypeError, AttributeError, OSError, ValueError) as error:
         raise ValueError(f"checkpoint {file}: expected a file written by save_atomically, got {error!r}") from None
     expect(same, f"checkpoint {file}", "it as it was written", "a damaged or edited file")
-    good = expected is None or told == canonical("expected", expected)
-    expect(good, f"checkpoint {file}", f"{expected}", told)
-    return tensors, told
+    good = expected is None or metadata == canonical("expected", expected)
+    expect(good, f"checkpoint {file}", f"{expected}", metadata)
+    return tensors, metadata
 
 
-def digest(tensors: dict[str, torch.Tensor], told: dict) -> str:
+def digest(tensors: dict[str, torch.Tensor], metadata: dict) -> str:
     """Of names, types, shapes, numbers and of what is told beside them."""
-    found = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+    sha256 = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
-        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
+        sha256.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        sha256.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return sha256.hexdigest()

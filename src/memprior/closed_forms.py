@@ -11,11 +11,11 @@ from memprior.noise import perturb
 
 @dataclass(frozen=True, eq=False)
 class Priors:
-    """A training set (N, d), the law it was drawn from, held-out draws (M, d) of that law, and both denoisers."""
+    """A training set (N, d), the distribution it was drawn from, held-out draws (M, d) of it, and both denoisers."""
 
     train_set: torch.Tensor
     held_out: torch.Tensor
-    law: Gaussian
+    distribution: Gaussian
 
     @property
     def empirical(self) -> EmpiricalDenoiser:
@@ -23,7 +23,7 @@ class Priors:
 
     @property
     def true(self) -> GaussianDenoiser:
-        return GaussianDenoiser(self.law.mean, self.law.covariance)
+        return GaussianDenoiser(self.distribution.mean, self.distribution.covariance)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +52,8 @@ def closed_form_reference(
         >>> import torch
         >>> from memprior.closed_forms import Priors, closed_form_reference
         >>> from memprior.gaussian import Gaussian
-        >>> generator, law = torch.Generator().manual_seed(0), Gaussian(torch.zeros(2), torch.eye(2))
-        >>> priors = Priors(law.sample(10, generator=generator), law.sample(10, generator=generator), law)
+        >>> generator, true = torch.Generator().manual_seed(0), Gaussian(torch.zeros(2), torch.eye(2))
+        >>> priors = Priors(true.sample(10, generator=generator), true.sample(10, generator=generator), true)
         >>> levels = torch.tensor([0.1, 1.0])
         >>> reference = closed_form_reference(priors, priors.train_set, levels, num_inputs=20, generator=generator)
         >>> reference.squares(priors.empirical)[:, 0]  # mean squared D - D_emp

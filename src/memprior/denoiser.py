@@ -112,10 +112,10 @@ class GaussianDenoiser:
     def __init__(self, mean: torch.Tensor, covariance: torch.Tensor):
         expect_tensor("mean", mean, "(d,)")
         expect(mean.ndim == 1, "mean", "shape (d,)", tuple(mean.shape))
-        self.law = Gaussian(mean, covariance)
+        self.distribution = Gaussian(mean, covariance)
 
     def __call__(self, x: torch.Tensor, sigma) -> torch.Tensor:
-        return self.law.denoiser(x, sigma)
+        return self.distribution.denoiser(x, sigma)
 
 
 class MixtureDenoiser:
@@ -185,5 +185,5 @@ class NetworkDenoiser:
         inner = x.to(self._dtype)
         ratio = column_of("sigma", sigma, inner) / self.spread
         damp = 1 / (1 + ratio**2)
-        told = self.network(inner * damp.sqrt() / self.spread, ratio.log().expand(len(x), 1)[:, 0])
-        return (damp * inner + self.spread * ratio * damp.sqrt() * told).to(x.dtype)
+        output = self.network(inner * damp.sqrt() / self.spread, ratio.log().expand(len(x), 1)[:, 0])
+        return (damp * inner + self.spread * ratio * damp.sqrt() * output).to(x.dtype)

@@ -24,7 +24,7 @@ class Grid:
 
     Example:
         >>> from memprior.fields import Grid
-        >>> Grid((4, 2), spacing_km=0.5).centres_km(0)
+        >>> Grid((4, 2), spacing_km=0.5).centers_km(0)
         tensor([0.2500, 0.7500, 1.2500, 1.7500], dtype=torch.float64)
     """
 
@@ -37,8 +37,8 @@ class Grid:
             expect_whole("shape", cells, 1)
         expect_positive("spacing_km", self.spacing_km)
 
-    def centres_km(self, axis: int) -> torch.Tensor:
-        """Cell centres along an axis, (n,), km, float64."""
+    def centers_km(self, axis: int) -> torch.Tensor:
+        """Cell centers along an axis, (n,), km, float64."""
         return (torch.arange(self.shape[axis], dtype=torch.float64) + 0.5) * self.spacing_km
 
 

@@ -38,9 +38,9 @@ def log_interval(values, confidence: float) -> tuple[float, float, float]:
     logs = torch.tensor([math.log(v) if v > 0 else math.nan for v in values], dtype=torch.float64)
     if len(logs) < 2 or bool(logs.isnan().any()):
         return math.nan, math.nan, math.nan
-    centre = float(logs.mean())
+    center = float(logs.mean())
     reach = student(logs, confidence)
-    return math.exp(centre), math.exp(centre - reach), math.exp(centre + reach)
+    return math.exp(center), math.exp(center - reach), math.exp(center + reach)
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Share:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Jeffreys' interval of 95 %: :func:`jeffreys`."""
+        """The 95 % interval that :func:`jeffreys` gives."""
         return jeffreys(self.value, self.num)
 
     @property

@@ -87,8 +87,8 @@ class IsotropicMixture:
 
     def sample(self, num: int, *, generator: torch.Generator) -> torch.Tensor:
         """``num`` draws, (num, d): a component by its weight, then a Gaussian around its mean."""
-        centres = self.means[draw_components(self.log_weights, num, generator)]
-        return centres + self.sigma * normal(*centres.shape, like=centres, generator=generator)
+        centers = self.means[draw_components(self.log_weights, num, generator)]
+        return centers + self.sigma * normal(*centers.shape, like=centers, generator=generator)
 
     def _blocks(self, x):
         return self._cloud.log_joint_blocks(x, self.sigma, self.log_weights)
@@ -251,8 +251,8 @@ class PointCloud:
     """
 
     def __init__(self, points: torch.Tensor):
-        self.as_given, self.centre = points, points.mean(0)
-        self.points = points - self.centre
+        self.as_given, self.center = points, points.mean(0)
+        self.points = points - self.center
         self.half_norms = 0.5 * torch.linalg.vector_norm(self.points, dim=1) ** 2  # no second (K, d) array
 
     def log_joint_blocks(self, x, sigma, log_weights) -> Iterator[torch.Tensor]:
@@ -260,7 +260,7 @@ class PointCloud:
         expect_points("x", x, size=self.points.shape[1], like=self.points)
         precision = (column_of("sigma", sigma, x) ** -2).expand(len(x), 1)
         num = max(1, BLOCK // len(self.points))
-        about = x - self.centre
+        about = x - self.center
         norms = about.square().sum(1, keepdim=True)
         largest = (torch.maximum(norms.detach(), 2 * self.half_norms.max()) * precision).nan_to_num(0, 0, 0)
         if len(x) > 0 and torch.finfo(x.dtype).eps * float(largest.max()) > TOLERATED:
@@ -278,7 +278,7 @@ class PointCloud:
         Differentiable in x.
         """
         blocks = self.log_joint_blocks(x, sigma, log_weights)
-        return self.centre + torch.cat([block.softmax(1) @ self.points for block in blocks])
+        return self.center + torch.cat([block.softmax(1) @ self.points for block in blocks])
 
 
 def normalized_log_weights(log_weights, points: torch.Tensor) -> torch.Tensor:

@@ -112,9 +112,9 @@ class VariationalAutoencoder(nn.Module):
         """
         expect_points("x", x, size=self.size)
         expect_whole("num_draws", num_draws, 1)
-        centre, log_scale = self.encoder(x).chunk(2, 1)
-        eps = normal(num_draws, *centre.shape, like=x, generator=generator)
-        code = centre + log_scale.exp() * eps
+        center, log_scale = self.encoder(x).chunk(2, 1)
+        eps = normal(num_draws, *center.shape, like=x, generator=generator)
+        code = center + log_scale.exp() * eps
         mean, deviation = self.decode(code)
         joint = _log_normal((x - mean) / deviation, deviation.log()) + _log_normal(code, torch.zeros_like(code))
         return (joint - _log_normal(eps, log_scale.expand_as(eps))).logsumexp(0) - math.log(num_draws)
@@ -138,7 +138,7 @@ def _log_normal(standardized: torch.Tensor, log_scale: torch.Tensor) -> torch.Te
 
 
 def _linear(inner: int, outer: int, *, generator: torch.Generator, dtype) -> nn.Linear:
-    """torch's own initial law for a linear layer, from our generator."""
+    """torch's default initialization of a linear layer, from ``generator``."""
     layer = skip_init(nn.Linear, inner, outer, dtype=dtype, device=generator.device)
     bound = 1 / math.sqrt(inner)
     nn.init.uniform_(layer.weight, -bound, bound, generator=generator)

@@ -179,11 +179,11 @@ def _without_derivative(forward, x) -> tuple[int, float]:
         with torch.no_grad():
             change = (forward(at + step * along) - forward(at - step * along)) / 2
         rounding = torch.finfo(data.dtype).eps * data.detach().abs()
-        seen = (change.abs() > 100 * rounding) & (change.abs() > 0.03 * change.abs().max())
+        significant = (change.abs() > 100 * rounding) & (change.abs() > 0.03 * change.abs().max())
         # Each component weighted by its change: the slope along the direction counts those that have a derivative.
-        weights = torch.where(seen, step / change, 0)
+        weights = torch.where(significant, step / change, 0)
         (slope,) = torch.autograd.grad(data, at, weights, retain_graph=True, materialize_grads=True)
-        moving, missing = int(seen.sum()), float(seen.sum() - (slope * along).sum())
+        moving, missing = int(significant.sum()), float(significant.sum() - (slope * along).sum())
         if not abs(missing) > 0.2 + 0.02 * moving:  # or it is no number, and says nothing
             return moving, 0.0
     return moving, missing
@@ -241,12 +241,14 @@ def _pull_back(output, x, cotangents) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class OperatorCheck:
-    """What :func:`check_operator` measured, the worst of the batch and of the directions.
+    r"""What :func:`check_operator` measured, the worst of the batch and of the directions.
 
-    taylor_slope: the order in h of F(x + h v) - F(x) - h J v, 2 where J is the derivative; inf where nothing is left
-    but rounding, F being linear there. adjoint_gap: |<J v, w> - <v, J^T w>|, relative. batch_gap: between a batch and
-    its members one by one, relative to the largest datum. jacobian_gap: between the operator's own ``jacobian`` times v
-    and J v, relative; None where it brings none.
+    Attributes:
+        taylor_slope: the order in h of F(x + h v) - F(x) - h J v, 2 where J is the derivative; inf where nothing is
+            left but rounding, F being linear there.
+        adjoint_gap: of :math:`\langle J v, w \rangle` and :math:`\langle v, J^T w \rangle`, relative.
+        batch_gap: between a batch and its members one by one, relative to the largest datum.
+        jacobian_gap: between the operator's own ``jacobian`` times v and J v, relative; None where it brings none.
     """
 
     taylor_slope: float

@@ -3,10 +3,10 @@
 Symbols: x_n training examples, sigma the prior's smoothing, gamma = ``noise_std``, J_n Jacobian of F at x_n,
 C_n = sigma^2 J_n J_n^T + gamma^2 I the covariance of the data predicted from component n.
 
-Two posteriors share the letter sigma and are not the same. (i) p_sigma, the empirical law smoothed at sigma, is
-the prior: its posterior has moved means, and evidences that weigh whole neighbourhoods (``linearized_posterior``,
-``quadrature_posterior``). (ii) The posterior of the EMPIRICAL law is a lookup; noised to level sigma, its means
-stay on the examples and its weights are the likelihoods there (``collapsed_log_weights``,
+Two different posteriors share the letter sigma. (i) The prior is p_sigma, the empirical distribution smoothed at sigma:
+its posterior has moved means, and evidences that weigh whole neighborhoods (``linearized_posterior``,
+``quadrature_posterior``). (ii) The posterior of the EMPIRICAL distribution is a lookup. Noised to level sigma, its
+means stay on the examples and its weights are the likelihoods there (``collapsed_log_weights``,
 ``MemorizedPosteriorDenoiser``). A memorized diffusion sampler that is exact follows (ii).
 """
 
@@ -147,7 +147,7 @@ def linearized_posterior(
         likelihood: of the data y, with its forward operator F.
         determinant: False drops -1/2 log det C_n from the weights, as the released code does; nothing else in this book
             does.
-        chunk_size: K Jacobians (m, d) are held so many at a time, or all.
+        chunk_size: number of Jacobians (m, d) that are held at a time; all K by default.
 
     Returns:
         The mixture of the N(mu_n, Sigma_n).
@@ -204,9 +204,13 @@ def _conditioned(jacobians, residual, sigma: float, gamma: float) -> tuple[torch
     known = torch.cat([sigma * jacobians.double().flip(2), residual.double()[..., None]], 2) / gamma
     prior = eye[:size].expand(len(known), -1, -1)
     triangle = torch.linalg.qr(torch.cat([known, prior], 1), mode="r").R
-    root, seen, left = triangle[:, :size, :size].flip(1, 2), triangle[:, :size, size:].flip(1), triangle[:, size, size]
+    root, shifts, left = (
+        triangle[:, :size, :size].flip(1, 2),
+        triangle[:, :size, size:].flip(1),
+        triangle[:, size, size],
+    )
     factors = sigma * torch.linalg.solve_triangular(root, eye[:size, :size], upper=False)
-    return factors * factors.diagonal(dim1=1, dim2=2).sign()[:, None], (factors @ seen)[..., 0], -0.5 * left.square()
+    return factors * factors.diagonal(dim1=1, dim2=2).sign()[:, None], (factors @ shifts)[..., 0], -0.5 * left.square()
 
 
 @dataclass(frozen=True, eq=False)

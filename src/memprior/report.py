@@ -1,7 +1,7 @@
 """python -m memprior.report SAMPLES TRAIN [HELD_OUT]: are these samples copies of this training set?
 
-The command line of :func:`memprior.memorization.report`, for arrays in .npy files; the one module that prints. Memory:
-the arrays in float64, and some 0.5 GB.
+The command line of :func:`memprior.memorization.nearness.report`, for arrays in .npy files; the one module that
+prints. Memory: the arrays in float64, and some 0.5 GB.
 """
 
 import argparse
@@ -99,18 +99,18 @@ def _measure(samples: str, train: str, held_out: str | None) -> tuple[Report, in
         raise BadInput("TRAIN: expected arrays that fit the memory, got more; thin the examples") from None
 
 
-def sets(found: Report) -> dict[str, Nearness]:
+def sets(result: Report) -> dict[str, Nearness]:
     """The sets of points of a report by the names of its fields, without held-out draws where there are none."""
-    every = {name: getattr(found, name) for name in NAMES}
+    every = {name: getattr(result, name) for name in NAMES}
     return {name: near for name, near in every.items() if near is not None}
 
 
-def tests(found: Report) -> dict[str, CopyTest]:
+def tests(result: Report) -> dict[str, CopyTest]:
     """The three tests by what they compare."""
     return {
-        "distance d1": found.distance_test,
-        "ratio r": found.ratio_test,
-        "share with d1/d2 < 1/3": found.share_test,
+        "distance d1": result.distance_test,
+        "ratio r": result.ratio_test,
+        "share with d1/d2 < 1/3": result.share_test,
     }
 
 
@@ -130,9 +130,9 @@ def _p(value: float) -> str:
     return "< 1e-300" if value < 1e-300 else f"{value:.2g}"
 
 
-def table(found: Report) -> str:
+def table(result: Report) -> str:
     """Two aligned tables, the sets of points and the tests; each line says what it means."""
-    null = "held-out draws" if found.held_out is not None else "left-out examples"
+    null = "held-out draws" if result.held_out is not None else "left-out examples"
     rows = {
         "number of points": lambda near: str(len(near.ratios)),
         "repeats of a training example, but for rounding": lambda near: str(int(near.repeats.sum())),
@@ -141,59 +141,59 @@ def table(found: Report) -> str:
         "  share with d1/d2 < 1/3: copies": lambda near: _share(near.share_copied),
         "r = d1 / mean(d2..dk), small beside one example, median": lambda near: _number(float(near.ratios.median())),
         f'  share with r < {PAPER_RATIO:g}, "memorized" in the paper': lambda near: _share(near.share_below),
-        f"  share with r < {found.threshold:.3f}, as 5% of the {null}": lambda near: _share(
-            (near.ratios < found.threshold).double().mean().item()
+        f"  share with r < {result.threshold:.3f}, as 5% of the {null}": lambda near: _share(
+            (near.ratios < result.threshold).double().mean().item()
         ),
     }
-    shown, label = sets(found), max(map(len, rows))
+    shown, label = sets(result), max(map(len, rows))
     lines = [" " * label + "".join(f"{NAMES[name]:>11}" for name in shown)]
     lines += [
         f"{text:<{label}}" + "".join(f"{value(near):>11}" for near in shown.values()) for text, value in rows.items()
     ]
     lines += ["", f"{f'one-sided tests: samples nearer than {null}?':<{label}}{'z':>11}{'p':>11}"]
-    lines += [f"  {text:<{label - 2}}{_z(test.z):>11}{_p(test.p_copying):>11}" for text, test in tests(found).items()]
+    lines += [f"  {text:<{label - 2}}{_z(test.z):>11}{_p(test.p_copying):>11}" for text, test in tests(result).items()]
     lines += [
-        f"{f'  all three (Bonferroni); they fire below {COPY_LEVEL:g}':<{label}}{'':>11}{_p(found.p_copying):>11}"
+        f"{f'  all three (Bonferroni); they fire below {COPY_LEVEL:g}':<{label}}{'':>11}{_p(result.p_copying):>11}"
     ]
-    lines += [f"{f'  or farther, by d1? it fires below {CHECK_LEVEL:g}':<{label}}{'':>11}{_p(found.p_farther):>11}"]
+    lines += [f"{f'  or farther, by d1? it fires below {CHECK_LEVEL:g}':<{label}}{'':>11}{_p(result.p_farther):>11}"]
     return "\n".join(lines)
 
 
-def notes(found: Report, size: int) -> list[str]:
+def notes(result: Report, size: int) -> list[str]:
     """What a reader must know beside the numbers, a sentence or two each."""
-    nearest, times = found.samples.neighbors.indices[:, 0].unique(return_counts=True)
+    nearest, times = result.samples.neighbors.indices[:, 0].unique(return_counts=True)
     most = int(times.argmax())
     lines = [
-        f"Distances are Euclidean over all {size} numbers of a point, d1 to dk to k = {found.k} training "
+        f"Distances are Euclidean over all {size} numbers of a point, d1 to dk to k = {result.k} training "
         f"examples. Example {int(nearest[most])}, counted from 0, is the nearest to the most samples: to "
-        f"{int(times[most])} of {len(found.ratios)}.",
+        f"{int(times[most])} of {len(result.ratios)}.",
         "The tests hold for independent samples; the states of one Markov chain alarm too often unless thinned.",
         "Held-out draws must follow the distribution that the samples would have without memory: for samples of a "
         "posterior, draws of the prior are the wrong null, beside which even an ideal posterior is nearer to the "
         "examples.",
     ]
-    if found.num_repeated:
-        lines.insert(1, f"{found.num_repeated} training examples repeat an earlier one and count once.")
-    if found.held_out is None:
+    if result.num_repeated:
+        lines.insert(1, f"{result.num_repeated} training examples repeat an earlier one and count once.")
+    if result.held_out is None:
         lines.insert(1, "No held-out draws were given, so each training example beside the others stands in for them.")
     return lines
 
 
-def as_dict(found: Report, size: int) -> dict:
+def as_dict(result: Report, size: int) -> dict:
     """The report as plain numbers, for JSON; a z that is not finite is None."""
     return {
-        "finding": found.finding,
-        "verdict": found.verdict,
-        "p_copying": found.p_copying,
-        "p_farther": found.p_farther,
+        "finding": result.finding,
+        "verdict": result.verdict,
+        "p_copying": result.p_copying,
+        "p_farther": result.p_farther,
         "tests": {
             name: {"z": test.z if math.isfinite(test.z) else None, "p": test.p_copying}
-            for name, test in tests(found).items()
+            for name, test in tests(result).items()
         },
-        "k": found.k,
+        "k": result.k,
         "d": size,
-        "num_repeated": found.num_repeated,
-        "r_with_5_percent_of_the_null_below": found.threshold,
+        "num_repeated": result.num_repeated,
+        "r_with_5_percent_of_the_null_below": result.threshold,
         "sets": {
             name: {
                 "num": len(near.ratios),
@@ -205,24 +205,24 @@ def as_dict(found: Report, size: int) -> dict:
                 "d1_over_d2": near.gaps.tolist(),
                 "r": near.ratios.tolist(),
             }
-            for name, near in sets(found).items()
+            for name, near in sets(result).items()
         },
     }
 
 
-def _draw(found: Report, path: Path) -> None:
+def _draw(result: Report, path: Path) -> None:
     """The picture of the report, as a file."""
     # Imported only here: without --picture no drawing is loaded.
-    from memprior.figures.report import LOOKS, report_figure
+    from memprior.figures.report import STYLES, report_figure
     from memprior.figures.style import use
 
     use()
-    named = {name: getattr(found, field) for name, field in zip(LOOKS, NAMES, strict=True)}
+    named = {name: getattr(result, field) for name, field in zip(STYLES, NAMES, strict=True)}
     shown = {name: near for name, near in named.items() if near is not None}
     ratios, distances, gaps = (
         {name: getattr(near, field) for name, near in shown.items()} for field in ("ratios", "distances", "gaps")
     )
-    figure = report_figure(ratios, distances, gaps, threshold=PAPER_RATIO, gap=COPY_GAP, title=found.verdict)
+    figure = report_figure(ratios, distances, gaps, threshold=PAPER_RATIO, gap=COPY_GAP, title=result.verdict)
     figure.savefig(path, format=path.suffix[1:].lower())
 
 
@@ -279,16 +279,18 @@ def main(arguments: list[str] | None = None) -> int:
                 taken.append(path)
         if args.picture is not None and args.picture.suffix.lower() not in PICTURES:
             raise BadInput(f"{args.picture}: expected the ending of a picture, {', '.join(PICTURES)}")
-        found, size = _measure(args.samples, args.train, held_out)
+        result, size = _measure(args.samples, args.train, held_out)
         if args.json is not None:
-            args.json.write_text(json.dumps(as_dict(found, size), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+            args.json.write_text(json.dumps(as_dict(result, size), indent=1, allow_nan=False) + "\n", encoding="utf-8")
         if args.picture is not None:
-            _draw(found, args.picture)
+            _draw(result, args.picture)
     except (BadInput, OSError) as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         return 2
-    told = [textwrap.fill(note, _WIDTH, subsequent_indent="  ", initial_indent="- ") for note in notes(found, size)]
-    return show("\n".join([table(found), "", *told, "", textwrap.fill(found.verdict, _WIDTH, break_on_hyphens=False)]))
+    wrapped = [textwrap.fill(note, _WIDTH, subsequent_indent="  ", initial_indent="- ") for note in notes(result, size)]
+    return show(
+        "\n".join([table(result), "", *wrapped, "", textwrap.fill(result.verdict, _WIDTH, break_on_hyphens=False)])
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Samplers: one step = one function, and the loop, once.
+"""Samplers: each step is a function, and all share one loop.
 
 A step takes x at noise level sigma to x at sigma_next < sigma. In coordinates x_sigma = x_0 + sigma * eps the
 probability-flow ODE is dx/dsigma = (x - D(x, sigma)) / sigma, and sigma_next = 0 always lands on D.
@@ -16,7 +16,7 @@ from memprior._check import descending_levels, expect, expect_finite, expect_poi
 from memprior._random import integers, normal
 from memprior.denoiser import Denoiser, denoised_traced
 
-EXPLODED = 1e6  # times the start: no sample of a sane run is so far out, whatever the unit
+EXPLODED = 1e6  # times the start: no sample of a stable run is so far out, in any unit
 
 
 @dataclass(frozen=True, eq=False)
@@ -292,10 +292,10 @@ def log_likelihood(
         if lost := int((~torch.isfinite(x).all(1)).sum()):
             where = f"of {len(x)} between sigma = {float(low):.3g} and {float(high):.3g}"
             raise FloatingPointError(f"denoiser: expected finite numbers, got NaN or infinite for {lost} {where}")
-    centre = denoiser(x.new_zeros(1, x.shape[1]), levels[-1])
+    center = denoiser(x.new_zeros(1, x.shape[1]), levels[-1])
     return (
         change
-        - 0.5 * ((x - centre) / levels[-1]).square().sum(1)
+        - 0.5 * ((x - center) / levels[-1]).square().sum(1)
         - x.shape[1] * torch.log(levels[-1] * math.sqrt(2 * math.pi))
     )
 

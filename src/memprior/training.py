@@ -1,8 +1,8 @@
 """Denoising score matching: a loss, a training loop that is a generator, and checkpoints that lose nothing.
 
 Minimize ``E |D(x_0 + sigma eps, sigma) - x_0|^2`` over examples x_0, noise eps ~ N(0, I) and levels sigma. At every
-sigma the minimizer over all functions is the denoiser of the examples' empirical law (paper, claim 1; proved in
-chapter 2).
+sigma the minimizer over all functions is the denoiser of the examples' empirical distribution (paper, claim 1; proved
+in chapter 2).
 
 Killed at any moment and started again with the same arguments, training ends in the same bits: a checkpoint carries
 weights, their moving average, the moments of Adam and the state of the generator, and replaces the one before it at
@@ -81,7 +81,7 @@ class TrainingPlan:
 
 @dataclass(frozen=True, eq=False)
 class TrainingState:
-    """After optimiser step ``step``.
+    """After optimizer step ``step``.
 
     loss: scalar tensor of that step's batch. average: the denoiser with averaged weights, updated in place.
     """
@@ -222,16 +222,16 @@ def snapshots(
     states = train(denoiser, train_set, plan, generator=generator, checkpoint=checkpoint)
     reached = _step_of(checkpoint) if checkpoint and checkpoint.exists() else 0
     for step in steps:
-        kept, told = folder and folder / f"average_{step}.safetensors", {"start": start, "step": step}
-        if checkpoint is not None and kept is not None and step <= reached:
+        snapshot, metadata = folder and folder / f"average_{step}.safetensors", {"start": start, "step": step}
+        if checkpoint is not None and snapshot is not None and step <= reached:
             average = copy.deepcopy(denoiser)
             if step == reached:  # death may have come between the checkpoint of this very step and its snapshot
-                save_atomically(kept, _below(read_saved(checkpoint)[0], "average"), told)
-            _copy_into(kept, average.network, read_saved(kept, told)[0])
+                save_atomically(snapshot, _below(read_saved(checkpoint)[0], "average"), metadata)
+            _copy_into(snapshot, average.network, read_saved(snapshot, metadata)[0])
         else:
             average = copy.deepcopy(next(state for state in states if state.step == step).average)
-            if kept:
-                save_atomically(kept, dict(average.network.state_dict()), told)
+            if snapshot:
+                save_atomically(snapshot, dict(average.network.state_dict()), metadata)
         yield step, average
 
 
@@ -264,11 +264,11 @@ def snapshot_denoisers(
     Raises:
         RuntimeError: weights of networks of another kind.
     """
-    steps, found = sorted({int(name.split(".")[0]) for name in weights}), {}
+    steps, denoisers = sorted({int(name.split(".")[0]) for name in weights}), {}
     for step in steps:
-        found[step] = NetworkDenoiser(network().eval().requires_grad_(False), spread)
-        found[step].network.load_state_dict(_below(weights, str(step)))
-    return found
+        denoisers[step] = NetworkDenoiser(network().eval().requires_grad_(False), spread)
+        denoisers[step].network.load_state_dict(_below(weights, str(step)))
+    return denoisers
 
 
 class _Training:
@@ -308,7 +308,7 @@ class _Training:
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        # A short memory at first, else the average is that of the untrained weights for 1 / (1 - decay) steps.
+        # A short average at first, or it would be that of the untrained weights for 1 / (1 - decay) steps.
         decay = min(plan.ema_decay, self.step / (self.step + 9))
         weights = [list(net.parameters()) for net in (self.average.network, self.denoiser.network)]
         torch._foreach_lerp_(weights[0], [w.detach() for w in weights[1]], 1 - decay)
@@ -326,13 +326,15 @@ class _Training:
         save_atomically(file, self._tensors(), self.identity | {"start": self.start, "step": self.step})
 
     def load(self, file: Path) -> None:
-        tensors, told = read_saved(file)
+        tensors, metadata = read_saved(file)
         for what, expected in self.identity.items():
-            expect(told.get(what) == expected, f"checkpoint {file}", f"{what} {expected}", told.get(what))
-        self.step = told["step"]
+            expect(metadata.get(what) == expected, f"checkpoint {file}", f"{what} {expected}", metadata.get(what))
+        self.step = metadata["step"]
         for name, network in (("network", self.denoiser.network), ("average", self.average.network)):
             _copy_into(file, network, _below(tensors, name))
-        expect(told.get("start") == self.start, f"checkpoint {file}", "first weights and seed of this run", "others")
+        expect(
+            metadata.get("start") == self.start, f"checkpoint {file}", "first weights and seed of this run", "others"
+        )
         moments: dict[int, dict[str, torch.Tensor]] = {}
         for name, tensor in _below(tensors, "adam").items():
             k, what = name.split(".")

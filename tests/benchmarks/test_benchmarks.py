@@ -21,12 +21,12 @@ def quick(tmp_path_factory):
     return quick_benchmark("memorized_score", tmp_path_factory.mktemp("benchmark"), "--free-gb", "0.001")
 
 
-def test_both_versions_give_the_same_scores_to_float32_rounding(quick):
+def test_versions_give_the_same_scores_to_float32_rounding(quick):
     for case in quick[0]["cases"]:
         assert case["max_relative_difference"] <= case["float32_bound"] < 0.01
 
 
-def test_the_bound_holds_for_each_version_against_float64_and_notices_a_wrong_sigma():
+def test_float32_bound_holds_against_float64_and_detects_a_wrong_sigma():
     generator = torch.Generator().manual_seed(1)
     sigma = math.sqrt(20) / 4
     means = torch.randn(100, 20, dtype=torch.float32, generator=generator)
@@ -56,7 +56,7 @@ def test_results_carry_times_memory_and_provenance(quick):
     )
 
 
-def test_a_case_too_big_for_memory_says_what_it_needs_and_gives_no_time(quick):
+def test_case_too_big_for_memory_says_what_it_needs_without_a_time(quick):
     results, table = quick
     textbook = results["cases"][1]["textbook"]
     assert textbook == {"needs_gb": 16 * 500 * 50 * 4 / 1e9, "not_run": "needs 0.0016 GB"}
@@ -64,7 +64,7 @@ def test_a_case_too_big_for_memory_says_what_it_needs_and_gives_no_time(quick):
     assert "| needs 0.0016 GB |" in table
 
 
-def test_the_recorded_run_has_every_case():
+def test_recorded_run_has_every_case():
     recorded = json.loads(RECORDED.read_text(encoding="utf-8"))
     assert [benchmark.Case(row["batch"], row["components"], row["size"]) for row in recorded["cases"]] == benchmark.FULL
     header, rule, *rows = benchmark.table(recorded).splitlines()

@@ -1,4 +1,4 @@
-"""Each test of calibration sees what it is said to see: a few repeats here, the recorded run for the rest."""
+"""Each test of calibration detects what it should: a few repeats here, the recorded run for the rest."""
 
 import json
 from dataclasses import replace
@@ -49,7 +49,7 @@ def counts(benchmark, posterior, generator):
     return {name: sum(repeat[name] for repeat in found) for name in found[0]}
 
 
-def test_draws_of_the_exact_posterior_are_what_regression_says(generator):
+def test_exact_posterior_draws_are_what_regression_says(generator):
     # (truth - b data) is uncorrelated with the data for b = 1 / (1 + 0.25), and so are the draws'.
     plan = benchmark.Plan(truths=(), repeats=1, draws=2, size=3, permutations=1)
     samples, truths, data = benchmark.world("exact", 20000, plan, generator)
@@ -58,31 +58,31 @@ def test_draws_of_the_exact_posterior_are_what_regression_says(generator):
         assert_moments(residual, 0.0, torch.diag(torch.tensor([0.2] * 3 + [1.25] * 3)))
 
 
-def test_a_posterior_20_percent_too_narrow_is_seen_by_each_kind_of_test(generator):
+def test_calibration_tests_each_detect_a_posterior_20_percent_too_narrow(generator):
     found = counts(benchmark, "narrow", generator)
     # A test of power 0.9 would miss none of 30 in one run of 24 only.
     assert 0.9**REPEATS < 0.05
     assert {name: found[name] for name in CHOSEN} == dict.fromkeys(CHOSEN, REPEATS)
 
 
-def test_the_exact_posterior_is_rejected_no_more_often_than_by_chance(generator):
+def test_exact_posterior_is_rejected_no_more_often_than_by_chance(generator):
     found = counts(benchmark, "exact", generator)
     most = stats.binom.isf(1e-4, REPEATS, 0.05)
     assert max(found.values()) <= most, found
 
 
-def test_the_prior_as_a_posterior_is_seen_only_with_the_data(generator):
+def test_prior_as_a_posterior_is_detected_only_with_the_data(generator):
     sees = {"tarp, references: data", "energy, with data, paired"}
     found, chance = counts(benchmark, "prior", generator), stats.binom.isf(1e-4, REPEATS, 0.05)
     assert {name for name, count in found.items() if count == REPEATS} == sees
     assert max(count for name, count in found.items() if name not in sees) <= chance
 
 
-def test_the_band_is_binomial():
+def test_binomial_band_has_the_quantiles_of_the_binomial():
     assert benchmark.binomial_band(200) == [stats.binom.ppf(tail, 200, 0.05) / 200 for tail in (0.0005, 0.9995)]
 
 
-def test_results_have_every_posterior_and_say_what_they_ran_on(quick):
+def test_results_have_every_posterior_and_their_provenance(quick):
     results, tables = quick
     expected = [(num, posterior) for num in benchmark.QUICK.truths for posterior in benchmark.POSTERIORS]
     assert [(row["truths"], row["posterior"]) for row in results["rows"]] == expected
@@ -94,7 +94,7 @@ def test_results_have_every_posterior_and_say_what_they_ran_on(quick):
         assert tables.count(f"| {name} |") == len(benchmark.QUICK.truths)
 
 
-def test_the_recorded_run_is_the_full_one(recorded):
+def test_recorded_run_is_the_full_one(recorded):
     plan = json.loads(json.dumps(benchmark.asdict(benchmark.FULL)))
     assert recorded["plan"] == plan
     assert recorded["posteriors"] == benchmark.POSTERIORS
@@ -102,14 +102,14 @@ def test_the_recorded_run_is_the_full_one(recorded):
         assert {line.count("|") for line in part.splitlines()} == {len(benchmark.POSTERIORS) + 2}
 
 
-def test_in_the_recorded_run_power_is_above_nine_tenths(recorded):
+def test_recorded_run_has_power_above_nine_tenths(recorded):
     found = rejected(recorded, 500, "narrow")
     assert min(found[name] for name in CHOSEN) >= 0.9
     # Truths and draws alone: the prior's spread hides the posterior's.
     assert found[CAUTIOUS] < found["energy, bare, paired"] < 0.9
 
 
-def test_in_the_recorded_run_false_alarms_are_as_frequent_as_the_level(recorded):
+def test_recorded_run_has_false_alarms_as_frequent_as_the_level(recorded):
     low, high = benchmark.binomial_band(benchmark.FULL.repeats)
     for num in benchmark.FULL.truths:
         for name, share in rejected(recorded, num, "exact").items():

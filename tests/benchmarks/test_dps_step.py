@@ -1,4 +1,4 @@
-"""The benchmark of a sampler's step measures the same step with several priors and waves."""
+"""The benchmark of a sampler's step measures the same step with several priors and wave solvers."""
 
 import json
 from pathlib import Path
@@ -24,13 +24,13 @@ def steps_of(benchmark, results):
     return [benchmark.Step(row["prior"], row["waves"], row["batch"]) for row in [*results["steps"], *results["priors"]]]
 
 
-def test_the_same_step_ends_in_the_same_place_whoever_solves_the_waves(quick):
+def test_dps_step_is_the_same_with_every_solver(quick):
     agreement = quick[0]["agreement"]
     assert agreement["five_point_against_textbook"] < 1e-10
     assert agreement["spectral_against_five_point"] < 0.1  # the stencil's dispersion: see the gradient's own benchmark
 
 
-def test_every_step_has_times_ratios_and_the_cost_of_the_panel(quick):
+def test_steps_have_times_ratios_and_the_cost_of_the_panel(quick):
     results = quick[0]
     assert steps_of(benchmark, results) == benchmark.QUICK.steps
     assert results["frozen"] == 0
@@ -45,7 +45,7 @@ def test_every_step_has_times_ratios_and_the_cost_of_the_panel(quick):
             assert row[f"times_faster_than_{waves}"] == slow[waves] / row["per_sample_s"]
 
 
-def test_a_network_s_share_is_of_the_step_that_it_is_part_of(quick):
+def test_network_share_is_of_its_own_step(quick):
     results, batch = quick[0], benchmark.QUICK.batch
     [alone] = [row for row in results["priors"] if row["prior"] == "network"]
     [step] = [
@@ -54,11 +54,11 @@ def test_a_network_s_share_is_of_the_step_that_it_is_part_of(quick):
     assert alone["share_of_step"] == pytest.approx(alone["per_sample_s"] / step["per_sample_s"])
 
 
-def test_results_say_what_they_ran_on(quick):
+def test_results_have_their_provenance(quick):
     assert quick[0]["provenance"].keys() == {"threads", "cpu_count", "system", "python", "torch", "wall_s"}
 
 
-def test_our_inversion_is_that_of_the_chapter():
+def test_inversion_is_that_of_the_chapter():
     ours = benchmark.inversion(benchmark.FULL.spectral)
     chapter = published_inversion(torch.complex64, torch.device("cpu"))
     assert_same(ours.likelihood.observed, chapter.likelihood.observed)
@@ -66,13 +66,13 @@ def test_our_inversion_is_that_of_the_chapter():
     assert ours.operator.dtype == chapter.operator.dtype == torch.complex64
 
 
-def test_the_large_network_is_as_large_as_the_released_one():
+def test_large_network_is_as_large_as_the_released_one():
     width, depth = benchmark.FULL.networks["released size"]
     assert width == 2048
     assert 2 * depth == 12  # matrices between its layers: the released blocks have one, ours two
 
 
-def test_the_recorded_run_has_every_step():
+def test_recorded_run_has_every_step():
     recorded = json.loads(RECORDED.read_text(encoding="utf-8"))
     assert steps_of(benchmark, recorded) == benchmark.FULL.steps
     for part in benchmark.table(recorded).split("\n\n"):

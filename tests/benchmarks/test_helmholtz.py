@@ -15,17 +15,17 @@ def quick(tmp_path_factory):
     return quick_benchmark("helmholtz_gradient", tmp_path_factory.mktemp("benchmark"))
 
 
-def test_the_two_stencils_give_the_same_gradient(quick):
+def test_stencils_give_the_same_gradient(quick):
     assert quick[0]["agreement"]["five_point_against_textbook"] < 1e-10
 
 
-def test_the_spectral_gradient_differs_by_the_dispersion_of_the_stencil(quick):
+def test_spectral_gradient_differs_by_the_dispersion_of_the_stencil(quick):
     # 27 cells per wavelength: with three times as many the stencil's own gradient changes by 5.1 %, most of the
     # error of the coarse one, which falls as the square of the spacing.
     assert quick[0]["agreement"]["spectral_against_five_point"] < 0.1
 
 
-def test_each_version_has_times_memory_error_and_ratios(quick):
+def test_versions_each_have_times_memory_error_and_ratios(quick):
     rows = quick[0]["gradients"]
     assert [(row["version"], row["batch"], row["dtype"]) for row in rows] == [
         ("textbook", 1, "complex128"),
@@ -44,7 +44,7 @@ def test_each_version_has_times_memory_error_and_ratios(quick):
     assert rows[0]["greens_error"] == pytest.approx(rows[1]["greens_error"], rel=1e-9)
 
 
-def test_every_quantity_that_is_varied_has_its_rows(quick):
+def test_scaling_has_rows_for_every_varied_quantity(quick):
     results, tables = quick
     assert results["scaling"].keys() == {*benchmark.QUICK.scaling, "threads"}
     for name, values in [*benchmark.QUICK.scaling.items(), ("threads", benchmark.QUICK.threads)]:
@@ -52,7 +52,7 @@ def test_every_quantity_that_is_varied_has_its_rows(quick):
         assert f"| {name} |" in tables
 
 
-def test_results_say_what_they_ran_on(quick):
+def test_results_have_their_provenance(quick):
     results, tables = quick
     assert results["provenance"].keys() == {"threads", "cpu_count", "system", "python", "torch", "wall_s"}
     assert results["matrix_product"]["flops_per_s"] > 1e8
@@ -63,13 +63,13 @@ def test_results_say_what_they_ran_on(quick):
         assert tables.endswith("GPU: no GPU\n")
 
 
-def test_the_full_survey_is_the_published_one():
+def test_acquisition_at_full_size_is_the_published_one():
     acquisition, published = benchmark.acquisition(benchmark.FULL.textbook), published_acquisition()
     torch.testing.assert_close(acquisition.sources_km, published.sources_km)
     torch.testing.assert_close(acquisition.receivers_km, published.receivers_km)
 
 
-def test_the_textbook_gradient_is_the_derivative_of_its_misfit(generator):
+def test_textbook_gradient_is_the_derivative_of_its_misfit(generator):
     sources, receivers = np.array([[1, 0], [6, 1]]), np.array([[0, 7], [4, 6], [7, 7]])
     operator = benchmark.TextbookOperator(8, 0.05, 3.0, sources, receivers, pml=4)
     model, truth, direction = (0.05 * torch.randn(3, 8, 8, generator=generator)).numpy()

@@ -1,4 +1,4 @@
-"""The chapters' settings: both profiles are as declared, and what would fail only after hours is told at once."""
+"""The chapters' settings: both profiles are as declared, and what would fail only after hours is refused at once."""
 
 import json
 import subprocess
@@ -79,7 +79,7 @@ def test_settings_that_go_together_are_taken(name, overrides):
         (FOURTH, {"further_truths": ["disc"]}, "num_further to be 1 or more, for further_truths"),
         (FOURTH, {"num_noise_waves": 31}, "num_noise_waves to be at most num_noise_draws, 30"),
         (FOURTH, {"step_sizes": [0.01, 0.1]}, "step_sizes to be a list with 0.01 and 0.07"),
-        (FOURTH, {"looks": [100, 300, 200]}, "looks to be a list that ascends"),
+        (FOURTH, {"checkpoints": [100, 300, 200]}, "checkpoints to be a list that ascends"),
         (FOURTH, {"num_stencil": 51}, "num_stencil to be from 2 to 50"),
         (FOURTH, {"network": {"width": 128, "depth": 2}}, "network to be a mapping of width, depth, batch_size"),
         (FIFTH, {"counts": [1, 2]}, "counts to be a list with 64, which is claimed"),

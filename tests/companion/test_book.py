@@ -27,7 +27,7 @@ def pins(text: str) -> dict[str, str]:
     return dict(re.findall(r"^\W*([\w.-]+)==([\w.]+)$", text, re.M))
 
 
-def test_conda_users_get_the_versions_of_the_constraints():
+def test_environment_yml_has_the_versions_of_the_constraints():
     constraints = pins((REPOSITORY / "constraints.txt").read_text())
     named = pins((REPOSITORY / "environment.yml").read_text())
     assert {
@@ -50,7 +50,7 @@ def test_pins_name_no_build_of_torch_and_no_machine():
     assert "@" not in text
 
 
-def test_every_requirement_is_pinned():
+def test_constraints_pin_every_requirement():
     project = (REPOSITORY / "pyproject.toml").read_text()
     wanted = set(re.findall(r'^    "([\w-]+)[><=]', project, re.M))
     wanted |= {"snakemake-executor-plugin-slurm", "pandas"}  # of the cluster extra, the second by the first
@@ -58,11 +58,11 @@ def test_every_requirement_is_pinned():
     assert wanted <= pinned
 
 
-def test_the_repositorys_address_stands_in_one_place_and_is_the_same_elsewhere():
+def test_address_is_the_same_in_every_file():
     assert address.elsewhere(REPOSITORY) == []
 
 
-def test_the_address_moves_everywhere_at_once(tmp_path):
+def test_address_is_moved_everywhere_at_once(tmp_path):
     (tmp_path / "notebooks").mkdir()
     for name in ("_config.yml", "README.md", "pyproject.toml", "CITATION.cff", "notebooks/a.ipynb"):
         (tmp_path / name).write_text("repository: {url: https://host.example/o/old}")
@@ -73,7 +73,7 @@ def test_the_address_moves_everywhere_at_once(tmp_path):
         address.change(tmp_path, "git@host:o/n")
 
 
-def test_every_chapter_is_in_the_table_of_contents_and_has_sizes():
+def test_chapters_are_in_the_table_of_contents_and_have_sizes():
     listed = re.findall(r"file: notebooks/(\w+)", (REPOSITORY / "_toc.yml").read_text())
     assert sorted(listed) == chapters(REPOSITORY)
     sizes = yaml.safe_load((REPOSITORY / "notebooks" / "profiles.yml").read_text())
@@ -82,7 +82,7 @@ def test_every_chapter_is_in_the_table_of_contents_and_has_sizes():
         assert profile["quick"].keys() == profile["full"].keys()
 
 
-def test_the_crosswalk_points_at_functions_and_tests_that_exist():
+def test_crosswalk_points_at_functions_and_tests_that_exist():
     entries = pages.crosswalk(REPOSITORY)
     assert {entry["status"] for entry in entries} >= {"proved", "computed", "computed, differs"}
 
@@ -96,7 +96,7 @@ def test_the_crosswalk_points_at_functions_and_tests_that_exist():
         ({"extra": 1}, "expected the fields"),
     ],
 )
-def test_a_crosswalk_entry_that_points_nowhere_is_named(tmp_path, change, message):
+def test_crosswalk_names_an_entry_that_points_nowhere(tmp_path, change, message):
     entry = dict.fromkeys(pages.CROSSWALK_FIELDS, "") | {"item": "Eq. 0", "status": "computed"} | change
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "crosswalk.yml").write_text(yaml.safe_dump([entry]))
@@ -121,7 +121,7 @@ def test_crosswalk_links_to_the_function_and_the_test_of_each_item(tmp_path):
     assert "```python\ndef require_repository(" in page
 
 
-def test_results_that_hold_pass(tmp_path):
+def test_check_runs_passes_results_that_hold(tmp_path):
     root = write_book(tmp_path)
     write_run(root)
     assert book.check_runs(root) == []
@@ -135,7 +135,7 @@ def test_results_that_hold_pass(tmp_path):
         ({"tiny.answer": 2.0, "tiny.drawn": 0.0, "tiny.extra": 1}, "claim tiny.extra: made by tiny"),
     ],
 )
-def test_the_book_is_not_built_from_results_that_do_not_hold(tmp_path, claims, culprit):
+def test_book_is_not_built_from_results_that_do_not_hold(tmp_path, claims, culprit):
     root = write_book(tmp_path)
     write_run(root, claims=claims)
     done = companion(root, "book")
@@ -143,14 +143,14 @@ def test_the_book_is_not_built_from_results_that_do_not_hold(tmp_path, claims, c
     assert culprit in done.stderr
 
 
-def test_the_book_is_not_built_without_its_runs(tmp_path):
+def test_book_is_not_built_without_its_runs(tmp_path):
     done = companion(write_book(tmp_path), "book")
     assert done.returncode == 1
     assert f"{NAME}: " in done.stderr
     assert "expected the results of a run" in done.stderr
 
 
-def test_results_saved_by_jupyterlab_are_told_and_do_not_stop_the_build(tmp_path, capsys):
+def test_check_sources_only_warns_of_outputs_saved_by_jupyterlab(tmp_path, capsys):
     root = write_book(tmp_path)
     file = root / "notebooks" / f"{NAME}.ipynb"
     key = content_key(root, NAME, "quick")["key"]
@@ -170,7 +170,7 @@ def test_results_saved_by_jupyterlab_are_told_and_do_not_stop_the_build(tmp_path
     assert book.check_sources(root) == [f"notebooks/{NAME}.ipynb: kernelspec: expected python3, got my-venv"]
 
 
-def test_a_notebook_of_ones_own_does_not_stop_the_build(tmp_path):
+def test_check_sources_passes_over_an_unlisted_notebook(tmp_path):
     root = write_book(tmp_path)
     (root / "_toc.yml").write_text(f"root: book/index\nchapters: [{{file: notebooks/{NAME}.ipynb}}]\n")
     (root / "notebooks" / "Untitled.ipynb").write_text('{"cells": []}')
@@ -178,7 +178,7 @@ def test_a_notebook_of_ones_own_does_not_stop_the_build(tmp_path):
     assert book.check_sources(root) == []
 
 
-def test_claims_of_a_chapter_that_is_not_there_are_named(tmp_path):
+def test_check_runs_names_claims_of_a_missing_chapter(tmp_path):
     root = write_book(tmp_path)
     write_run(root)
     (root / "data" / "claims" / "gone.yml").write_text(
@@ -187,13 +187,13 @@ def test_claims_of_a_chapter_that_is_not_there_are_named(tmp_path):
     assert book.check_runs(root) == ["data/claims: expected chapters that exist, got 'gone'"]
 
 
-def test_a_release_needs_full_runs_of_this_code(tmp_path):
+def test_check_recorded_needs_full_runs(tmp_path):
     root = write_book(tmp_path)
     with pytest.raises(book.BuildError, match=f"{NAME}: expected a recorded full run"):
         book.check_recorded(root)
 
 
-def test_a_recorded_run_brings_the_pictures_that_say_what_they_show(tmp_path):
+def test_recorded_run_has_the_pictures_with_a_description(tmp_path):
     root = write_book(tmp_path)
     write_run(root)
     full = write_run(root, "full")
@@ -215,7 +215,7 @@ def test_a_recorded_run_brings_the_pictures_that_say_what_they_show(tmp_path):
 
 
 @pytest.mark.parametrize("step", range(2))
-def test_keep_that_is_killed_leaves_the_old_recording_whole_or_none(tmp_path, monkeypatch, step):
+def test_keep_killed_leaves_the_old_recording_whole_or_none(tmp_path, monkeypatch, step):
     root = write_book(tmp_path)
     write_run(root)
     full = write_run(root, "full", claims={"tiny.answer": 1.95, "tiny.drawn": 0.0})
@@ -245,7 +245,7 @@ def test_keep_that_is_killed_leaves_the_old_recording_whole_or_none(tmp_path, mo
     assert book.check_runs(root) == []
 
 
-def test_keep_takes_no_run_of_other_settings(tmp_path):
+def test_keep_refuses_a_run_of_other_settings(tmp_path):
     root = write_book(tmp_path)
     full = write_run(root, "full")
     results = full / "results.json"
@@ -256,7 +256,7 @@ def test_keep_takes_no_run_of_other_settings(tmp_path):
     assert not (root / "data" / "recorded").exists()
 
 
-def test_an_older_recording_stops_no_build_and_its_page_says_so(tmp_path):
+def test_recording_of_older_code_stops_no_build_and_its_page_says_so(tmp_path):
     root = write_book(tmp_path)
     write_run(root, "full")
     book.keep(root, NAME)
@@ -274,7 +274,7 @@ def test_an_older_recording_stops_no_build_and_its_page_says_so(tmp_path):
     assert book.check_runs(root) == ["recorded full run: claim tiny.answer: expected 3 ± 0.1, got 2 (The answer)"]
 
 
-def test_prose_of_a_claim_begins_no_html_and_no_block(tmp_path):
+def test_claims_page_escapes_html_and_headings(tmp_path):
     root = write_book(tmp_path)
     text = "Share < 0.7 and <script>alert(1)</script> & <!-- x -->\\n\\n# No heading"
     claims = root / "data" / "claims" / f"{NAME}.yml"
@@ -299,7 +299,7 @@ def test_sphinx_names_the_page_that_includes_a_missing_file(tmp_path):
     assert status.startswith("Sphinx ended with status 1; whole log: ")
 
 
-def test_colours_of_a_terminal_are_not_in_what_sphinx_is_said_to_find(tmp_path, monkeypatch):
+def test_sphinx_warnings_are_reported_without_terminal_colors(tmp_path, monkeypatch):
     (tmp_path / "_build").mkdir()
 
     def sphinx(command, *, stdout, **_):
@@ -312,7 +312,7 @@ def test_colours_of_a_terminal_are_not_in_what_sphinx_is_said_to_find(tmp_path, 
 
 
 @pytest.mark.parametrize("tools", [(), ("node", "npm")], ids=["no node", "no modules"])
-def test_the_browser_checks_fetch_nothing(tmp_path, monkeypatch, tools):
+def test_browse_fetches_nothing(tmp_path, monkeypatch, tools):
     called = tmp_path / "called"
     for tool in tools:
         (tmp_path / tool).write_text(f"#!/bin/sh\ntouch {called}\n")
@@ -325,7 +325,7 @@ def test_the_browser_checks_fetch_nothing(tmp_path, monkeypatch, tools):
     assert not called.exists()
 
 
-def test_a_claim_that_cannot_fail_stops_every_command(tmp_path):
+def test_check_runs_refuses_a_claim_that_cannot_fail(tmp_path):
     root = write_book(tmp_path)
     (root / "data" / "claims" / f"{NAME}.yml").write_text(
         "- {id: a, chapter: tiny, statement: s, source: s, expected: 1, tolerance: 2, why: w, profiles: [quick]}\n"
@@ -334,20 +334,20 @@ def test_a_claim_that_cannot_fail_stops_every_command(tmp_path):
         book.check_runs(root)
 
 
-def test_rows_of_a_table_are_as_long_as_its_header():
+def test_table_rows_are_as_long_as_the_header():
     assert Table(["a", "b"], [["1", "<2>"]])._repr_html_().count("<td>") == 2
     assert "&lt;2&gt;" in Table(["a", "b"], [["1", "<2>"]])._repr_html_()
     with pytest.raises(ValueError, match="rows: expected 2 entries in each, got 1"):
         Table(["a", "b"], [["1"]])
 
 
-def test_every_column_of_a_table_has_a_name():
+def test_table_needs_a_name_for_every_column():
     with pytest.raises(ValueError, match=r"header: expected a name for every column, got \['', 'b'\]"):
         Table(["", "b"], [["1", "2"]])
 
 
 @pytest.mark.parametrize("arguments", [[], ["sweep"]], ids=["chapters", "sweep"])
-def test_the_workflow_plans_every_chapter(arguments):
+def test_workflow_plans_every_chapter(arguments):
     snakemake = Path(sys.executable).with_name("snakemake")
     config = ["--config", "profile=quick"]
     if arguments:

@@ -1,4 +1,4 @@
-"""The look at the built site through a browser: silent on a good page, and each fault of a bad one is said."""
+"""The browser checks of the built site: silent on a good page, and each fault of a bad one is reported."""
 
 import os
 import shutil
@@ -21,16 +21,16 @@ PAGE = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>A pa
 <body><main><article class="bd-article"><h1>A page</h1>{body}</article></main></body></html>"""
 
 PICTURE = (
-    "<img {hidden} alt='A square filled with {colour}' "
+    "<img {hidden} alt='A square filled with {color}' "
     "src='data:image/svg+xml,<svg xmlns=%22http://www.w3.org/2000/svg%22 width=%2240%22 height=%2240%22>"
-    "<rect width=%2240%22 height=%2240%22 fill=%22{colour}%22/></svg>'>"
+    "<rect width=%2240%22 height=%2240%22 fill=%22{color}%22/></svg>'>"
 )
-COLOURS = ("black", "gray", "silver")
+COLORS = ("black", "gray", "silver")
 MOVE = "this.closest('.frames').querySelectorAll('img').forEach((m, k) => { m.hidden = k !== +this.value })"
 
 
 def slider(move, name="shade"):
-    pictures = "".join(PICTURE.format(colour=c, hidden="" if c == "gray" else "hidden") for c in COLOURS)
+    pictures = "".join(PICTURE.format(color=c, hidden="" if c == "gray" else "hidden") for c in COLORS)
     return (
         f'<figure class="frames" id="{name}-frames">{pictures}<label for="{name}">{name}</label>'
         f'<input id="{name}" type="range" min="0" max="2" value="1" oninput="{move}"><output>gray</output></figure>'
@@ -92,7 +92,7 @@ def browse(*args, script=BROWSE, **environment):
 
 
 @needs_browser
-def test_a_good_page_passes_and_is_photographed(tmp_path):
+def test_browser_passes_a_good_page_and_takes_its_screenshot(tmp_path):
     (tmp_path / "site" / "_static").mkdir(parents=True)
     (tmp_path / "site" / "page.html").write_text(PAGE.format(body=GOOD))
     (tmp_path / "site" / "index.html").write_text('<meta http-equiv="refresh" content="0; url=page.html">')
@@ -105,7 +105,7 @@ def test_a_good_page_passes_and_is_photographed(tmp_path):
 
 
 @needs_browser
-def test_each_fault_of_a_bad_page_is_said(tmp_path):
+def test_browser_reports_each_fault_of_a_bad_page(tmp_path):
     (tmp_path / "bad page.html").write_text(PAGE.format(body="".join(html for html, _ in FAULTS)))
     done = browse(tmp_path)
     assert [what for _, said in FAULTS for what in said if what not in done.stdout] == [], done.stdout
@@ -116,12 +116,12 @@ def test_each_fault_of_a_bad_page_is_said(tmp_path):
 
 
 @needs_browser
-def test_no_page_is_a_failure(tmp_path):
+def test_browser_fails_on_no_page(tmp_path):
     done = browse(tmp_path / "nothing")
     assert (done.returncode, done.stdout) == (1, "0 pages, 0 findings\n")
 
 
-def test_a_missing_tool_is_said_and_has_its_own_status(tmp_path):
+def test_browser_reports_a_missing_tool_by_its_own_status(tmp_path):
     no_browser = browse(tmp_path, CHROMIUM=str(tmp_path / "none"))
     assert no_browser.returncode == 3
     needs = "with chromium, nodejs and npm installed, `make browser` readies them"
@@ -134,7 +134,7 @@ def test_a_missing_tool_is_said_and_has_its_own_status(tmp_path):
 
 
 @needs_browser
-def test_a_chromium_that_does_not_start_is_said_and_skipped(tmp_path):
+def test_browser_skips_when_chromium_does_not_start(tmp_path):
     broken = tmp_path / "chromium"
     broken.write_text("#!/bin/sh\nexit 1\n")
     broken.chmod(0o755)
@@ -145,12 +145,12 @@ def test_a_chromium_that_does_not_start_is_said_and_skipped(tmp_path):
     assert done.stdout.endswith("`make browser` readies them\n")
 
 
-def test_wrong_arguments_are_refused(tmp_path):
+def test_browser_refuses_wrong_arguments(tmp_path):
     assert browse().returncode == 2
     assert browse(tmp_path, "--photos").returncode == 2
 
 
-def test_the_modules_are_pinned_and_come_from_no_named_host():
+def test_browser_modules_are_pinned_and_name_no_host():
     lock = (BROWSER / "package-lock.json").read_text()
     assert "resolved" not in lock
     assert "http" not in lock

@@ -25,21 +25,21 @@ def claim(**bounds) -> Claim:
         ({"at_least": 3.0}, (3.0, 4.0), (2.9,)),
     ],
 )
-def test_a_claim_holds_within_its_bounds_only(bounds, held, failed):
+def test_claim_holds_within_its_bounds_only(bounds, held, failed):
     one = claim(**bounds)
     assert all(one.holds(value) for value in held)
     assert not any(one.holds(value) for value in (*failed, math.nan, math.inf, -math.inf))
 
 
 @pytest.mark.parametrize("one", claims.load(REPOSITORY / "data" / "claims").values(), ids=lambda one: one.id)
-def test_no_claim_of_the_book_would_accept_twice_its_value(one):
+def test_claims_of_the_book_refuse_twice_their_value(one):
     if one.expected is not None:
         assert one.holds(one.expected)
         assert not one.holds(2 * one.expected)
         assert f"claim {one.id}: expected" in one.failure(2 * one.expected)
 
 
-def test_every_claim_belongs_to_a_chapter_and_gives_its_reason():
+def test_claims_belong_to_a_chapter_and_give_their_reason():
     for one in claims.load(REPOSITORY / "data" / "claims").values():
         assert one.chapter in chapters(REPOSITORY)
         assert len(one.why) > 10
@@ -68,7 +68,7 @@ def test_every_claim_belongs_to_a_chapter_and_gives_its_reason():
         ),
     ],
 )
-def test_an_entry_that_says_too_little_is_named(tmp_path, text, message):
+def test_claims_name_an_incomplete_entry(tmp_path, text, message):
     file = tmp_path / "data" / "claims" / "c.yml"
     file.parent.mkdir(parents=True)
     file.write_text(text)
@@ -77,7 +77,7 @@ def test_an_entry_that_says_too_little_is_named(tmp_path, text, message):
             claims.load(path)
 
 
-def test_claims_of_a_folder_are_those_of_its_files_and_each_is_of_its_own_file_s_chapter(tmp_path):
+def test_claims_of_a_folder_are_those_of_its_files_by_chapter(tmp_path):
     texts = {name: f"- {{{ENTRY}, at_most: 1}}\n".replace("id: a", f"id: {name}.a") for name in ("c", "d")}
     for name, text in texts.items():
         (tmp_path / f"{name}.yml").write_text(text.replace("chapter: c", f"chapter: {name}"))
@@ -93,7 +93,7 @@ def test_claims_of_a_folder_are_those_of_its_files_and_each_is_of_its_own_file_s
         claims.load(tmp_path)
 
 
-def test_what_is_wrong_with_a_run_is_all_said_at_once():
+def test_check_made_reports_all_failures_at_once():
     listed = {name: Claim(name, "c", "s", "o", "w", ("quick",), at_most=1.0) for name in ("low", "high", "absent")}
     said = claims.check_made(listed, "c", "quick", {"low": 0.5, "high": 2.0, "extra": 1.0})
     assert [line.split(":")[0] for line in said] == ["claim absent", "claim extra", "claim high"]

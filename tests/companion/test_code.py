@@ -1,4 +1,4 @@
-"""What code rests on: names are followed to where they are defined, and words do not count."""
+"""What code depends on: names are followed to where they are defined, and docstrings do not count."""
 
 import pytest
 
@@ -54,7 +54,7 @@ def test_closure_follows_names_to_where_they_are_defined(root, source, files):
     assert found == {f"memprior/{name}.py" for name in files.split()}
 
 
-def test_closure_takes_modules_of_every_package_of_ours(root):
+def test_closure_includes_modules_of_all_our_packages(root):
     assert code.closure(root, "from companion import record") == {root / "src/companion/record.py"}
 
 
@@ -71,7 +71,7 @@ PROGRAM = 'def f(x, *, y=1):\n    """Words."""\n    return [x + y, "text"]\n'
         '"""A module."""\n\n\n' + PROGRAM,
     ],
 )
-def test_canonical_text_is_the_same_for_the_same_program(same):
+def test_syntax_is_the_same_for_the_same_program(same):
     assert code.syntax(same) == code.syntax(PROGRAM)
 
 
@@ -86,5 +86,5 @@ def test_canonical_text_is_the_same_for_the_same_program(same):
         PROGRAM.replace('    return [x + y, "text"]\n', ""),
     ],
 )
-def test_canonical_text_is_another_for_another_program(other):
+def test_syntax_differs_for_another_program(other):
     assert code.syntax(other) != code.syntax(PROGRAM)

@@ -1,4 +1,4 @@
-"""A person's own shell and home do not reach a run."""
+"""The user's shell and home do not affect a run."""
 
 import os
 from pathlib import Path
@@ -21,7 +21,7 @@ def with_figure(root: Path, work: str = WORK + FIGURE) -> Path:
     return root
 
 
-def test_a_run_has_its_own_configuration(tmp_path, monkeypatch):
+def test_environment_of_a_run_has_its_own_configuration(tmp_path, monkeypatch):
     for name in ("MPLBACKEND", "PYTHONSTARTUP", "PYTHONOPTIMIZE", "IPYTHONDIR", "JUPYTER_PATH", "LC_NUMERIC"):
         monkeypatch.setenv(name, "mine")
     monkeypatch.setenv("PYTHONPATH", "said by who calls companion")
@@ -36,7 +36,7 @@ def test_a_run_has_its_own_configuration(tmp_path, monkeypatch):
     assert dict(os.environ) == before
 
 
-def test_a_run_shows_the_same_figure_in_a_hostile_home(tmp_path, monkeypatch):
+def test_run_shows_the_same_figure_in_a_hostile_home(tmp_path, monkeypatch):
     """A backend that shows nothing, red axes, a start-up script that fails, a foreign kernel of the same name."""
     home = tmp_path / "home"
     for file, text in {
@@ -64,7 +64,7 @@ def test_a_run_shows_the_same_figure_in_a_hostile_home(tmp_path, monkeypatch):
     assert shown["text/plain"].startswith("<Figure size ")
 
 
-def test_a_cell_that_promises_a_figure_and_shows_none_fails_the_run(tmp_path):
+def test_run_fails_if_a_cell_does_not_show_its_figure(tmp_path):
     done = companion(with_figure(tmp_path, WORK + "\n'a text'"), "run", NAME)
     assert done.returncode == 1
     assert f"{NAME}: cell 5: expected it to show the figure 'fig-line', got text/plain" in done.stderr
@@ -72,7 +72,7 @@ def test_a_cell_that_promises_a_figure_and_shows_none_fails_the_run(tmp_path):
 
 
 @pytest.mark.parametrize("threads", ["1", "7"])
-def test_the_threads_of_a_quick_run_are_one_whatever_the_shell_says(tmp_path, monkeypatch, threads):
+def test_run_at_profile_quick_has_one_thread_in_any_shell(tmp_path, monkeypatch, threads):
     monkeypatch.setenv("OMP_NUM_THREADS", threads)
     done = companion(
         write_book(tmp_path, work=WORK + "\nimport os\nassert os.environ['OMP_NUM_THREADS'] == '1'"), "run", NAME

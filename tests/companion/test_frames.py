@@ -35,7 +35,7 @@ def static(monkeypatch):
     monkeypatch.setattr(record, "unattended", lambda: True)
 
 
-def test_the_page_carries_every_frame_and_shows_one(static):
+def test_frames_are_all_in_the_page_and_one_is_shown(static):
     frames = Frames(draw, [1, 2, 3], name="end <x>", alt=alt)
     page = BeautifulSoup(frames.markup(), "html.parser")
     images = page.select("figure.frames img")
@@ -51,14 +51,14 @@ def test_the_page_carries_every_frame_and_shows_one(static):
     assert not re.search(r"https?://", frames.markup())
 
 
-def test_the_same_frames_are_the_same_bytes_and_other_sliders_have_other_names(static):
+def test_frames_are_reproducible_and_other_sliders_have_other_names(static):
     one, two, other = (Frames(draw, values, name="x", alt=alt).markup() for values in ([1, 2], [1, 2], [1, 3]))
     assert one == two
     ids = {BeautifulSoup(markup, "html.parser").select_one("input")["id"] for markup in (one, other)}
     assert len(ids) == 2
 
 
-def test_print_gets_the_frame_shown_first(static, monkeypatch):
+def test_frames_print_the_one_shown_first(static, monkeypatch):
     shown = {}
     monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.update(data))
     frames = Frames(draw, [1, 2, 3], name="x", alt=alt, start=-1)
@@ -67,7 +67,7 @@ def test_print_gets_the_frame_shown_first(static, monkeypatch):
     assert alt(3) in shown["text/plain"]
 
 
-def test_with_a_live_kernel_the_same_call_is_a_widget(monkeypatch):
+def test_frames_are_a_widget_with_a_live_kernel(monkeypatch):
     monkeypatch.setattr(record, "unattended", lambda: False)
     drawn = []
 
@@ -99,7 +99,7 @@ Frames(draw, [1, 2, 3], name="x", alt=lambda value: f"A straight line from the o
 
 
 @pytest.mark.parametrize("runner", [["nbconvert", "--to", "notebook", "--execute"], ["papermill"]], ids=lambda r: r[0])
-def test_a_notebook_with_a_slider_ends_when_it_is_executed_by_hand(tmp_path, runner):
+def test_slider_does_not_block_a_notebook_executed_by_hand(tmp_path, runner):
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     cells = [new_code_cell(SLIDER), new_code_cell("'the end'")]
     nbformat.write(new_notebook(cells=cells, metadata=kernel), tmp_path / "a.ipynb")
@@ -127,6 +127,6 @@ def test_a_notebook_with_a_slider_ends_when_it_is_executed_by_hand(tmp_path, run
         ([1, 2], lambda value: "the same words for every frame", "all different"),
     ],
 )
-def test_frames_that_say_too_little_are_refused(values, words, message):
+def test_frames_without_values_or_descriptions_are_refused(values, words, message):
     with pytest.raises(ValueError, match=message):
         Frames(draw, values, name="x", alt=words)

@@ -99,7 +99,7 @@ def log_of(root):
     return [line.split() for line in file.read_text().splitlines()] if file.exists() else []
 
 
-def test_parts_are_jobs_that_a_kill_does_not_undo(book):
+def test_parts_resume_after_a_kill_side_by_side(book):
     slow = book / "src" / "chapters" / NAME / "slow"
     slow.touch()
     process = start(book, "chapters", "--profile", "full", "--cores", "2")
@@ -130,14 +130,14 @@ def test_parts_are_jobs_that_a_kill_does_not_undo(book):
     assert [(name, step) for name, step, _ in log_of(book)] == steps
 
 
-def test_a_quick_run_does_its_parts_itself(book):
+def test_parts_of_a_quick_run_run_in_its_own_process(book):
     status, _, err = finish(book, "run", NAME)
     assert status == 0, err
     assert len({pid for *_, pid in log_of(book)}) == 1
     assert not (book / "_build" / "keys" / "parts").exists()
 
 
-def test_a_part_by_its_name(book):
+def test_part_runs_by_its_name_with_what_it_needs(book):
     status, out, err = finish(book, "part", NAME, "three")
     assert status == 0, err
     assert [name for name, *_ in log_of(book)] == ["one"] * 4 + ["three"] * 4  # and what it needs

@@ -122,7 +122,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(("overrides", "told"), FAULTS.values(), ids=FAULTS)
-def test_an_override_that_does_not_fit_is_named(sizes, overrides, told):
+def test_settings_name_an_override_that_does_not_fit(sizes, overrides, told):
     with pytest.raises(SettingsError) as raised:
         read(sizes, **overrides)
     among = "keys among size, spread, few, sizes, exact, mode, plan, pair, truths, scales, share, got 'siez'"
@@ -143,14 +143,14 @@ def test_an_override_that_does_not_fit_is_named(sizes, overrides, told):
         ),
     ],
 )
-def test_sizes_that_are_not_as_declared_are_named(sizes, old, new, told):
+def test_settings_name_sizes_that_are_not_as_declared(sizes, old, new, told):
     sizes.write_text(SIZES.replace(old, new))
     with pytest.raises(SettingsError) as raised:
         read(sizes)
     assert str(raised.value).startswith(told)
 
 
-def test_a_chapter_without_settings_is_named(sizes):
+def test_settings_name_a_chapter_that_declares_none(sizes):
     file = sizes.parents[1] / "src" / "chapters" / NAME / "settings.py"
     file.write_text("class Settings: ...")
     with pytest.raises(SettingsError, match=r"settings.py: expected a dataclass Settings, found none"):

@@ -1,4 +1,4 @@
-"""What a notebook says about itself, run by hand or by machine, inside the repository or out of it."""
+"""What a notebook records about itself, run by hand or by machine, inside the repository or out of it."""
 
 import json
 import logging
@@ -27,25 +27,25 @@ def book(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_a_claim_in_bounds_is_returned_as_a_float(book):
+def test_claim_in_bounds_is_returned_as_a_float(book):
     record.begin(NAME, "quick", 0, {})
     assert record.claim("tiny.answer", torch.tensor(2.05)) == pytest.approx(2.05)
 
 
-def test_a_claim_out_of_bounds_raises_in_the_repository(book):
+def test_claim_out_of_bounds_raises_in_the_repository(book):
     record.begin(NAME, "quick", 0, {})
     with pytest.raises(ClaimError, match=r"claim tiny.answer: expected 2 ± 0.1, got 4 \(The answer\)"):
         record.claim("tiny.answer", 4.0)
 
 
 @pytest.mark.parametrize("settings", [(1, {}), (0, {"size": 4})], ids=["another seed", "an override"])
-def test_with_other_settings_it_only_warns(book, settings):
+def test_claim_only_warns_with_other_settings(book, settings):
     record.begin(NAME, "quick", *settings)
     with pytest.warns(UserWarning, match=r"claim tiny.answer: expected 2 ± 0.1, got 4"):
         record.claim("tiny.answer", 4.0)
 
 
-def test_outside_the_repository_it_only_warns(book, monkeypatch):
+def test_claim_only_warns_outside_the_repository(book, monkeypatch):
     shipped = {name: record.paths.shipped(name) for name in ("claims", "profiles.yml")}
     monkeypatch.setattr(record.paths, "shipped", shipped.get)
     monkeypatch.setattr(record.paths, "repository", lambda: None)
@@ -63,7 +63,7 @@ def test_finish_names_the_claims_never_made(book):
         record.finish()
 
 
-def test_finish_writes_results_that_do_not_depend_on_the_last_digit(book, monkeypatch):
+def test_finish_writes_results_without_the_last_digits(book, monkeypatch):
     monkeypatch.setattr(record, "unattended", lambda: False)  # no kernel here to glue to
     record.begin(NAME, "quick", 0, {})
     record.claim("tiny.answer", 2.0 + 4e-16)
@@ -79,13 +79,13 @@ def test_finish_writes_results_that_do_not_depend_on_the_last_digit(book, monkey
     assert "peak memory" in repr(strip)
 
 
-def test_provenance_says_the_build_of_torch_that_the_metadata_leave_out(book, monkeypatch):
+def test_provenance_has_the_build_of_torch(book, monkeypatch):
     monkeypatch.setattr(torch, "__version__", "2.13.0+cu130")
     monkeypatch.setattr(record.metadata, "version", lambda package: "2.13.0")
     assert record.provenance(record.begin(NAME, "quick", 0, {}))["torch"] == "2.13.0+cu130"
 
 
-def test_the_commit_is_that_of_the_checkout_and_of_no_repository_around_it(tmp_path, monkeypatch):
+def test_commit_is_of_the_checkout_and_of_no_repository_around_it(tmp_path, monkeypatch):
     def git(*arguments):
         identity = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
         done = subprocess.run(["git", *identity, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True)
@@ -103,7 +103,7 @@ def test_the_commit_is_that_of_the_checkout_and_of_no_repository_around_it(tmp_p
     assert record._commit() == "none: no git"
 
 
-def test_the_code_of_another_checkout_is_refused(tmp_path, monkeypatch):
+def test_begin_refuses_the_code_of_another_checkout(tmp_path, monkeypatch):
     monkeypatch.delenv("COMPANION_ROOT", raising=False)
     for part in ("notebooks/profiles.yml", "src/companion/paths.py"):
         (tmp_path / part).parent.mkdir(parents=True)
@@ -116,7 +116,7 @@ def test_the_code_of_another_checkout_is_refused(tmp_path, monkeypatch):
     assert record.paths.require_repository() == record.paths.repository()
 
 
-def test_by_hand_nothing_is_written(book):
+def test_record_writes_nothing_by_hand(book):
     before = sorted(book.rglob("*"))
     record.begin(NAME, "quick", 0, {})
     record.claim("tiny.answer", 2.0)
@@ -125,7 +125,7 @@ def test_by_hand_nothing_is_written(book):
     assert sorted(book.rglob("*")) == before
 
 
-def test_randomness_has_a_purpose(book):
+def test_generator_depends_on_seed_and_purpose(book):
     def draw(seed, purpose):
         return torch.randn(3, generator=record.begin(NAME, "quick", seed, {}).generator(purpose)).tolist()
 
@@ -134,28 +134,28 @@ def test_randomness_has_a_purpose(book):
     assert draw(0, "a") != draw(1, "a")
 
 
-def test_randomness_is_the_cpus_on_every_device(book):
+def test_generator_is_on_the_cpu_for_every_device(book):
     run = record.begin(NAME, "quick", 0, {})
     on_a_gpu = replace(run, device=torch.device("cuda")).generator("a")
     assert on_a_gpu.device.type == "cpu"
     assert torch.equal(torch.randn(3, generator=on_a_gpu), torch.randn(3, generator=run.generator("a")))
 
 
-def test_every_device_that_made_something_is_listed(working):
+def test_provenance_lists_every_device_that_made_a_result(working):
     here = record.provenance(working)["device"]
     assert here.startswith("CPU, ")
-    working.kept("fit", lambda _: 1)
+    working.cached("fit", lambda _: 1)
     assert record.provenance(working)["device"] == here
     monkeyed = replace(working, devices=[])
     store = replace(monkeyed.store(), label="A CPU of before")
     store.value(f"{NAME} early", {"seed": 0, "overrides": {}}, lambda _: 1)
     assert record.provenance(monkeyed)["device"] == f"A CPU of before; then {here}"
     again = record.begin(NAME, "quick", 0, {})
-    again.kept("early", lambda _: 2)  # read, not made
+    again.cached("early", lambda _: 2)  # read, not made
     assert record.provenance(again)["device"] == f"A CPU of before; then {here}"
 
 
-def test_where_killed_work_went_on_stands_in_the_provenance_of_its_run_alone(working):
+def test_provenance_says_where_a_run_was_resumed(working):
     assert "resumed" not in record.provenance(working)
     logging.getLogger("memprior.training").info("%s: training goes on from step %d of %d", "five", 500, 600)
     assert record.provenance(working)["resumed"] == ["five: training goes on from step 500 of 600"]
@@ -163,7 +163,7 @@ def test_where_killed_work_went_on_stands_in_the_provenance_of_its_run_alone(wor
 
 
 @pytest.mark.parametrize(("told", "driver"), [("550.54\n", "550.54"), ("", "unknown"), (None, "unknown")])
-def test_a_gpu_is_named_with_its_memory_and_its_driver(told, driver, book, monkeypatch):
+def test_provenance_has_the_memory_and_driver_of_a_gpu(told, driver, book, monkeypatch):
     def ask(command, **_):
         if told is None:
             raise FileNotFoundError(command[0])
@@ -186,7 +186,7 @@ def working(book, monkeypatch):
     return record.begin(NAME, "quick", 0, {})
 
 
-def test_what_was_kept_is_not_computed_again(working, book):
+def test_run_kept_computes_a_value_once(working, book):
     calls = []
 
     def compute(folder):
@@ -194,30 +194,30 @@ def test_what_was_kept_is_not_computed_again(working, book):
         calls.append(0)
         return {"values": (0.1, 1 / 3), "steps": {"a": 2}, "none": float("nan")}
 
-    first, again = working.kept("fit", compute), working.kept("fit", compute)
+    first, again = working.cached("fit", compute), working.cached("fit", compute)
     for found in (first, again):
         assert math.isnan(found.pop("none"))
     assert first == again == {"values": [0.1, 1 / 3], "steps": {"a": 2}}
     assert len(calls) == 1
-    assert working.kept("another", lambda _: 5) == 5
+    assert working.cached("another", lambda _: 5) == 5
 
 
-def test_a_value_is_of_its_seed_its_settings_and_its_code(working, monkeypatch):
-    assert working.kept("fit", lambda _: 1) == 1
+def test_run_kept_depends_on_seed_settings_and_code(working, monkeypatch):
+    assert working.cached("fit", lambda _: 1) == 1
     for other in (replace(working, seed=1), replace(working, overrides={"size": 4})):
-        assert other.kept("fit", lambda _: 2) == 2
+        assert other.cached("fit", lambda _: 2) == 2
     monkeypatch.setenv("COMPANION_WORK", "other code")
-    assert working.kept("fit", lambda _: 3) == 3
+    assert working.cached("fit", lambda _: 3) == 3
 
 
-def test_by_hand_nothing_is_kept_but_it_comes_through_json_too(book):
+def test_run_kept_by_hand_goes_through_json_and_keeps_nothing(book):
     run = record.begin(NAME, "quick", 0, {})
-    assert run.kept("fit", lambda folder: (folder, 1)) == [None, 1]
+    assert run.cached("fit", lambda folder: (folder, 1)) == [None, 1]
     with pytest.raises(TypeError, match="not JSON serializable"):
-        run.kept("fit", lambda _: torch.ones(2))
+        run.cached("fit", lambda _: torch.ones(2))
 
 
-def test_by_hand_a_store_is_a_temporary_folder(book, tmp_path, monkeypatch):
+def test_run_store_by_hand_is_a_temporary_folder(book, tmp_path, monkeypatch):
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     run = record.begin(NAME, "quick", 0, {})
@@ -226,7 +226,7 @@ def test_by_hand_a_store_is_a_temporary_folder(book, tmp_path, monkeypatch):
     assert {folder.parent for folder in folders} == {tmp_path / "temporary"}
 
 
-def test_a_picture_says_itself_what_it_shows(working, book):
+def test_picture_carries_its_description(working, book):
     record.begin(NAME, "full", 0, {})
     figure, _ = plt.subplots(figsize=(1, 1))
     record.picture("shown", figure, alt="A square, empty: γ = 1", caption="An empty square.")
@@ -237,7 +237,7 @@ def test_a_picture_says_itself_what_it_shows(working, book):
     assert [file.name for file in pictures.shown(book)] == ["shown.png"]
 
 
-def test_a_quick_run_keeps_only_what_other_pages_show(working, book):
+def test_picture_of_a_quick_run_is_kept_only_for_other_pages(working, book):
     figure, _ = plt.subplots(figsize=(1, 1))
     record.picture("result", figure, alt="A square.", caption="An empty square.")
     record.picture("silent", figure)
@@ -245,12 +245,12 @@ def test_a_quick_run_keeps_only_what_other_pages_show(working, book):
     assert [file.name for file in book.glob("*.png")] == ["silent.png"]
 
 
-def test_claims_before_begin_are_refused(book):
+def test_claim_before_begin_is_refused(book):
     with pytest.raises(RuntimeError, match=r"record.begin\(name, profile, seed, overrides\): expected once"):
         record.claim("tiny.answer", 2.0)
 
 
-def test_unknown_settings_are_refused_at_once(book):
+def test_begin_refuses_unknown_settings(book):
     with pytest.raises(SettingsError, match="profile: expected one of quick, full, got 'fast'"):
         record.begin(NAME, "fast", 0, {})
     settings = record.begin(NAME, "full", 0, {"spread": 2}).settings

@@ -27,13 +27,13 @@ from companion.run import chapters
         ('{"name": "tiny", "profile": "quick", "seed": 0, "overrides": {}, "claims": []}', "expected the fields"),
     ],
 )
-def test_corrupt_results_are_named(tmp_path, text, message):
+def test_read_results_names_a_corrupt_file(tmp_path, text, message):
     (tmp_path / "results.json").write_text(text)
     with pytest.raises(RunError, match=rf"results.json: {message}"):
         read_results(tmp_path)
 
 
-def test_a_whole_run_is_read(tmp_path):
+def test_read_run_reads_a_whole_run(tmp_path):
     folder = write_run(write_book(tmp_path))
     found, provenance = read_run(folder, name=NAME, profile="quick")
     assert found == json.loads((folder / "results.json").read_text())
@@ -42,7 +42,7 @@ def test_a_whole_run_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("file", ["results.json", "provenance.json", f"{NAME}.ipynb"])
-def test_a_run_with_any_bit_flipped_is_named(tmp_path, file):
+def test_read_run_names_a_file_with_any_bit_flipped(tmp_path, file):
     folder = write_run(write_book(tmp_path))
     whole = (folder / file).read_bytes()
     for at in range(len(whole)):
@@ -51,12 +51,12 @@ def test_a_run_with_any_bit_flipped_is_named(tmp_path, file):
             read_run(folder, name=NAME, profile="quick")
 
 
-def test_a_digest_is_of_all_but_itself_and_of_no_order():
+def test_json_digest_covers_all_but_itself_in_any_order():
     assert results.json_digest({"a": 1, "b": 2}) == results.json_digest({"b": 2, "a": 1, "digest": "x"})
     assert results.json_digest({"a": 1}) != results.json_digest({"a": 2})
 
 
-def test_recorded_runs_and_benchmarks_of_this_book_are_as_they_were_written():
+def test_recorded_runs_and_benchmarks_are_unchanged():
     for name in chapters(REPOSITORY):
         found, provenance = pages.full_run(REPOSITORY, name)
         assert found["name"] == provenance["name"] == name
@@ -64,7 +64,7 @@ def test_recorded_runs_and_benchmarks_of_this_book_are_as_they_were_written():
         assert pages.benchmark_table(REPOSITORY, name)
 
 
-def test_pictures_of_two_recordings_that_were_swapped_are_named(tmp_path):
+def test_recorded_pictures_that_were_swapped_are_named(tmp_path):
     root = write_book(tmp_path)
     for name, shade in (("tiny", 0), ("other", 255)):
         folder = root / "data" / "recorded" / name
@@ -83,7 +83,7 @@ def test_pictures_of_two_recordings_that_were_swapped_are_named(tmp_path):
             pages.full_run(root, name)
 
 
-def test_results_of_two_benchmarks_that_were_swapped_are_named(tmp_path, monkeypatch):
+def test_recorded_benchmarks_that_were_swapped_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])
     folder = tmp_path / "data" / "recorded" / "benchmarks"
     shutil.copytree(REPOSITORY / "data" / "recorded" / "benchmarks", folder)

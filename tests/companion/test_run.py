@@ -27,7 +27,7 @@ def results_of(root, folder=f"_build/run/quick/{NAME}"):
     return (root / folder / "results.json").read_bytes()
 
 
-def test_same_seed_same_results_and_another_seed_others(book):
+def test_run_depends_on_its_seed_alone(book):
     for out, seed in (("a", "0"), ("b", "0"), ("c", "1")):  # not in the sources: new folders beside them
         done = companion(book, "run", NAME, "--seed", seed, "--out", str(book / out))
         assert done.returncode == 0, done.stderr
@@ -38,7 +38,7 @@ def test_same_seed_same_results_and_another_seed_others(book):
     assert {"device", "torch", "seed", "commit", "content_key", "wall_s", "peak_memory_mb"} <= provenance.keys()
 
 
-def test_a_run_of_the_same_content_is_kept_and_a_corrupt_one_is_not(book):
+def test_run_of_the_same_content_is_kept_and_a_corrupt_one_is_not(book):
     assert companion(book, "run", NAME).returncode == 0
     again = companion(book, "run", NAME)
     assert "unchanged" in again.stdout
@@ -61,7 +61,7 @@ def test_a_run_of_the_same_content_is_kept_and_a_corrupt_one_is_not(book):
     ],
     ids=["doubled", "one over zero", "not listed", "never made"],
 )
-def test_a_notebook_that_does_not_hold_fails_its_command(tmp_path, work, culprit):
+def test_run_of_claims_that_do_not_hold_fails(tmp_path, work, culprit):
     root = write_book(tmp_path, work=work)
     done = companion(root, "run", NAME)
     assert done.returncode == 1
@@ -71,7 +71,7 @@ def test_a_notebook_that_does_not_hold_fails_its_command(tmp_path, work, culprit
     assert (root / "_build" / "run" / "quick" / f".{NAME}.failed" / f"{NAME}.ipynb").is_file()
 
 
-def test_the_command_itself_exits_with_that_status(tmp_path):
+def test_run_command_exits_with_its_status(tmp_path):
     root = write_book(tmp_path, parameters="sede = 0")
     command = [sys.executable, "-m", "companion", "run", NAME]
     done = subprocess.run(command, env=environment(root), capture_output=True, text=True, check=False)
@@ -79,14 +79,14 @@ def test_the_command_itself_exits_with_that_status(tmp_path):
     assert f"{NAME}.ipynb: expected the parameters overrides, profile, seed, got sede" in done.stderr
 
 
-def test_a_notebook_that_never_finishes_its_record_fails(tmp_path):
+def test_run_without_finish_fails(tmp_path):
     root = write_book(tmp_path, finish="pass")
     done = companion(root, "run", NAME)
     assert done.returncode == 1
     assert "expected the results of a run that called record.finish()" in done.stderr
 
 
-def test_other_settings_only_warn(tmp_path):
+def test_run_with_other_settings_only_warns(tmp_path):
     root = write_book(tmp_path, work=WORK.replace("1.0 + 1.0", "4.0"))
     done = companion(root, "run", NAME, "--overrides", '{"size": 5}')
     assert done.returncode == 0, done.stderr
@@ -96,7 +96,7 @@ def test_other_settings_only_warn(tmp_path):
     assert not (root / "_build" / "run").exists()  # where the book looks
 
 
-def test_killed_half_way_nothing_is_left_half_written_and_the_next_run_succeeds(tmp_path):
+def test_run_killed_half_way_leaves_nothing_half_written(tmp_path):
     waits = 'import pathlib, time\nif not pathlib.Path("go").exists(): time.sleep(60)\n' + WORK
     root = write_book(tmp_path, work=waits)
     command = [sys.executable, "-m", "companion", "run", NAME]
@@ -119,10 +119,10 @@ def test_killed_half_way_nothing_is_left_half_written_and_the_next_run_succeeds(
     assert not partial.parent.exists()
 
 
-def test_a_run_started_again_finds_what_it_had_kept(tmp_path):
+def test_run_started_again_finds_what_it_had_kept(tmp_path):
     stops = """
 import pathlib
-done = run.kept("long work", lambda _: pathlib.Path("calls").open("a").write("x"))
+done = run.cached("long work", lambda _: pathlib.Path("calls").open("a").write("x"))
 assert pathlib.Path("go").exists(), "stopped after the long work"
 """
     root = write_book(tmp_path, work=stops + WORK)
@@ -147,7 +147,7 @@ assert pathlib.Path("go").exists(), "stopped after the long work"
         ([NAME, "--overrides", "{size: 3}"], "overrides: expected JSON, got '{size: 3}'"),
     ],
 )
-def test_bad_arguments_are_named_before_any_work(book, arguments, message):
+def test_run_names_bad_arguments_before_any_work(book, arguments, message):
     done = companion(book, "run", *arguments)
     assert done.returncode == 1
     assert message in done.stderr
@@ -164,26 +164,26 @@ def test_bad_arguments_are_named_before_any_work(book, arguments, message):
         ('profile = "quick"\nseed = 0', "expected the parameters overrides, profile, seed, got profile, seed"),
     ],
 )
-def test_a_misspelt_or_missing_parameter_is_named(tmp_path, parameters, message):
+def test_run_names_a_misspelled_or_missing_parameter(tmp_path, parameters, message):
     done = companion(write_book(tmp_path, parameters=parameters), "run", NAME)
     assert done.returncode == 1
     assert f"{NAME}.ipynb: {message}" in done.stderr
 
 
-def test_a_notebook_without_a_cell_of_parameters_is_named(book):
+def test_run_names_a_notebook_without_a_parameters_cell(book):
     file = book / "notebooks" / f"{NAME}.ipynb"
     file.write_text(file.read_text().replace('"parameters"', '"other"'))
     with pytest.raises(RunError, match=r"tiny.ipynb: expected one cell tagged 'parameters', got 0"):
         runs.run(NAME, "quick")
 
 
-def test_an_output_folder_that_cannot_be_written_is_named(book):
+def test_run_names_an_output_folder_that_cannot_be_written(book):
     (book / "_build").write_text("a file where a folder should be")
     with pytest.raises(RunError, match=r"tiny: expected a folder that can be written at .*_build"):
         runs.run(NAME, "quick")
 
 
-def test_a_run_may_replace_a_run_of_its_chapter_and_files_of_others_there_stay(book):
+def test_run_replaces_a_run_of_its_chapter_and_no_other_file(book):
     run = ["run", NAME, "--out", str(book / "mine")]
     assert companion(book, *run).returncode == 0
     (book / "mine" / "thesis.tex").write_text("years of work")
@@ -193,7 +193,7 @@ def test_a_run_may_replace_a_run_of_its_chapter_and_files_of_others_there_stay(b
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_a_point_of_a_sweep_may_be_the_published_one(book, seed):
+def test_sweep_point_may_be_the_published_one(book, seed):
     overrides = {} if seed == 0 else {"size": 4}
     point = book / "_build" / "sweep" / "quick" / NAME / runs.sweep_label(seed, overrides)
     own = [runs.place(book, NAME, "quick", seed, overrides), point]
@@ -203,7 +203,7 @@ def test_a_point_of_a_sweep_may_be_the_published_one(book, seed):
         runs.check_destination(book, other, NAME, own)
 
 
-def test_a_kernel_that_dies_is_named_with_its_cell_and_its_memory(tmp_path):
+def test_run_names_the_cell_and_memory_of_a_kernel_that_dies(tmp_path):
     dies = "import os, signal\nheld = b'x' * 400_000_000\nos.kill(os.getpid(), signal.SIGKILL)"
     root = write_book(tmp_path, work=dies)
     done = companion(root, "run", NAME)
@@ -217,7 +217,7 @@ def test_a_kernel_that_dies_is_named_with_its_cell_and_its_memory(tmp_path):
     assert failed.is_file()
 
 
-def test_a_kernel_that_does_not_start_is_named(book, monkeypatch):
+def test_run_names_a_kernel_that_does_not_start(book, monkeypatch):
     def dead(*_, **__):
         raise RuntimeError("Kernel died before replying to kernel_info")
 
@@ -226,7 +226,7 @@ def test_a_kernel_that_does_not_start_is_named(book, monkeypatch):
         runs.run(NAME, "quick")
 
 
-def test_a_notebook_that_records_another_chapter_fails(tmp_path):
+def test_run_of_a_notebook_that_records_another_chapter_fails(tmp_path):
     root = write_book(tmp_path)
     file = root / "notebooks" / f"{NAME}.ipynb"
     (root / "notebooks" / "copied.ipynb").write_text(file.read_text())
@@ -238,23 +238,23 @@ def test_a_notebook_that_records_another_chapter_fails(tmp_path):
     assert "results.json: expected a run of name 'copied', got 'tiny'" in done.stderr
 
 
-def test_no_notebooks_is_an_error(tmp_path):
+def test_chapters_without_notebooks_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match="expected notebooks, found none"):
         runs.chapters(tmp_path)
 
 
-def test_a_name_that_would_leave_the_folder_is_no_chapter(book):
+def test_run_refuses_a_name_that_leaves_the_folder(book):
     with pytest.raises(SettingsError, match="name: expected one of tiny"):
         runs.run("../tiny", "quick")
 
 
-def test_sweep_points_have_labels_of_their_own():
+def test_sweep_labels_differ_by_seed_and_overrides():
     labels = {runs.sweep_label(seed, overrides) for seed in (0, 1) for overrides in ({}, {"size": 3})}
     assert len(labels) == 4
     assert runs.sweep_label(0, {"a": 1, "b": 2}) == runs.sweep_label(0, {"b": 2, "a": 1})
 
 
-def test_a_notebook_rewritten_with_the_same_cells_is_the_same_notebook(book):
+def test_run_is_current_for_a_notebook_rewritten_with_the_same_cells(book):
     from companion.keys import content_key
 
     before, full = (content_key(book, NAME, profile)["key"] for profile in ("quick", "full"))

@@ -321,7 +321,7 @@ def sound(tmp_path_factory):
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-def test_a_seeded_fault_stops_its_command_and_is_named(sound, tmp_path, monkeypatch, fault):
+def test_seeded_fault_stops_its_command_and_is_named(sound, tmp_path, monkeypatch, fault):
     monkeypatch.setattr(run.papermill, "execute_notebook", None)  # no kernel is started
     monkeypatch.setattr(book, "stage", None)  # and no page is written
     root = tmp_path / "book"

@@ -90,11 +90,11 @@ def check(book):
     return [str(problem) for problem in site.check(book / "html", book / "_toc.yml", book / "notebooks")]
 
 
-def test_a_clean_book_has_no_problems(book):
+def test_check_finds_no_problem_in_a_clean_book(book):
     assert check(book) == []
 
 
-def test_the_theme_gives_each_scrolling_table_a_name_of_its_own():
+def test_theme_gives_each_scrolling_table_its_own_name():
     table = '<div class="pst-scrollable-table-container"><table></table></div>'
     context = {"body": table + "<figure id='a'>" + table}
     theme.mend(None, "page", "page.html", context, None)
@@ -113,7 +113,7 @@ def test_theme_makes_a_signature_of_several_lines_no_list():
     assert len(page("dl")) == len(page("dd")) == 1
 
 
-def test_a_problem_reads_as_page_and_what():
+def test_page_problem_reads_as_page_and_message():
     assert str(site.PageProblem("book/index.html", "too long")) == "book/index.html: too long"
 
 
@@ -163,25 +163,25 @@ ADDED = {  # what is put into the article of a page -> what is said of that page
 
 
 @pytest.mark.parametrize("html", ADDED)
-def test_a_break_in_a_page_is_named_once(book, html):
+def test_check_names_a_fault_of_a_page_once(book, html):
     page = book / "html/book/index.html"
     write(page, page.read_text().replace("</article>", f"{html}</article>"))
     assert check(book) == [f"book/index.html: {ADDED[html]}"]
 
 
-def test_code_may_show_what_prose_may_not(book):
+def test_check_allows_in_code_what_prose_may_not_show(book):
     page = book / "html/book/index.html"
     shown = "<pre>{eq}`a` ?? https://example.com/x</pre><pre>Traceback (most recent call last):</pre>"
     write(page, page.read_text().replace("</article>", f"{shown}</article>"))
     assert check(book) == []
 
 
-def test_a_page_missing_from_the_site_is_named(book):
+def test_check_toc_names_a_page_missing_from_the_site(book):
     (book / "html/book/appendix.html").unlink()
     assert check(book) == ["book/appendix.html: in _toc.yml, but not in the site"]
 
 
-def test_a_page_left_by_an_older_build_is_named(book):
+def test_check_toc_names_a_page_left_by_an_older_build(book):
     write(book / "html/book/old.html", (book / "html/book/appendix.html").read_text())
     assert check(book) == ["book/old.html: not in _toc.yml"]
 
@@ -194,7 +194,7 @@ def test_toc_pattern_stands_for_the_pages_that_match_it(book):
     assert check(book) == ["book/app**: in _toc.yml, but not in the site"]
 
 
-def test_a_site_without_pages_is_a_problem(book):
+def test_check_fails_on_a_site_without_pages(book):
     (book / "html").rename(book / "elsewhere")
     (book / "html").mkdir()
     problems = check(book)
@@ -204,31 +204,31 @@ def test_a_site_without_pages_is_a_problem(book):
     assert check(book) == problems
 
 
-def test_a_redirect_must_lead_somewhere_here(book):
+def test_check_links_names_a_redirect_to_no_file(book):
     write(book / "html/index.html", '<meta http-equiv="refresh" content="0; url=gone.html">')
     assert check(book) == ["index.html: no such file: gone.html"]
     write(book / "html/index.html", f'<meta http-equiv="refresh" content="0; url={BROKEN}">')
     assert check(book) == [f"index.html: fetches {BROKEN}"]
 
 
-def test_a_style_sheet_that_fetches_is_named(book):
+def test_check_styles_names_a_style_sheet_that_fetches(book):
     write(book / "html/_static/book.css", f"@font-face {{ src: url({BROKEN}) }}")
     assert check(book) == [f"_static/book.css: fetches {BROKEN}"]
 
 
-def test_a_heavy_page_is_named_with_the_pictures_it_shows(book):
+def test_check_size_counts_the_pictures_of_a_page(book):
     (book / "html/_images/a picture.png").write_bytes(bytes(site.PAGE_BYTES))
     assert check(book) == ["book/index.html: weighs 5.0 MB"]
 
 
-def test_an_empty_page_is_named(book):
+def test_check_names_an_empty_page(book):
     page = book / "html/book/appendix.html"
     write(page, page.read_text().replace(WORDS, ""))
     assert check(book) == ["book/appendix.html: empty page: 13 letters"]
 
 
 @pytest.mark.parametrize("hole", ["", '<span class="pasted-text"></span>'])
-def test_a_hole_where_a_number_was_asked_for_is_named(book, hole):
+def test_check_glue_names_a_missing_number(book, hole):
     page = book / "html/notebooks/01_chapter.html"
     write(page, page.read_text().replace('<span class="pasted-text">0.2</span>', hole))
     assert check(book) == ["notebooks/01_chapter.html: unresolved glue: 0 of 1 pasted"]
@@ -310,7 +310,7 @@ SOURCES = {
 
 
 @pytest.mark.parametrize("change", SOURCES)
-def test_a_break_in_a_source_notebook_is_named_once(tmp_path, change):
+def test_check_notebooks_names_a_fault_once(tmp_path, change):
     notebook = copy.deepcopy(NOTEBOOK)
     change(notebook)
     write(tmp_path / "notebooks/02_broken.ipynb", json.dumps(notebook))
@@ -320,17 +320,17 @@ def test_a_break_in_a_source_notebook_is_named_once(tmp_path, change):
 
 
 @pytest.mark.parametrize("text", ["", "no JSON", "[]", "{}"])
-def test_a_file_that_is_no_notebook_is_named(tmp_path, text):
+def test_check_notebooks_names_a_file_that_is_no_notebook(tmp_path, text):
     write(tmp_path / "notebooks/02_broken.ipynb", text)
     (problem,) = site.check_notebooks(tmp_path / "notebooks")
     assert str(problem).startswith("notebooks/02_broken.ipynb: no valid notebook")
 
 
-def test_a_book_without_notebooks_is_a_problem(tmp_path):
+def test_check_notebooks_fails_on_none(tmp_path):
     assert [str(p) for p in site.check_notebooks(tmp_path / "notebooks")] == ["notebooks: expected notebooks, got none"]
 
 
-def test_the_command_counts_and_fails(book, monkeypatch, capsys):
+def test_main_counts_the_problems_and_fails(book, monkeypatch, capsys):
     monkeypatch.setenv("COMPANION_ROOT", str(book))
     assert site.main([str(book / "html")]) == 0
     out, err = capsys.readouterr()
@@ -350,7 +350,7 @@ def test_the_command_counts_and_fails(book, monkeypatch, capsys):
     ]
 
 
-def test_the_command_fails_on_zero_pages(book, monkeypatch, capsys):
+def test_main_fails_on_zero_pages(book, monkeypatch, capsys):
     monkeypatch.setenv("COMPANION_ROOT", str(book))
     assert site.main([str(book / "nothing")]) == 1
     out, err = capsys.readouterr()

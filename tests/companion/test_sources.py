@@ -1,4 +1,4 @@
-"""What people write is read, or the file and the line of the mistake are said."""
+"""Sources are read, or the file and the line of the error are named."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from companion.sources import SourceError, parse, read_notebook, read_yaml
         ("", "profiles.yml: expected entries, got an empty file"),
     ],
 )
-def test_yaml_that_is_none_is_named_with_its_line(tmp_path, text, message):
+def test_read_yaml_names_the_line_of_an_error(tmp_path, text, message):
     file = tmp_path / "notebooks" / "profiles.yml"
     file.parent.mkdir()
     file.write_text(text)
@@ -21,30 +21,30 @@ def test_yaml_that_is_none_is_named_with_its_line(tmp_path, text, message):
         read_yaml(file)
 
 
-def test_yaml_keeps_its_types(tmp_path):
+def test_read_yaml_keeps_types(tmp_path):
     (tmp_path / "a.yml").write_text("{a: 20_000, b: [1.5, x], c: true, d: γ}")
     assert read_yaml(tmp_path / "a.yml") == {"a": 20_000, "b": [1.5, "x"], "c": True, "d": "γ"}
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"cells": []}\n<<<<<<< HEAD'])
-def test_a_notebook_that_is_none_is_named(tmp_path, text):
+def test_read_notebook_names_a_file_that_is_none(tmp_path, text):
     (tmp_path / "01_a.ipynb").write_text(text)
     with pytest.raises(SourceError, match=r"^01_a.ipynb: expected a notebook in JSON, got: "):
         read_notebook(tmp_path / "01_a.ipynb")
 
 
-def test_files_that_are_not_there_are_named(tmp_path):
+def test_sources_that_are_missing_are_named(tmp_path):
     with pytest.raises(SourceError, match=r"^a.yml: expected a YAML file, found none"):
         read_yaml(tmp_path / "a.yml")
     with pytest.raises(SourceError, match=r"^a.ipynb: expected a notebook, found none"):
         read_notebook(tmp_path / "a.ipynb")
 
 
-def test_a_conflict_mark_in_a_module_is_named_with_its_line():
+def test_parse_names_the_line_of_a_conflict_mark():
     with pytest.raises(SourceError, match=r"^src/memprior/a.py: expected Python, got .* in its line 2: <<<<<<< HEAD"):
         parse("x = 1\n<<<<<<< HEAD\n", "src/memprior/a.py")
 
 
-def test_lines_for_ipython_are_no_mistake():
+def test_parse_accepts_lines_for_ipython():
     tree = parse("%matplotlib inline\n!ls\nx = (5\n    % 3)", "01_a.ipynb")
     assert len(tree.body) == 3

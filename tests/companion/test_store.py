@@ -1,4 +1,4 @@
-"""The one store: an entry is found again until what it is changes, and nothing else is taken for it."""
+"""The store: an entry is found again until its identity changes, and no other is taken for it."""
 
 import os
 import signal
@@ -33,7 +33,7 @@ def ones(folder):
     return {"x": torch.ones(2, dtype=torch.float64)}
 
 
-def test_a_result_is_computed_once(store):
+def test_store_computes_a_result_once(store):
     assert torch.equal(store.tensors("a", ARGUMENTS, ones)["x"], torch.ones(2, dtype=torch.float64))
     assert torch.equal(store.tensors("a", ARGUMENTS, never)["x"], torch.ones(2, dtype=torch.float64))
     assert store.value("b", {}, lambda _: {"y": (1, 2)}) == store.value("b", {}, never) == {"y": [1, 2]}
@@ -52,20 +52,20 @@ def test_a_result_is_computed_once(store):
     ],
     ids=["name", "an argument", "fewer arguments", "code", "device"],
 )
-def test_a_result_of_something_else_is_another_one(store, other):
+def test_store_keeps_results_of_other_work_apart(store, other):
     store.tensors("a", ARGUMENTS, ones)
     another, name, arguments = other(store)
     assert another.tensors(name, arguments, lambda _: {"x": torch.zeros(1)})["x"].shape == (1,)
 
 
-def test_a_result_of_another_card_of_the_same_kind_is_the_same(store):
+def test_store_shares_results_between_devices_of_one_kind(store):
     one, two = (replace(store, device=torch.device("cpu", index)) for index in (0, 1))
     assert one.file("a", {}) == two.file("a", {})
     one.value("a", {}, lambda _: 1)
     assert one.value("a", {}, never) == 1
 
 
-def test_what_is_begun_waits_for_whoever_goes_on(store):
+def test_store_hands_on_what_was_begun(store):
     def begins(folder):
         (folder / "half").write_text("done")
         raise KeyboardInterrupt
@@ -80,7 +80,7 @@ def test_what_is_begun_waits_for_whoever_goes_on(store):
     assert [file.suffix for file in store.folder.iterdir()] == [".safetensors"]
 
 
-def test_an_entry_with_any_bit_flipped_is_named(store):
+def test_store_names_an_entry_with_any_bit_flipped(store):
     store.value("a", {}, lambda _: [1.5])
     file = store.file("a", {})
     whole = file.read_bytes()
@@ -93,19 +93,19 @@ def test_an_entry_with_any_bit_flipped_is_named(store):
         store.value("a", {}, never)
 
 
-def test_an_entry_under_another_ones_name_is_named(store):
+def test_store_names_an_entry_under_the_name_of_another(store):
     store.value("a", {"size": 3}, lambda _: 3)
     os.replace(store.file("a", {"size": 3}), store.file("a", {"size": 4}))
     with pytest.raises(ValueError, match=r"expected the result of .*'size': 4.*, got that of .*'size': 3.*; remove"):
         store.value("a", {"size": 4}, never)
 
 
-def test_arguments_that_would_not_be_read_back_are_refused(store):
+def test_store_refuses_arguments_that_json_cannot_hold(store):
     with pytest.raises(ValueError, match=r"^arguments: expected .* finite numbers, got nan"):
         store.value("a", {"size": float("nan")}, never)
 
 
-def test_two_at_the_same_entry_compute_it_once(store, capsys):
+def test_store_computes_once_for_two_threads(store, capsys):
     calls, begun, told = [], threading.Event(), []
 
     def slow(folder):
@@ -123,8 +123,8 @@ def test_two_at_the_same_entry_compute_it_once(store, capsys):
     assert capsys.readouterr().err == "a: another process is at work on it, waiting for it to end\n"
 
 
-def test_killed_at_any_moment_it_goes_on_to_the_same_result(tmp_path):
-    """A count that keeps each of its steps; the process dies in the middle of one."""
+def test_store_resumes_to_the_same_result_after_a_kill(tmp_path):
+    """A count that saves each of its steps; the process dies in the middle of one."""
     program = """
 import os, pathlib, signal, sys
 from helpers import store_in
@@ -153,7 +153,7 @@ print(store_in(pathlib.Path(sys.argv[1])).value("count", {}, count))
     assert [file.suffix for file in (tmp_path / "store").iterdir()] == [".safetensors"]
 
 
-def test_entries_that_nobody_used_for_long_are_removed(store):
+def test_remove_unused_removes_entries_not_used_for_long(store):
     def interrupted(folder):
         (folder / "half").touch()
         raise KeyboardInterrupt
@@ -213,25 +213,25 @@ DOES_NOT = {
 
 
 @pytest.mark.parametrize(("file", "text"), MATTERS.values(), ids=MATTERS)
-def test_the_identity_changes_when_it_would_be_other_work(book, file, text):
+def test_code_digest_changes_with_the_work(book, file, text):
     before = code_digest(book, "memprior.between")
     (book / file).write_text(text)
     assert code_digest(book, "memprior.between") != before
 
 
 @pytest.mark.parametrize(("file", "text"), DOES_NOT.values(), ids=DOES_NOT)
-def test_the_identity_stays_when_it_would_be_the_same_work(book, file, text):
+def test_code_digest_stays_for_the_same_work(book, file, text):
     before = code_digest(book, "memprior.between")
     (book / file).write_text(text)
     assert code_digest(book, "memprior.between") == before
 
 
-def test_the_identity_is_the_modules_own(book):
+def test_code_digest_is_the_modules_own(book):
     write_notebook(book / "notebooks" / f"{NAME}.ipynb", work="from memprior import used")
     assert code_digest(book, "memprior.between") != code_digest(book, "memprior.used")
 
 
-def test_a_result_says_how_it_was_made(store):
+def test_store_records_how_a_result_was_made(store):
     store.value("a", {"k": 1}, lambda _: 1)
     _, told = read_saved(store.file("a", {"k": 1}))
     assert {key: told[key] for key in ("name", "code", "arguments", "device")} == {

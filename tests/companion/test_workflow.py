@@ -1,4 +1,4 @@
-"""What Snakemake is asked for is checked before the first job, and what is asked for runs."""
+"""Snakemake's configuration is checked before the first job, and what it plans runs."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from companion.sources import SourceError
 from companion.workflow import PlanError, plan, typed
 
 
-def test_texts_get_the_types_they_are_written_with():
+def test_typed_gives_texts_the_types_they_are_written_with():
     given = {"a": "20000", "b": ["1e-3", "true"], "c": "float32", "d": "released, ancestral", "e": 5, "f": "1_0"}
     assert typed(given) == {
         "a": 20000,
@@ -39,7 +39,7 @@ def test_texts_get_the_types_they_are_written_with():
         ({"seeds": [0], "overrides": [{"size": 5}, {"spread": 2}]}, [(0, {"size": 5}), (0, {"spread": 2})]),  # a file
     ],
 )
-def test_a_sweep_has_its_seeds_and_its_settings(tmp_path, config, points):
+def test_plan_of_a_sweep_has_its_seeds_and_settings(tmp_path, config, points):
     asked = plan(write_book(tmp_path), config)
     assert (asked.profile, asked.names) == ("quick", (NAME,))
     assert asked.points == {sweep_label(*point): point for point in points}
@@ -57,7 +57,7 @@ def test_a_sweep_has_its_seeds_and_its_settings(tmp_path, config, points):
         ({"seed": 5}, "config: expected brief, chapters, overrides, profile, seeds, got seed"),
     ],
 )
-def test_what_cannot_run_is_refused_before_any_job(tmp_path, config, message):
+def test_plan_refuses_what_cannot_run_before_any_job(tmp_path, config, message):
     with pytest.raises(PlanError, match=f"^{message}"):
         plan(write_book(tmp_path), config)
 
@@ -90,7 +90,7 @@ def broken(root, file, text):
         ("notebooks/random.py", "", SourceError, "notebooks/random.py: expected no such file"),
     ],
 )
-def test_a_mistake_in_a_source_is_named_by_the_command(tmp_path, file, text, error, message):
+def test_command_names_an_error_in_a_source(tmp_path, file, text, error, message):
     root = write_book(tmp_path)
     broken(root, file, text)
     with pytest.raises(error, match=f"^{message}"):
@@ -100,7 +100,7 @@ def test_a_mistake_in_a_source_is_named_by_the_command(tmp_path, file, text, err
     assert re.match(message, done.stderr)
 
 
-def test_a_conflict_mark_in_a_module_is_named_by_the_command(tmp_path):
+def test_command_names_a_conflict_mark_in_a_module(tmp_path):
     root = write_book(tmp_path, work="import memprior.noise")
     (root / "src" / "memprior").unlink()
     broken(root, "src/memprior/noise.py", "x = 1\n=======\n")
@@ -109,7 +109,7 @@ def test_a_conflict_mark_in_a_module_is_named_by_the_command(tmp_path):
     assert done.stderr.startswith("src/memprior/noise.py: expected Python, got invalid syntax in its line 2: =======")
 
 
-def test_a_notebook_that_the_table_of_contents_does_not_list_is_passed_over_with_a_word(tmp_path, capsys):
+def test_plan_passes_over_an_unlisted_notebook_and_says_so(tmp_path, capsys):
     root = write_book(tmp_path)
     (root / "_toc.yml").write_text(f"format: jb-book\nroot: book/index\nchapters: [{{file: notebooks/{NAME}}}]\n")
     write_notebook(root / "notebooks" / "Untitled.ipynb")
@@ -131,7 +131,7 @@ def snakemake(root, *arguments):
     )
 
 
-def test_the_sweep_of_the_readme_runs_in_a_folder_with_a_space(tmp_path):
+def test_sweep_of_the_readme_runs_in_a_folder_with_a_space(tmp_path):
     (tmp_path / "a b").mkdir()
     root = write_book(tmp_path / "a b")
     done = snakemake(root, "sweep", "--config", f"chapters={NAME}", "seeds=1", 'overrides={"size": 5, "spread": 2}')
@@ -141,7 +141,7 @@ def test_the_sweep_of_the_readme_runs_in_a_folder_with_a_space(tmp_path):
     assert (results["seed"], results["overrides"]) == (1, overrides)
 
 
-def test_snakemake_itself_says_what_cannot_run(tmp_path):
+def test_snakemake_reports_what_cannot_run(tmp_path):
     root = write_book(tmp_path)
     quiet = ("--quiet", "host", "progress", "reason", "rules")
     done = snakemake(root, "sweep", *quiet, "--config", "brief=yes", 'overrides={"siez": 5}')
@@ -149,7 +149,7 @@ def test_snakemake_itself_says_what_cannot_run(tmp_path):
     assert "tiny: overrides: expected keys among size, spread, got 'siez'" in done.stderr
 
 
-def test_the_readmes_sweep_names_a_chapter_that_has_its_setting():
+def test_sweep_of_the_readme_names_a_chapter_that_has_its_setting():
     (line,) = (line for line in (REPOSITORY / "README.md").read_text().splitlines() if " sweep --config " in line)
     config = dict(word.split("=", 1) for word in shlex.split(line.split(" sweep --config ")[1]))
     asked = plan(REPOSITORY, config)
@@ -157,7 +157,7 @@ def test_the_readmes_sweep_names_a_chapter_that_has_its_setting():
     assert all(overrides for _, overrides in asked.points.values())
 
 
-def test_two_builds_of_one_checkout_follow_each_other(tmp_path, capsys):
+def test_only_build_lets_two_builds_of_a_checkout_take_turns(tmp_path, capsys):
     order, inside = [], threading.Event()
 
     def second():

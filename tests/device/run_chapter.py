@@ -17,10 +17,10 @@ from pathlib import Path
 from memprior import paper
 
 MOST = 24  # of anything that a setting counts, but for
-# points on a side of a grid that integrates, steps at some of which is looked, cells of a model, training examples,
+# points on a side of a grid that integrates, steps some of which are checkpoints, cells of a model, training examples,
 # and networks, which stay as they are.
 LONGER = {"grid": 201, "steps": 100, "cells": 32, "examples": 100, "width": 256, "batch": 128}
-STEPS = re.compile(r"looks|iterations")  # lists of steps, the last of which ends the work
+STEPS = re.compile(r"checkpoints|iterations")  # lists of steps, the last of which ends the work
 
 
 def tiny(settings: dict) -> dict:

@@ -23,12 +23,12 @@ def executed(name, device, folder):
     return json.loads((folder / "report.json").read_text()), json.loads(claims.read_text())["claims"]
 
 
-def test_the_compared_chapters_exist():
+def test_compared_chapters_exist():
     assert set(COMPARED) <= set(CHAPTERS)
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
-def test_every_cell_of_a_chapter_runs_on_a_gpu(name, tmp_path):
+def test_chapter_runs_every_cell_on_a_gpu(name, tmp_path):
     report, claims = executed(name, "cuda", tmp_path / "cuda")
     assert not report["failed"], "\n".join(f"cell {index}:\n{text}" for index, text in report["failed"].items())
     assert sum(report["op"].values()) > 1000, "expected work on the GPU"

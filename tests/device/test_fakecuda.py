@@ -69,23 +69,23 @@ def _float32():
 
 
 @pytest.mark.parametrize("works", WORKS.values(), ids=WORKS)
-def test_what_a_gpu_does_it_does(works):
+def test_fakecuda_does_what_a_gpu_does(works):
     assert works()
 
 
 @pytest.mark.parametrize(("refused", "words"), REFUSED.values(), ids=REFUSED)
-def test_what_a_gpu_refuses_it_refuses(refused, words):
+def test_fakecuda_refuses_what_a_gpu_refuses(refused, words):
     with pytest.raises((RuntimeError, TypeError, ValueError), match=words):
         refused()
 
 
-def test_files_come_back_on_the_device_they_are_read_to(tmp_path):
+def test_fakecuda_loads_files_on_the_device_asked_for(tmp_path):
     save_file({"x": X}, tmp_path / "x.safetensors")
     assert torch.equal(load_file(tmp_path / "x.safetensors")["x"], X.cpu())
     assert load_file(tmp_path / "x.safetensors", device="cuda")["x"].is_cuda
 
 
-def test_kernels_and_waits_are_counted():
+def test_fakecuda_counts_kernels_and_waits():
     fakecuda.count("test_fakecuda")
     assert float((X + 1).sum()) == 21
     found = fakecuda.report()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from helpers import store_in
 
-from chapters.ch04_dps_fwi.runs import Lesson, trained
+from chapters.ch04_dps_fwi.runs import TrainingRun, trained
 from companion import record
 from memprior import _random
 from memprior._random import generator_for
@@ -30,14 +30,14 @@ class Killed(Exception):
 
 
 @pytest.mark.parametrize("draw", [_random.normal, _random.uniform])
-def test_a_gpu_gets_the_numbers_that_the_cpu_gets(draw):
+def test_draws_are_the_same_on_a_gpu_as_on_the_cpu(draw):
     here, there = (draw(50, 3, like=torch.ones(1, device=device), generator=generator_for("x")) for device in DEVICES)
     assert there.is_cuda
     assert torch.equal(there.cpu(), here)
 
 
 @pytest.mark.parametrize("where", DEVICES)
-def test_a_generator_of_either_device_serves_tensors_of_both(where):
+def test_generator_of_either_device_serves_tensors_of_both(where):
     generator = torch.Generator(where).manual_seed(3)
     for device in DEVICES:
         like = torch.ones(4, 3, device=device)
@@ -53,7 +53,7 @@ def test_weights_are_the_same_on_a_gpu():
 
 
 def history(device, folder, stop=None):
-    """(step, first weights) of a training, looked at three times; ``stop``: it is killed after so many."""
+    """(step, first weights) of a training run with three checkpoints; ``stop``: it is killed after so many."""
     generator = torch.Generator().manual_seed(1)
     x = torch.arange(12.0, device=device).reshape(6, 2)
     denoiser = NetworkDenoiser(ResidualMLP(2, 8, 1, generator=generator, device=device), 1.0)
@@ -67,7 +67,7 @@ def history(device, folder, stop=None):
 
 
 @pytest.mark.parametrize(("first", "then"), PAIRS)
-def test_a_training_goes_on_on_another_device(first, then, tmp_path, caplog):
+def test_training_resumes_on_another_device(first, then, tmp_path, caplog):
     caplog.set_level(logging.INFO, "memprior")
     expected = history("cpu", None)
     history(first, tmp_path, stop=1)
@@ -95,7 +95,7 @@ def sampled(device, file, fail_after=None):
 
 
 @pytest.mark.parametrize(("first", "then"), PAIRS)
-def test_a_sampling_goes_on_on_another_device(first, then, tmp_path, caplog):
+def test_sampling_resumes_on_another_device(first, then, tmp_path, caplog):
     caplog.set_level(logging.INFO, "memprior")
     expected = sampled("cpu", tmp_path / "whole.safetensors")
     with pytest.raises(Killed):
@@ -107,7 +107,7 @@ def test_a_sampling_goes_on_on_another_device(first, then, tmp_path, caplog):
     torch.testing.assert_close(found.misfits.cpu(), expected.misfits)
 
 
-def test_the_state_of_a_gpus_own_generator_is_refused_on_the_cpu_by_name(tmp_path):
+def test_generator_state_of_a_gpu_is_refused_on_the_cpu(tmp_path):
     file = tmp_path / "run.safetensors"
     with pytest.raises(Killed):
         sampled("cpu", file, fail_after=5)
@@ -129,8 +129,8 @@ def test_the_state_of_a_gpus_own_generator_is_refused_on_the_cpu_by_name(tmp_pat
 
 
 @pytest.mark.parametrize(("first", "then"), [("cpu", "cuda"), ("cuda", "cpu")])
-def test_a_part_that_is_done_is_its_devices_and_one_that_is_begun_is_everybodys(first, then, tmp_path, monkeypatch):
-    lesson, stores = Lesson(6, 0, 8, 1, 4, (2, 4)), [store_in(tmp_path, device) for device in (first, then)]
+def test_store_keeps_results_by_device_and_resumes_on_any(first, then, tmp_path, monkeypatch):
+    lesson, stores = TrainingRun(6, 0, 8, 1, 4, (2, 4)), [store_in(tmp_path, device) for device in (first, then)]
     plain, taken = torch.optim.Adam.step, itertools.count(1)
 
     def killed(self, *args, **kwargs):
@@ -151,7 +151,7 @@ def test_a_part_that_is_done_is_its_devices_and_one_that_is_begun_is_everybodys(
     assert read_saved(file)[1]["device"] == first
 
 
-def test_a_run_draws_the_cpus_numbers_on_a_gpu_and_lists_every_device(tmp_path, monkeypatch):
+def test_run_draws_the_same_on_a_gpu_and_lists_every_device(tmp_path, monkeypatch):
     monkeypatch.setenv("COMPANION_STORE", str(tmp_path))
     monkeypatch.setenv("COMPANION_WORK", "code")
     name = "03_linearized_posterior"
@@ -165,8 +165,8 @@ def test_a_run_draws_the_cpus_numbers_on_a_gpu_and_lists_every_device(tmp_path, 
         raise Killed
 
     with pytest.raises(Killed):
-        run.kept("work", dies)
+        run.cached("work", dies)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     run = record.begin(name, "quick", 0, {})
-    assert run.kept("work", lambda folder: 1) == 1
+    assert run.cached("work", lambda folder: 1) == 1
     assert record.provenance(run)["device"] == f"{told}; then CPU, 1 thread"

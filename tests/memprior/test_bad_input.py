@@ -1,4 +1,4 @@
-"""Bad input is refused at the door, by a message that names the argument, what was expected and what came."""
+"""Bad input is refused before any work, by a message that names the argument, the expected and the given value."""
 
 import math
 
@@ -70,7 +70,7 @@ def lopsided(size):
     return torch.eye(size, dtype=torch.float64) + torch.ones(size, size, dtype=torch.float64).triu(1)
 
 
-def walk(x_init, sigmas):
+def states_from(x_init, sigmas):
     return trajectory(lambda x, sigma: x, x_init, sigmas, step=euler_step, generator=torch.Generator())
 
 
@@ -238,7 +238,7 @@ CASES = {
     "k of zero": ("k", lambda: nearest_neighbors(zeros(2, 3), zeros(4, 3), 0)),
     "k beyond the training set": ("k", lambda: nearest_neighbors(zeros(2, 3), zeros(4, 3), 5)),
     "k of all when one is left out": ("k", lambda: leave_one_out(zeros(4, 3), 4)),
-    "ratio of one neighbour": ("neighbors", lambda: memorization_ratio(Neighbors(zeros(2, 1), zeros(2, 1)))),
+    "ratio of one neighbor": ("neighbors", lambda: memorization_ratio(Neighbors(zeros(2, 1), zeros(2, 1)))),
     "no training set to copy": ("train_set", lambda: nearest_neighbors(zeros(2, 3), zeros(0, 3), 1)),
     "samples NaN": ("samples", lambda: nearest_neighbors(nans(2, 3), zeros(4, 3), 1)),
     "samples of another size": ("samples", lambda: three_sample_test(zeros(2, 2), zeros(4, 3), zeros(2, 3))),
@@ -264,10 +264,10 @@ CASES = {
     "observe without noise": ("noise_std", lambda: observe(CubicOperator(), zeros(1), -1.0, generator=GENERATOR)),
     "truth NaN": ("truth", lambda: observe(CubicOperator(), nans(1), 0.3, generator=GENERATOR)),
     # sampling
-    "levels that rise": ("sigmas", lambda: walk(zeros(2, 1), torch.tensor([1.0, 2.0, 0.0]))),
-    "levels that stay": ("sigmas", lambda: walk(zeros(2, 1), [1.0, 1.0, 0.0])),
-    "levels below zero": ("sigmas", lambda: walk(zeros(2, 1), [1.0, -1.0])),
-    "start NaN": ("x_init", lambda: walk(nans(2, 1), [1.0, 0.0])),
+    "levels that rise": ("sigmas", lambda: states_from(zeros(2, 1), torch.tensor([1.0, 2.0, 0.0]))),
+    "levels that stay": ("sigmas", lambda: states_from(zeros(2, 1), [1.0, 1.0, 0.0])),
+    "levels below zero": ("sigmas", lambda: states_from(zeros(2, 1), [1.0, -1.0])),
+    "start NaN": ("x_init", lambda: states_from(nans(2, 1), [1.0, 0.0])),
     "start of one vector": ("x_init", lambda: sample(empirical, zeros(3), [1.0, 0.0], generator=GENERATOR)),
     "likelihood without noise": ("sigmas", lambda: likelihood_along([1.0, 0.0])),
     "likelihood along levels that rise": ("sigmas", lambda: likelihood_along([1.0, 2.0])),
@@ -314,7 +314,7 @@ CASES = {
     "noise for each datum": ("noise_std", lambda: cubic(noise_std=torch.ones(2))),
     "noise in words": ("noise_std", lambda: cubic(noise_std="loud")),
     "truth of a list": ("truth", lambda: observe(CubicOperator(), [0.0], 0.3, generator=GENERATOR), TypeError),
-    "one level": ("sigmas", lambda: walk(zeros(2, 1), torch.tensor(1.0))),
+    "one level": ("sigmas", lambda: states_from(zeros(2, 1), torch.tensor(1.0))),
     "NaN among the looked up": ("train_set", lambda: collapsed_log_weights(nans(2, 1), cubic())),
     "looked up beyond every likelihood": ("train_set", lambda: collapsed_log_weights(zeros(2, 1) + 1e200, cubic())),
     "cells of their own": (
@@ -325,18 +325,18 @@ CASES = {
 
 
 @pytest.mark.parametrize(("name", "call", "kind"), [(*case, ValueError)[:3] for case in CASES.values()], ids=CASES)
-def test_bad_input_is_named(name, call, kind):
+def test_arguments_that_are_invalid_are_refused_by_name(name, call, kind):
     with pytest.raises(kind, match=rf"^{name}: expected .*, got .*"):
         call()
 
 
 @pytest.mark.parametrize("field", ["log_weights", "means"])
-def test_results_are_frozen(field):
+def test_gaussian_mixture_is_frozen(field):
     with pytest.raises(AttributeError):
         setattr(full_mixture(), field, zeros(2))
 
 
-def test_a_message_counts_what_is_wrong():
+def test_error_message_counts_the_entries_that_are_not_finite():
     broken = training_set()[:3].clone()
     broken[1, 4] = math.nan
     with pytest.raises(ValueError, match=r"^train_set: expected finite numbers, got 1 NaN or infinite of 300$"):
@@ -344,7 +344,7 @@ def test_a_message_counts_what_is_wrong():
 
 
 def _of_numpy(kind):
-    """Calls that take whole numbers, with those of numpy."""
+    """Calls that take integers, given numpy's."""
     x, generator = torch.linspace(0, 1, 30).reshape(10, 3), torch.Generator()
     one, two, three = kind(1), kind(2), kind(3)
     prior = GaussianDenoiser(zeros(3), torch.eye(3))
@@ -374,36 +374,36 @@ def _of_numpy(kind):
 
 
 @pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8])
-def test_integers_of_numpy_are_integers(kind):
+def test_integer_arguments_accept_numpy_integers(kind):
     assert len(list(_of_numpy(kind))) == 16
 
 
 @pytest.mark.parametrize("value", [np.bool_(True), np.float64(2.0), np.array([2])])
-def test_what_numpy_has_that_is_no_integer_is_refused(value):
+def test_integer_arguments_refuse_other_numpy_values(value):
     with pytest.raises(ValueError, match=r"^num_steps: expected an integer >= 1, got "):
         ddpm_sigmas(value)
 
 
-def test_words_are_made_only_when_they_are_needed(monkeypatch):
-    """On a GPU the words of a tensor wait for the GPU: a step of a sampler makes none."""
+def test_error_messages_are_built_only_when_a_check_fails(monkeypatch):
+    """On a GPU to print a tensor waits for the GPU: a step of a sampler prints none."""
 
-    worded = []
+    printed = []
     x, level = torch.ones(3, 2), torch.tensor(0.5)
     denoiser = EmpiricalDenoiser(torch.eye(2))
     for name in ("__repr__", "__format__", "tolist"):
         plain = getattr(torch.Tensor, name)
-        monkeypatch.setattr(torch.Tensor, name, lambda *args, plain=plain: worded.append(plain) or plain(*args))
+        monkeypatch.setattr(torch.Tensor, name, lambda *args, plain=plain: printed.append(plain) or plain(*args))
     denoiser(x, level)
     GaussianDenoiser(torch.zeros(2), torch.eye(2))(x, level)
     IsotropicMixture(torch.eye(2), level)
     list(trajectory(denoiser, x, torch.tensor([1.0, 0.5, 0.0]), generator=torch.Generator()))
-    assert not worded
+    assert not printed
     with pytest.raises(ValueError, match=r"^sigma: expected"):
         denoiser(x, -level)
-    assert worded  # the watch sees what it looks for
+    assert printed  # the patched methods do record
 
 
-def test_words_that_are_a_function_are_called_when_a_check_fails():
+def test_expect_calls_a_message_function_only_on_failure():
     expect(True, "x", "nothing", lambda: 1 / 0)
     with pytest.raises(ValueError, match=r"^x: expected two, got three$"):
         expect(False, "x", "two", lambda: "three")

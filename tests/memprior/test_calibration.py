@@ -1,4 +1,4 @@
-"""The energy distance is the metric it is called, without bias, in bounded memory."""
+"""The energy distance is its definition, unbiased, and takes bounded memory."""
 
 import math
 from itertools import permutations
@@ -17,7 +17,7 @@ def assert_mean_distance(distance, expected):
     assert_mean(torch.stack([distance() for _ in range(1000)]), expected)
 
 
-def test_the_distance_is_its_formula_pair_by_pair(generator):
+def test_energy_distance_is_its_formula_pair_by_pair(generator):
     x, y = torch.randn(6, 3, generator=generator), torch.randn(4, 3, generator=generator) + 0.5
 
     def mean(pairs):
@@ -27,28 +27,28 @@ def test_the_distance_is_its_formula_pair_by_pair(generator):
     across = mean([(a, b) for a in x for b in y])
     own_x, own_y = mean(list(permutations(x, 2))), mean(list(permutations(y, 2)))
     assert_same(energy_distance(x, y), 2 * across - own_x - own_y)
-    # A law's atom meets itself as often as any other: two independent draws of it may be the same.
+    # An atom of a discrete distribution is paired with itself as well: two independent draws may be equal.
     own_law = mean([(a, b) for a in y for b in y])
     assert_same(energy_distance(x, y, reference_is_law=True), 2 * across - own_x - own_law)
 
 
-def test_two_points_are_twice_their_distance_apart():
+def test_energy_distance_of_two_points_is_twice_their_distance():
     here, there = torch.zeros(2, 2), torch.tensor([[3.0, 4.0]])
     assert float(energy_distance(here, there.expand(5, 2))) == pytest.approx(10, rel=1e-12)
     assert float(energy_distance(here, there, reference_is_law=True)) == pytest.approx(10, rel=1e-12)
 
 
 @pytest.mark.parametrize("shift", [0.0, 1.0, 3.0])
-def test_shifted_normals_are_as_far_apart_as_the_folded_normal_says(shift, generator):
+def test_energy_distance_of_shifted_normals_is_the_folded_normals(shift, generator):
     def distance():
         return energy_distance(torch.randn(30, 1, generator=generator), torch.randn(20, 1, generator=generator) + shift)
 
-    # X - Y is N(shift, 2), whose mean absolute value is that of the folded normal; equal laws are at zero.
+    # X - Y is N(shift, 2), whose mean absolute value is that of the folded normal; equal distributions are at zero.
     across = NORMAL_GAP * math.exp(-(shift**2) / 4) + shift * math.erf(shift / 2)
     assert_mean_distance(distance, 2 * across - 2 * NORMAL_GAP)
 
 
-def test_draws_of_a_law_of_atoms_are_at_zero_from_it(generator):
+def test_energy_distance_of_draws_to_their_discrete_distribution_is_zero(generator):
     atoms = torch.randn(7, 2, generator=generator)
 
     def distance():
@@ -59,22 +59,22 @@ def test_draws_of_a_law_of_atoms_are_at_zero_from_it(generator):
 
 
 @pytest.mark.parametrize("num", [5, 20])
-def test_the_truth_is_a_gap_over_n_from_the_law_of_n_of_its_draws(num, generator):
+def test_energy_distance_to_an_empirical_distribution_falls_as_1_over_n(num, generator):
     def distance():
-        truth, memory = torch.randn(30, 1, generator=generator), torch.randn(num, 1, generator=generator)
-        return energy_distance(truth, memory, reference_is_law=True)
+        truth, atoms = torch.randn(30, 1, generator=generator), torch.randn(num, 1, generator=generator)
+        return energy_distance(truth, atoms, reference_is_law=True)
 
     # 2 E|X - Y| - E|X - X'| is one gap, and of the N^2 pairs of atoms N have none: gap - gap (N - 1) / N.
     assert_mean_distance(distance, NORMAL_GAP / num)
 
 
-def test_its_root_obeys_the_triangle_inequality(generator):
-    laws = [
+def test_energy_distance_has_a_root_that_obeys_the_triangle_inequality(generator):
+    distributions = [
         torch.randn(1000, 2, generator=generator),
         torch.randn(1000, 2, generator=generator) + 1.0,
         6 * torch.rand(1000, 2, generator=generator),
     ]
-    for a, b, c in permutations(laws):
+    for a, b, c in permutations(distributions):
         sides = [float(energy_distance(*pair)) for pair in ((a, b), (b, c), (a, c))]
         assert min(sides) > 0
         assert math.sqrt(sides[2]) < math.sqrt(sides[0]) + math.sqrt(sides[1])
@@ -84,13 +84,13 @@ def test_its_root_obeys_the_triangle_inequality(generator):
     assert ends == pytest.approx([2, 2, 4])
 
 
-def test_the_distance_does_not_depend_on_who_is_first(generator):
+def test_energy_distance_is_symmetric(generator):
     x, y = torch.randn(40, 3, generator=generator), torch.randn(30, 3, generator=generator) + 0.5
     assert_same(energy_distance(x, y), energy_distance(y, x))
 
 
 @pytest.mark.parametrize("shift", [10.0, 1e6])
-def test_the_distance_does_not_depend_on_the_origin(shift, generator):
+def test_energy_distance_is_translation_invariant(shift, generator):
     x, y = torch.randn(40, 3, generator=generator), torch.randn(30, 3, generator=generator) + 0.5
     moved = energy_distance(x + shift, y + shift)
     # Each of three coordinates is rounded to eps * shift, twice for a distance; and distances enter four times.
@@ -98,7 +98,7 @@ def test_the_distance_does_not_depend_on_the_origin(shift, generator):
     assert float(moved) == pytest.approx(float(energy_distance(x, y)), abs=rounding)
 
 
-def test_many_draws_are_compared_in_bounded_memory(generator):
+def test_energy_distance_of_many_draws_takes_bounded_memory(generator):
     x, y = torch.randn(5000, 1, generator=generator), torch.randn(4000, 1, generator=generator) + 1.0
 
     def gaps(*sets):
@@ -116,13 +116,13 @@ def test_many_draws_are_compared_in_bounded_memory(generator):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_dtype_follows_the_input(dtype):
+def test_energy_distance_dtype_follows_the_input(dtype):
     x = torch.arange(6, dtype=dtype).reshape(3, 2)
     assert energy_distance(x, x + 1).dtype == energy_distance(x, x[:1], reference_is_law=True).dtype == dtype
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_distance_far_from_zero_is_that_of_the_points_as_given(dtype, generator):
+def test_energy_distance_far_from_the_origin_keeps_its_digits(dtype, generator):
     x, y = torch.randn(60, 3, generator=generator), torch.randn(50, 3, generator=generator) + 0.5
     moved = [(part + 2500).to(dtype) for part in (x, y)]
     exact = energy_distance(*(part.double() - 2500 for part in moved))

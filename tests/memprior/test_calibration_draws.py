@@ -1,4 +1,4 @@
-"""Ranks, coverage and credibility are uniform for draws of the true posterior, whatever their number and their ties."""
+"""Ranks, coverage and credibility are uniform for draws of the exact posterior, for any number of draws and ties."""
 
 import math
 
@@ -28,7 +28,7 @@ from memprior.calibration import (
 NOISE = 0.5
 
 
-def world(num, draws, size, generator):
+def exact_gaussian(num, draws, size, generator):
     """Truths N(0, I), data truth + noise, draws of the exact posterior N(m, v I): (samples, truths, data)."""
     truths = torch.randn(num, size, generator=generator)
     data = truths + NOISE * torch.randn(num, size, generator=generator)
@@ -37,8 +37,8 @@ def world(num, draws, size, generator):
     return mean[:, None] + spread * torch.randn(num, draws, size, generator=generator), truths, data
 
 
-def remembered(num, draws, generator, sharpness=1.0):
-    """Truths that are one of five atoms, and draws of the atoms by their weights: (samples, truths, data)."""
+def exact_discrete(num, draws, generator, sharpness=1.0):
+    """Truths from five atoms, and draws of the atoms by their posterior weights: (samples, truths, data)."""
     atoms = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [-1.0, 1.0], [0.5, -1.0]])
     truths = atoms[torch.randint(5, (num,), generator=generator)]
     data = truths + NOISE * torch.randn(num, 2, generator=generator)
@@ -51,7 +51,7 @@ def assert_uniform(u, bins):
     """Each of ``bins`` equal parts of [0, 1] holds its share of u (T, ...), within four standard errors."""
     part = (u * bins).long()
     assert_mean(torch.stack([(part == k).double() for k in range(bins)], dim=-1), 1 / bins)
-    # And within its part: (rank + U) is no lattice.
+    # And uniform within its part: (rank + U) is no lattice.
     assert_mean(u * bins - part, 0.5)
 
 
@@ -67,23 +67,23 @@ def positions(samples, truths, data, generator):
 
 @pytest.mark.parametrize("draws", [2, 5])
 @pytest.mark.parametrize("law", ["normal", "atoms"])
-def test_the_place_of_a_truth_among_few_draws_is_uniform(law, draws, generator):
+def test_rank_statistics_of_exact_draws_are_uniform(law, draws, generator):
     samples, truths, data = (
-        world(20000, draws, 3, generator) if law == "normal" else remembered(20000, draws, generator)
+        exact_gaussian(20000, draws, 3, generator) if law == "normal" else exact_discrete(20000, draws, generator)
     )
     for u in positions(samples, truths, data, generator).values():
         assert_uniform(u, draws + 1)
 
 
-def test_atoms_with_weights_that_are_too_sure_are_seen(generator):
-    samples, truths, data = remembered(2000, 19, generator, sharpness=3.0)
+def test_rank_statistics_detect_overconfident_weights(generator):
+    samples, truths, data = exact_discrete(2000, 19, generator, sharpness=3.0)
     found = positions(samples, truths, data, generator)
     assert rank_test(found["pit"]) < 1e-9
     assert max(uniform_test(found[name]) for name in ("joint", "tarp, data", "tarp, prior")) < 1e-9
 
 
-def test_ranks_count_the_draws_below(generator):
-    samples, truths, _ = world(50, 7, 3, generator)
+def test_sbc_ranks_count_the_draws_below_the_truth(generator):
+    samples, truths, _ = exact_gaussian(50, 7, 3, generator)
     ranks = sbc_ranks(samples, truths, generator=generator)
     assert ranks.dtype == torch.int64
     assert torch.equal(ranks, (samples < truths[:, None]).sum(1))
@@ -91,7 +91,7 @@ def test_ranks_count_the_draws_below(generator):
 
 
 @pytest.mark.parametrize("size", [1, 3, 4, 7, 16, 100])
-def test_draws_that_copy_the_truth_are_ordered_at_random(size, generator):
+def test_rank_statistics_break_ties_at_random(size, generator):
     truths, references = torch.randn(2, 2000, size, generator=generator)
     samples = truths[:, None].expand(-1, 4, -1)
     ranks = sbc_ranks(samples, truths, generator=generator)[:, 0]
@@ -100,20 +100,20 @@ def test_draws_that_copy_the_truth_are_ordered_at_random(size, generator):
     assert_uniform(tarp(samples, truths, references, generator=generator), 5)
 
 
-def test_a_credibility_is_the_share_of_draws_nearer_to_the_centre(generator):
-    samples, truths, data = world(40, 6, 2, generator)
+def test_joint_credibility_is_the_share_of_draws_nearer_to_the_center(generator):
+    samples, truths, data = exact_gaussian(40, 6, 2, generator)
     everyone = torch.cat([samples, truths[:, None]], dim=1)
-    for u, centre in (
+    for u, center in (
         (joint_credibility(samples, truths, generator=generator), everyone.mean(1)),
         (tarp(samples, truths, data, generator=generator), data),
     ):
-        far = (truths - centre).norm(dim=1)
-        nearer = ((samples - centre[:, None]).norm(dim=2) < far[:, None]).sum(1)
+        far = (truths - center).norm(dim=1)
+        nearer = ((samples - center[:, None]).norm(dim=2) < far[:, None]).sum(1)
         assert torch.equal((7 * u).long(), nearer)
 
 
-def test_a_unit_of_each_component_is_that_of_the_points(generator):
-    samples, truths, _ = world(40, 6, 3, generator)
+def test_joint_credibility_measures_each_component_in_its_scale(generator):
+    samples, truths, _ = exact_gaussian(40, 6, 3, generator)
     unit = torch.tensor([1.0, 4.0, 0.25])
     same = [torch.Generator().manual_seed(1) for _ in range(2)]
     assert_same(
@@ -123,7 +123,7 @@ def test_a_unit_of_each_component_is_that_of_the_points(generator):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_places_stay_inside_the_unit_interval_in_every_dtype(dtype, generator):
+def test_pit_values_stay_inside_the_unit_interval_in_every_dtype(dtype, generator):
     samples = torch.zeros(4000, 3, 1, dtype=dtype)
     for truth in (-1.0, 1.0):
         u = pit(samples, torch.full((4000, 1), truth, dtype=dtype), generator=generator)
@@ -140,7 +140,7 @@ def jeffreys(hits, num):
     return stats.beta.ppf([0.025, 0.975], hits + 0.5, num - hits + 0.5).tolist()
 
 
-def test_components_that_are_one_number_count_once_and_independent_ones_each(generator):
+def test_marginal_coverage_counts_fully_dependent_components_once(generator):
     u = torch.rand(200, 1, generator=generator)
     hits = int(((u > 0.05) & (u < 0.95)).sum())
     one, copied = marginal_coverage(u, 0.9), marginal_coverage(u.expand(-1, 10), 0.9)
@@ -155,7 +155,7 @@ def test_components_that_are_one_number_count_once_and_independent_ones_each(gen
 
 
 @pytest.mark.parametrize("shared", [0.0, 0.5, 0.99])
-def test_the_interval_covers_the_level_as_often_as_it_says(shared, generator):
+def test_marginal_coverage_interval_has_its_nominal_coverage(shared, generator):
     held = []
     for _ in range(500):
         z = math.sqrt(shared) * torch.randn(100, 1, generator=generator)
@@ -165,7 +165,7 @@ def test_the_interval_covers_the_level_as_often_as_it_says(shared, generator):
     assert_mean(torch.tensor(held), 0.95)
 
 
-def test_full_coverage_is_not_certain():
+def test_marginal_coverage_of_one_or_zero_keeps_an_interval():
     found = marginal_coverage(torch.full((20, 3), 0.5), 0.9)
     assert (found.value, found.high) == (1, 1)
     assert found.low == pytest.approx(jeffreys(20, 20)[0])
@@ -175,7 +175,7 @@ def test_full_coverage_is_not_certain():
 
 
 def test_joint_coverage_is_the_share_of_credibilities_below_the_level(generator):
-    samples, truths, _ = world(300, 9, 4, generator)
+    samples, truths, _ = exact_gaussian(300, 9, 4, generator)
     same = [torch.Generator().manual_seed(1) for _ in range(2)]
     found = joint_coverage(samples, truths, 0.7, generator=same[0])
     hits = int((joint_credibility(samples, truths, generator=same[1]) < 0.7).sum())
@@ -186,7 +186,7 @@ def test_joint_coverage_is_the_share_of_credibilities_below_the_level(generator)
 # ---- p-values ------------------------------------------------------------------------------------------------------
 
 
-def test_the_uniform_test_is_its_two_legendre_sums(generator):
+def test_uniform_test_is_its_two_legendre_sums(generator):
     u = torch.rand(30, generator=generator) ** 1.3
     sums = [
         math.sqrt(2 * k + 1) * np.polynomial.Legendre.basis(k, domain=[0, 1])(u.numpy()).sum() / math.sqrt(30)
@@ -196,12 +196,12 @@ def test_the_uniform_test_is_its_two_legendre_sums(generator):
 
 
 @pytest.mark.parametrize("num", [20, 500])
-def test_the_uniform_test_alarms_falsely_as_often_as_it_says(num, generator):
+def test_uniform_test_has_its_nominal_false_alarm_rate(num, generator):
     alarms = [float(uniform_test(torch.rand(num, generator=generator)) <= 0.05) for _ in range(2000)]
     assert_mean(torch.tensor(alarms), 0.05)
 
 
-def test_the_rank_test_is_the_worst_component_times_their_number(generator):
+def test_rank_test_is_bonferroni_over_the_components(generator):
     u = torch.rand(100, 4, generator=generator)
     u[:, 2] = u[:, 2] ** 1.5
     each = [uniform_test(column) for column in u.T]
@@ -212,15 +212,15 @@ def test_the_rank_test_is_the_worst_component_times_their_number(generator):
 
 @pytest.mark.parametrize("level", [0.1, 0.5, 0.9])
 @pytest.mark.parametrize("hits", [0, 13, 20, 37, 40])
-def test_the_coverage_test_is_the_binomial_one(hits, level):
-    """Against its definition: the probability of all counts that are no likelier than the one found."""
+def test_coverage_test_is_the_binomial_test(hits, level):
+    """Against its definition: the probability of all counts that are no likelier than the observed one."""
     u = torch.cat([torch.full((hits,), level / 2), torch.full((40 - hits,), (1 + level) / 2)])
     likely = [math.comb(40, k) * level**k * (1 - level) ** (40 - k) for k in range(41)]
     assert coverage_test(u, level) == pytest.approx(sum(p for p in likely if p <= likely[hits] * (1 + 1e-9)), rel=1e-9)
 
 
 @pytest.mark.parametrize("paired", [False, True])
-def test_the_energy_test_ranks_the_distance_among_all_splits(paired, generator):
+def test_energy_test_ranks_the_distance_among_all_splits(paired, generator):
     x, y = torch.randn(4, 2, generator=generator), torch.randn(4, 2, generator=generator) + 0.7
     points = torch.cat([x, y])
     codes = (torch.arange(2**8)[:, None] >> torch.arange(8)) % 2 == 1
@@ -233,7 +233,7 @@ def test_the_energy_test_ranks_the_distance_among_all_splits(paired, generator):
     assert abs(found - share) <= 4 * math.sqrt(share * (1 - share) / num) + 1 / num
 
 
-def test_the_energy_test_of_sizes_that_differ_uses_the_unbiased_distance(generator):
+def test_energy_test_of_unequal_sizes_uses_the_unbiased_distance(generator):
     x, y = torch.randn(2, 1, generator=generator), torch.randn(5, 1, generator=generator) + 1.0
     points, found = torch.cat([x, y]), energy_distance(x, y)
     each = []
@@ -247,7 +247,7 @@ def test_the_energy_test_of_sizes_that_differ_uses_the_unbiased_distance(generat
     assert abs(p - share) <= 4 * math.sqrt(share * (1 - share) / num) + 1 / num
 
 
-def test_swaps_keep_the_level_of_dependent_pairs_and_permutations_fall_below_it(generator):
+def test_energy_test_by_swaps_keeps_its_level_for_dependent_pairs(generator):
     alarms = {True: [], False: []}
     for _ in range(1500):
         shared = torch.randn(8, 2, generator=generator)
@@ -260,7 +260,7 @@ def test_swaps_keep_the_level_of_dependent_pairs_and_permutations_fall_below_it(
     assert sum(alarms[False]) / 1500 < 0.1 - 4 * error
 
 
-def test_equal_points_are_never_told_apart(generator):
+def test_energy_test_of_equal_points_has_p_value_one(generator):
     x = torch.ones(5, 2)
     assert energy_test(x, x, num_permutations=50, generator=generator) == 1
 
@@ -268,8 +268,8 @@ def test_equal_points_are_never_told_apart(generator):
 # ---- residuals and errors ------------------------------------------------------------------------------------------
 
 
-def test_residuals_of_a_truth_and_a_draw_have_one_law_about_the_other_draws(generator):
-    samples, truths, _ = world(4000, 6, 2, generator)
+def test_residuals_of_truth_and_draw_have_the_same_distribution(generator):
+    samples, truths, _ = exact_gaussian(4000, 6, 2, generator)
     of_truth, of_draw = residuals(samples, truths)
     assert_same(truths - of_truth, samples[:, 1:].mean(1))
     assert_same(samples[:, 0] - of_draw, samples[:, 1:].mean(1))
@@ -279,13 +279,13 @@ def test_residuals_of_a_truth_and_a_draw_have_one_law_about_the_other_draws(gene
         assert_mean(found.square(), variance)
 
 
-def test_the_error_is_that_of_the_mean_in_the_given_units():
+def test_normalized_error_is_that_of_the_mean_in_the_given_scale():
     samples = torch.tensor([[[1.0, 10.0], [3.0, 30.0]]])
     found = normalized_error(samples, torch.tensor([[5.0, 60.0]]), torch.tensor([1.0, 10.0]))
     assert float(found) == pytest.approx(math.sqrt((3**2 + 4**2) / 2), rel=1e-12)
 
 
-def test_the_prior_s_own_mean_errs_by_the_prior_s_deviation(generator):
+def test_normalized_error_of_the_prior_mean_is_one(generator):
     truths = torch.randn(2000, 3, generator=generator) * torch.tensor([1.0, 5.0, 0.1])
     found = normalized_error(torch.zeros(2000, 2, 3), truths, torch.tensor([1.0, 5.0, 0.1]))
     assert_mean(found.square(), 1.0)
@@ -355,6 +355,6 @@ S, U, NAN = X[:, None].expand(-1, 3, -1), X + 0.5, math.nan
         (lambda g: normalized_error(S, X, torch.ones(3)), ValueError, "scale: expected shape"),
     ],
 )
-def test_bad_input_is_named(call, error, message, generator):
+def test_calibration_refuses_bad_input_by_name(call, error, message, generator):
     with pytest.raises(error, match=message):
         call(generator)

@@ -1,4 +1,4 @@
-"""Denoisers are the conditional means they stand for."""
+"""Denoisers are the conditional means of their priors."""
 
 import math
 
@@ -30,7 +30,7 @@ def covariance(generator):
 
 
 def network_denoiser(spread=1.5, dtype=torch.float64):
-    """A network whose last layer, zero at first, answers something."""
+    """A network whose last layer, initially zero, has random weights."""
     generator = torch.Generator().manual_seed(2)
     network = ResidualMLP(3, 16, 2, generator=generator, dtype=dtype)
     torch.nn.init.normal_(network.leave[1].weight, generator=generator)
@@ -47,11 +47,11 @@ def denoiser(request, train_set, covariance):
     }[request.param]
 
 
-def test_a_batch_equals_its_members(denoiser, x):
+def test_denoiser_batch_equals_its_members(denoiser, x):
     assert_batch_independent(lambda x: denoiser(x, 0.6), x)
 
 
-def test_each_row_has_its_own_noise_level(denoiser, x):
+def test_denoiser_takes_one_noise_level_per_row(denoiser, x):
     one_by_one = [denoiser(row[None], float(sigma)) for row, sigma in zip(x, SIGMAS, strict=True)]
     assert_same(denoiser(x, SIGMAS), torch.cat(one_by_one))
     scores = [score(denoiser, row[None], sigma) for row, sigma in zip(x, SIGMAS, strict=True)]
@@ -66,7 +66,7 @@ def test_denoisers_are_differentiable_in_forward_mode(denoiser, x, generator):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_dtype_follows_the_input(dtype, train_set, covariance):
+def test_denoiser_dtype_follows_the_input(dtype, train_set, covariance):
     for denoiser in (
         EmpiricalDenoiser(train_set.to(dtype)),
         GaussianDenoiser(train_set[0].to(dtype), torch.eye(3, dtype=dtype)),
@@ -87,13 +87,13 @@ def test_empirical_denoiser_is_the_broadcast_sum(train_set, x, sigma):
     )
 
 
-def test_tweedie_ties_the_denoiser_to_the_density(train_set, x):
+def test_score_is_tweedies_formula_of_the_denoiser(train_set, x):
     x.requires_grad_()
     (gradient,) = torch.autograd.grad(IsotropicMixture(train_set, 0.6).log_prob(x).sum(), x)
     assert_same(EmpiricalDenoiser(train_set)(x, 0.6), x + 0.36 * gradient)
 
 
-def test_empirical_denoiser_returns_the_nearest_example_at_low_noise_and_the_mean_at_high(train_set):
+def test_empirical_denoiser_goes_from_the_mean_to_the_nearest_example(train_set):
     denoiser = EmpiricalDenoiser(train_set)
     x = train_set + 1e-3
     assert_same(denoiser(x, 1e-3), train_set)
@@ -101,11 +101,11 @@ def test_empirical_denoiser_returns_the_nearest_example_at_low_noise_and_the_mea
     assert_same(denoiser(x, 1e8), train_set.mean(0).expand(7, 3))
 
 
-def test_one_example_is_always_the_answer(x):
+def test_empirical_denoiser_of_one_example_returns_that_example(x):
     assert_same(EmpiricalDenoiser(x[:1])(x, SIGMAS), x[:1].expand(4, 3))
 
 
-def test_empirical_denoiser_minimises_the_denoising_loss(train_set, generator):
+def test_empirical_denoiser_minimizes_the_denoising_loss(train_set, generator):
     clean = train_set[torch.randint(7, (200_000,), generator=generator)]
     noisy = clean + 0.5 * torch.randn(clean.shape, generator=generator)
     error = clean - EmpiricalDenoiser(train_set)(noisy, 0.5)
@@ -129,18 +129,18 @@ def test_gaussian_denoiser_has_the_score_of_the_smoothed_gaussian(train_set, cov
     assert_same(score(GaussianDenoiser(train_set[0], covariance), x, 0.6), gradient)
 
 
-def test_a_singular_covariance_denoises_onto_its_support(x):
+def test_gaussian_denoiser_of_a_singular_covariance_stays_on_its_support(x):
     axis, mean = torch.tensor([2.0, -1.0, 2.0]) / 3, torch.tensor([1.0, 0.0, -1.0])
     denoised = GaussianDenoiser(mean, 4 * axis[:, None] * axis)(x, 0.5)
     along = ((x - mean) @ axis)[:, None]
     assert_same(denoised, mean + (4 / 4.25) * along * axis)
 
 
-def test_a_gaussian_without_spread_is_its_mean(x):
+def test_gaussian_denoiser_without_spread_returns_its_mean(x):
     assert_same(GaussianDenoiser(x[0], torch.zeros(3, 3))(x, SIGMAS), x[:1].expand(4, 3))
 
 
-def test_a_covariance_singular_to_rounding_is_taken(generator):
+def test_gaussian_denoiser_accepts_a_covariance_singular_to_rounding(generator):
     few = torch.randn(4, 30, generator=generator, dtype=torch.float32)
     denoised = GaussianDenoiser(few.mean(0), torch.cov(few.T))(few, 0.1)
     assert bool(torch.isfinite(denoised).all())
@@ -156,7 +156,7 @@ def test_mixture_denoiser_is_the_mean_over_clean_points(sigma, generator):
     assert_same(MixtureDenoiser(mixture)(x, sigma), naive_posterior_mean(x, clean, sigma, log_prior))
 
 
-def test_the_score_of_a_mixture_denoiser_is_that_of_the_noised_mixture(train_set, x):
+def test_mixture_denoiser_has_the_score_of_the_noised_mixture(train_set, x):
     log_weights = torch.tensor([0.0, 1.0, -math.inf, 2.0, -3.0, 0.5, 0.5])
     x.requires_grad_()
     for sigma in SIGMAS.tolist():
@@ -167,13 +167,13 @@ def test_the_score_of_a_mixture_denoiser_is_that_of_the_noised_mixture(train_set
         assert_same(sigma**2 * score(denoiser, x, sigma) + x, x + sigma**2 * gradient)
 
 
-def test_a_mixture_of_one_component_is_a_gaussian(x):
+def test_mixture_denoiser_of_one_component_is_the_gaussian_denoiser(x):
     mixture = MixtureDenoiser(IsotropicMixture(x[:1], 0.7))
     assert_same(mixture(x, SIGMAS), GaussianDenoiser(x[0], 0.49 * torch.eye(3))(x, SIGMAS))
 
 
 @pytest.mark.parametrize("sigma", [0.3, 1.0])
-def test_a_mixture_without_width_remembers_its_means(sigma, train_set, x):
+def test_mixture_denoiser_of_vanishing_width_is_the_empirical_denoiser(sigma, train_set, x):
     gaps = [
         (MixtureDenoiser(IsotropicMixture(train_set, width))(x, sigma) - EmpiricalDenoiser(train_set)(x, sigma)).norm()
         for width in (2e-3, 1e-3)
@@ -183,23 +183,23 @@ def test_a_mixture_without_width_remembers_its_means(sigma, train_set, x):
     assert float(gaps[1]) < 1e-3
 
 
-def test_a_mixture_far_wider_than_the_noise_leaves_x_alone(train_set, x):
+def test_mixture_denoiser_far_wider_than_the_noise_returns_x(train_set, x):
     assert_same(MixtureDenoiser(IsotropicMixture(train_set, 1e8))(x, 0.1), x)
 
 
-def test_an_untrained_network_is_right_for_white_data(x):
+def test_network_denoiser_untrained_is_optimal_for_white_data(x):
     network = ResidualMLP(3, 16, 2, generator=torch.Generator(), dtype=torch.float64).requires_grad_(False)
     exact = GaussianDenoiser(torch.zeros(3), 1.5**2 * torch.eye(3))
     assert_same(NetworkDenoiser(network, 1.5)(x, SIGMAS), exact(x, SIGMAS))
 
 
 @pytest.mark.parametrize("scale", [1e-3, 40.0])
-def test_a_network_denoiser_knows_no_unit_of_length(scale, x):
+def test_network_denoiser_is_scale_equivariant(scale, x):
     one, other = network_denoiser(1.5), network_denoiser(scale * 1.5)
     assert_same(other(scale * x, scale * SIGMAS), scale * one(x, SIGMAS))
 
 
-def test_a_network_sees_inputs_of_variance_one_and_answers_the_noise(generator):
+def test_network_denoiser_feeds_unit_variance_and_predicts_the_noise(generator):
     class Told(torch.nn.Module):
         def __init__(self):
             super().__init__()
@@ -217,16 +217,16 @@ def test_a_network_sees_inputs_of_variance_one_and_answers_the_noise(generator):
         # A variance of n normals is known to sqrt(2 / n).
         assert float(x.var()) == pytest.approx(1, abs=4 * math.sqrt(2 / x.numel()))
         assert_same(condition, torch.full((20_000,), math.log(sigma / 1.5)))
-        # What the network has to answer, (x_0 - D_0) over the factor of its answer, has variance one too.
+        # The network's target, (x_0 - D_0) over the factor of its output, has variance one too.
         rest = GaussianDenoiser(torch.zeros(3), 1.5**2 * torch.eye(3))(noisy, sigma)
         target = (clean - rest) / (denoised - rest)
         assert float(target.var()) == pytest.approx(1, abs=4 * math.sqrt(2 / x.numel()))
 
 
-def test_a_network_computes_in_its_own_dtype(x):
+def test_network_denoiser_computes_in_its_own_dtype(x):
     single = network_denoiser(dtype=torch.float32)
-    seen = []
-    single.network.register_forward_hook(lambda _, inputs, answer: seen.extend((*inputs, answer)))
+    passed = []
+    single.network.register_forward_hook(lambda _, inputs, answer: passed.extend((*inputs, answer)))
     denoised = single(x, SIGMAS)
-    assert {tensor.dtype for tensor in seen} == {torch.float32}
+    assert {tensor.dtype for tensor in passed} == {torch.float32}
     assert torch.equal(denoised, single(x.float(), SIGMAS).double())

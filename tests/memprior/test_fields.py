@@ -1,4 +1,4 @@
-"""The training set is the published one, and the basis is the projection it claims to be."""
+"""The training set is the published one, and the cosine basis is its least-squares projection."""
 
 import math
 from types import SimpleNamespace
@@ -26,13 +26,13 @@ def basis():
     return CosineBasis(published_grid())
 
 
-def test_the_training_set_is_the_published_one():
+def test_published_coefficients_are_the_papers_training_set():
     z = training_set()
     np.testing.assert_allclose(z[0, :3], [-3.666592, 1.522298, 1.531200], rtol=0, atol=1e-5)
     np.testing.assert_allclose(z[999, :3], [3.426815, 8.165514, -0.478579], rtol=0, atol=1e-5)
 
 
-def test_the_training_set_has_the_reference_digits():
+def test_published_coefficients_have_the_reference_digits():
     z, fields = training_set(), published_fields(1)
     first = [-3.666591561609394, 1.5222980232584313, 1.5312003466638182]
     first += [1.774013537613329, 4.714249501879602, 0.13001836024855606]
@@ -46,7 +46,7 @@ def test_the_training_set_has_the_reference_digits():
     assert_same(z.norm(dim=1).mean(), 20.092679345857444)
 
 
-def test_the_truth_is_the_mean_of_examples_8_9_and_24():
+def test_published_truth_is_the_mean_of_examples_8_9_and_24():
     truth = published_truth()
     # The reference truth was read from a published array: 4e-7 is its own agreement with the recipe.
     reference = [-1.344230801198335, -2.953813354141588, 2.807488575146416]
@@ -56,18 +56,18 @@ def test_the_truth_is_the_mean_of_examples_8_9_and_24():
     assert_same(truth, training_set()[[8, 9, 24]].mean(0))
 
 
-def test_training_sets_are_nested_and_seeds_are_not():
+def test_published_coefficients_are_nested_for_one_seed_alone():
     assert torch.equal(published_fields(3), published_fields(5)[:3])
     assert_same(published_coefficients(3), training_set()[:3])
     assert bool((published_fields(1, seed=12345) != published_fields(1)).all())
 
 
-def test_every_published_field_is_point_symmetric():
+def test_published_fields_are_point_symmetric():
     fields = published_fields(4, seed=7)
     assert_same(fields.flip(1, 2).roll((1, 1), (1, 2)), fields)
 
 
-def test_real_noise_leaves_the_published_fields_half_the_nominal_variance():
+def test_published_fields_have_half_the_nominal_variance():
     slow, fast = 1 / 1.5**2, 1 / 3.0**2
     deviations = (published_fields(1000) - (slow + fast) / 2) / ((slow - fast) / 6)
     assert float(deviations.mean((1, 2)).abs().max()) < ROUNDING
@@ -76,7 +76,7 @@ def test_real_noise_leaves_the_published_fields_half_the_nominal_variance():
     assert_mean(power, 0.5)
 
 
-def test_decode_is_the_cosine_series_at_cell_centres():
+def test_decode_is_the_cosine_series_at_cell_centers():
     grid = Grid((6, 9), 0.25)
     field = CosineBasis(grid, 3, background=0.3, scale=0.05, decay=0.4).decode(torch.arange(1.0, 10.0)[None])[0]
     x, z = (2 + 0.5) / 6, (7 + 0.5) / 9
@@ -101,7 +101,7 @@ def test_encode_is_least_squares(basis, generator):
     assert_same(basis.encode(fields), solution, rounding=ROUNDING * condition)
 
 
-def test_the_basis_holds_a_third_of_the_published_variance(basis):
+def test_cosine_basis_holds_a_third_of_the_published_variance(basis):
     fields = published_fields(1000)
     away = fields - (1 / 2.25 + 1 / 9) / 2
     kept = basis.decode(basis.encode(away + 0.25)) - 0.25
@@ -116,19 +116,19 @@ def test_decode_is_differentiable(basis, generator):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_dtype_follows_the_input(basis, dtype):
+def test_cosine_basis_dtype_follows_the_input(basis, dtype):
     fields = basis.decode(torch.ones(1, 100, dtype=dtype))
     assert (fields.dtype, basis.encode(fields).dtype) == (dtype, dtype)
 
 
-def test_cells_are_centred():
+def test_grid_cells_are_centered():
     grid = Grid((4, 2), 0.5)
-    assert grid.centres_km(0).tolist() == [0.25, 0.75, 1.25, 1.75]
-    assert grid.centres_km(1).tolist() == [0.25, 0.75]
+    assert grid.centers_km(0).tolist() == [0.25, 0.75, 1.25, 1.75]
+    assert grid.centers_km(1).tolist() == [0.25, 0.75]
     assert (published_grid().shape, published_grid().spacing_km * 64) == ((64, 64), 2.0)
 
 
-def test_standardized_examples_have_mean_zero_and_deviation_one():
+def test_standardizer_gives_mean_zero_and_deviation_one():
     z = training_set()[:50]
     standard = Standardizer.fit(z)
     normal = standard.normalize(z)
@@ -142,7 +142,7 @@ def law():
     return published_law()
 
 
-def test_the_published_law_has_the_moments_of_other_draws(law, generator):
+def test_published_law_has_the_moments_of_held_out_draws(law, generator):
     z = held_out_set()
     assert_mean(z, law.mean)
     # Of the variance along random directions: ten thousand covariances would pass four errors by chance.
@@ -151,7 +151,7 @@ def test_the_published_law_has_the_moments_of_other_draws(law, generator):
     assert_mean(along.square(), (directions * (law.covariance @ directions)).sum(0))
 
 
-def test_the_published_law_is_that_of_every_pixel_of_the_noise(law, monkeypatch):
+def test_published_law_is_derived_from_the_noise_pixel_by_pixel(law, monkeypatch):
     # z = mean + A w with w white: the recipe's answers to unit pixels are the columns of A; the covariance is A A^T.
     covariance = torch.zeros(100, 100)
     for pixels in np.eye(64 * 64).reshape(8, 512, 64, 64):
@@ -162,20 +162,20 @@ def test_the_published_law_is_that_of_every_pixel_of_the_noise(law, monkeypatch)
     assert_same(covariance, law.covariance)
 
 
-def test_the_training_set_lies_where_the_published_law_does(law):
+def test_published_law_has_the_support_of_the_training_set(law):
     variances, axes = torch.linalg.eigh(law.covariance)
-    seen = variances > 1e-8 * variances.max()
-    assert int(seen.sum()) == 88
+    support = variances > 1e-8 * variances.max()
+    assert int(support.sum()) == 88
     for z in (training_set(), held_out_set()):
         along = (z - law.mean) @ axes
         # Of 88 squares of normals the mean is 88, give or take sqrt(2 * 88) a draw.
-        distances = (along[:, seen].square() / variances[seen]).sum(1)
+        distances = (along[:, support].square() / variances[support]).sum(1)
         assert float(distances.mean()) == pytest.approx(88, abs=4 * math.sqrt(2 * 88 / len(z)))
         # No draw goes further in the other twelve than normals do: beyond seven deviations is one in 4e11.
-        assert bool((along[:, ~seen].abs() <= 7 * variances[~seen].sqrt()).all())
+        assert bool((along[:, ~support].abs() <= 7 * variances[~support].sqrt()).all())
 
 
-def test_draws_of_a_singular_law_have_its_moments_and_its_support(generator):
+def test_gaussian_draws_of_a_singular_covariance_stay_on_its_support(generator):
     root, mean = torch.tensor([[1.0, 2.0], [0.0, 1.0], [-1.0, 0.5]]), torch.tensor([3.0, 0.0, -1.0])
     draws = Gaussian(mean, root @ root.T).sample(20_000, generator=generator)
     assert_moments(draws, mean, root @ root.T)
@@ -184,14 +184,14 @@ def test_draws_of_a_singular_law_have_its_moments_and_its_support(generator):
     assert float(((draws - mean) @ across).abs().max()) < 5 * math.sqrt(ROUNDING) * float(across.norm())
 
 
-def test_draws_of_a_law_are_its_generators(law):
+def test_published_law_draws_are_determined_by_the_generator(law):
     draws = [law.sample(2, generator=torch.Generator().manual_seed(seed)) for seed in (3, 3, 4)]
     assert draws[0].shape == (2, 100)
     assert torch.equal(draws[0], draws[1])
     assert not torch.equal(draws[0], draws[2])
 
 
-def test_a_normalized_law_is_the_law_of_normalized_draws():
+def test_gaussian_standardized_is_that_of_standardized_draws():
     z = training_set()
     standard = Standardizer.fit(z[:200])
     law, normal = Gaussian(z.mean(0), torch.cov(z.T)).standardized(standard), standard.normalize(z)

@@ -1,4 +1,4 @@
-"""The Gaussian distribution, and its conditioning against formulas that share nothing with it."""
+"""The Gaussian distribution, and its conditioning against independent formulas."""
 
 import math
 
@@ -34,7 +34,7 @@ def test_gaussian_conditioned_is_the_kalman_update(law):
     assert_same(found.root @ found.root.T, covariance)
 
 
-def test_gaussian_conditioned_on_data_one_by_one_is_conditioned_on_all_at_once():
+def test_gaussian_conditioned_one_by_one_is_conditioned_on_all_data():
     both = LAW.condition(MATRIX[:2], OBSERVED[:2], GAMMA).condition(MATRIX[2:], OBSERVED[2:], GAMMA)
     once = LAW.condition(MATRIX, OBSERVED, GAMMA)
     assert_same(both.mean, once.mean)
@@ -48,7 +48,7 @@ def test_gaussian_conditioned_on_a_batch_of_data_has_one_mean_each():
     assert found.sample(5, generator=torch.Generator().manual_seed(0)).shape == (3, 5, 3)
 
 
-def test_gaussian_is_refused_a_noise_that_its_precision_cannot_carry():
+def test_gaussian_refuses_noise_below_the_precision_of_its_dtype():
     """B^T B is 1 / gamma^2: at 1e-8 its rounding in float64 is the prior's own precision."""
     with pytest.raises(ValueError, match=r"^noise_std: expected at least .* for torch.float64"):
         LAW.condition(MATRIX, OBSERVED, 1e-8)
@@ -93,7 +93,7 @@ def test_gaussian_standardized_is_the_distribution_of_standardized_draws(generat
     assert_same(back.covariance, LAW.covariance)
 
 
-def test_gaussian_goes_where_a_tensor_is():
+def test_gaussian_moves_to_the_dtype_and_device_of_a_tensor():
     single = LAW.condition(MATRIX, OBSERVED, GAMMA).to(torch.zeros(1, dtype=torch.float32))
     assert {single.mean.dtype, single.covariance.dtype, single.root.dtype} == {torch.float32}
 
@@ -116,6 +116,6 @@ def test_gaussian_goes_where_a_tensor_is():
         ("x", lambda: LAW.log_prob(torch.zeros(3, 2))),
     ],
 )
-def test_gaussian_names_what_is_wrong(name, make):
+def test_gaussian_refuses_bad_input_by_name(name, make):
     with pytest.raises((ValueError, TypeError), match=f"^{name}: expected"):
         make()

@@ -1,4 +1,4 @@
-"""Intervals: Jeffreys' and Student's, each said once, are those of scipy's distributions."""
+"""Intervals: Jeffreys' and Student's are those of scipy's distributions."""
 
 import math
 
@@ -21,7 +21,7 @@ def test_jeffreys_interval_is_the_beta_posteriors(num):
 
 
 @pytest.mark.parametrize("confidence", [0.5, 0.9, 0.95])
-def test_students_interval_is_scipys(confidence, generator):
+def test_student_interval_is_scipys(confidence, generator):
     values = torch.rand(7, generator=generator)
     theirs = stats.ttest_1samp(values.numpy(), 0).confidence_interval(confidence)
     assert 2 * student(values, confidence) == pytest.approx(theirs.high - theirs.low, rel=1e-11)

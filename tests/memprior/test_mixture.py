@@ -1,4 +1,4 @@
-"""Mixtures are exact densities, their scores are the gradients, and their memory is bounded."""
+"""Mixtures are exact densities, their scores are the gradients, and they take bounded memory."""
 
 import math
 
@@ -46,7 +46,7 @@ def x(generator):
     return 2 * torch.randn(6, 3, generator=generator)
 
 
-def test_empirical_score_is_the_mixture_score_is_autograd(x, generator):
+def test_empirical_score_is_the_mixture_score_and_that_of_autograd(x, generator):
     train_set = torch.randn(7, 3, generator=generator)
     prior = IsotropicMixture(train_set, 0.6)
     x.requires_grad_()
@@ -55,12 +55,12 @@ def test_empirical_score_is_the_mixture_score_is_autograd(x, generator):
     assert_same(score(EmpiricalDenoiser(train_set), x, 0.6), autograd)
 
 
-def test_score_is_the_gradient_of_the_log_density(mixture, x, generator):
+def test_mixture_score_is_the_gradient_of_the_log_density(mixture, x, generator):
     assert_derivative(mixture.log_prob, lambda x, v: (mixture.score(x) * v).sum(1), x, generator)
 
 
 @pytest.mark.parametrize("method", ["log_prob", "score", "responsibilities"])
-def test_each_point_is_taken_by_itself(mixture, x, method):
+def test_mixture_batch_equals_its_members(mixture, x, method):
     assert_batch_independent(getattr(mixture, method), x)
 
 
@@ -72,13 +72,13 @@ def test_isotropic_mixture_is_the_broadcast_sum(isotropic, x):
     assert_same(isotropic.score(x), (mean - x) / 0.7**2)
 
 
-def test_full_covariances_equal_to_sigma_squared_give_the_isotropic_mixture(isotropic, x):
+def test_gaussian_mixture_of_equal_variances_is_the_isotropic_mixture(isotropic, x):
     full = GaussianMixture(isotropic.means, 0.49 * torch.eye(3).repeat(5, 1, 1), LOG_WEIGHTS)
     for method in ("log_prob", "score", "responsibilities"):
         assert_same(getattr(full, method)(x), getattr(isotropic, method)(x))
 
 
-def test_full_mixture_is_scipys(full, x):
+def test_gaussian_mixture_is_scipys(full, x):
     joint = np.stack(
         [
             log_weight + scipy.stats.multivariate_normal(mean, covariance).logpdf(x.numpy())
@@ -95,7 +95,7 @@ def test_full_mixture_is_scipys(full, x):
 
 
 @pytest.mark.parametrize("log_weights", [None, torch.tensor([5.0, 4.0, -math.inf], dtype=torch.float64)])
-def test_densities_integrate_to_one(log_weights):
+def test_mixture_densities_integrate_to_one(log_weights):
     means = torch.tensor([[-1.0], [0.5], [2.0]])
     points, width = line_grid(-9.0, 10.0, 2000)
     weights = torch.zeros(3) if log_weights is None else log_weights
@@ -107,7 +107,7 @@ def test_densities_integrate_to_one(log_weights):
         assert float(mixture.log_prob(points).exp().sum() * width) == pytest.approx(1, abs=ROUNDING)
 
 
-def test_weights_and_responsibilities_sum_to_one_and_a_removed_component_has_none(mixture, x):
+def test_responsibilities_sum_to_one_without_a_removed_component(mixture, x):
     responsibilities = mixture.responsibilities(x)
     assert_same(mixture.weights.sum(), 1.0)
     assert_same(responsibilities.sum(1), torch.ones(6))
@@ -115,20 +115,20 @@ def test_weights_and_responsibilities_sum_to_one_and_a_removed_component_has_non
     assert bool((responsibilities[:, 3] == 0).all())
 
 
-def test_a_removed_component_may_as_well_not_be_there(isotropic, x):
+def test_mixture_ignores_a_component_of_weight_zero(isotropic, x):
     kept = [0, 1, 2, 4]
     without = IsotropicMixture(isotropic.means[kept], 0.7, LOG_WEIGHTS[kept])
     assert_same(isotropic.log_prob(x), without.log_prob(x))
     assert_same(isotropic.score(x), without.score(x))
 
 
-def test_weights_need_no_normalization(isotropic, x):
+def test_mixture_weights_need_no_normalization(isotropic, x):
     shifted = IsotropicMixture(isotropic.means, 0.7, LOG_WEIGHTS + 800)
     # log w_n + 800 keeps 800 eps of each weight.
     assert_same(shifted.log_prob(x), isotropic.log_prob(x), rounding=800 * ROUNDING)
 
 
-def test_far_from_the_origin_no_digit_of_the_exponent_is_lost():
+def test_mixture_density_far_from_the_origin_keeps_its_digits():
     means = torch.tensor([[0.5, -0.25], [1.0, 0.125], [-0.75, 2.0], [0.25, 0.25]])
     x = torch.tensor([[0.5, 0.5], [-1.0, 0.75]])
     near, far = IsotropicMixture(means, 0.5), IsotropicMixture(means + 2**30, 0.5)
@@ -136,12 +136,12 @@ def test_far_from_the_origin_no_digit_of_the_exponent_is_lost():
     assert_same(far.responsibilities(x + 2**30), near.responsibilities(x))
 
 
-def test_far_from_every_example_the_score_stays_finite():
+def test_mixture_score_far_from_every_example_stays_finite():
     prior = IsotropicMixture(torch.tensor([[0.0], [1.0]]), 1e-3)
     assert_same(prior.score(torch.tensor([[-1e3], [1e3]])), torch.tensor([[1e9], [1e6 - 1e9]]))
 
 
-def test_draws_have_the_mixtures_moments(mixture, generator):
+def test_mixture_draws_have_its_moments(mixture, generator):
     between = mixture.means - mixture.weights @ mixture.means
     within = mixture.covariances if isinstance(mixture, GaussianMixture) else 0.49 * torch.eye(3).expand(5, 3, 3)
     covariance = (mixture.weights[:, None, None] * (within + between[:, :, None] * between[:, None])).sum(0)
@@ -149,12 +149,12 @@ def test_draws_have_the_mixtures_moments(mixture, generator):
     assert_moments(draws, mixture.weights @ mixture.means, covariance)
 
 
-def test_the_generator_decides_the_draws(mixture):
+def test_mixture_draws_are_determined_by_the_generator(mixture):
     first, again = (mixture.sample(9, generator=torch.Generator().manual_seed(3)) for _ in range(2))
     assert torch.equal(first, again)
 
 
-def test_small_blocks_change_nothing_and_hold_little(monkeypatch, generator):
+def test_isotropic_mixture_in_small_blocks_gives_the_same_values(monkeypatch, generator):
     means, x = torch.randn(50, 3, generator=generator), torch.randn(31, 3, generator=generator)
     prior, sigmas = IsotropicMixture(means, 0.5), torch.linspace(0.1, 3, 31)
     denoiser = EmpiricalDenoiser(means)
@@ -167,7 +167,7 @@ def test_small_blocks_change_nothing_and_hold_little(monkeypatch, generator):
         assert_same(part, same)
 
 
-def test_no_batch_by_examples_by_size_array_is_ever_made(generator):
+def test_isotropic_mixture_never_makes_a_batch_by_examples_by_size_array(generator):
     means = torch.randn(20_000, 256, dtype=torch.float32, generator=generator)
     x = torch.randn(64, 256, dtype=torch.float32, generator=generator)
     with LargestTensor() as largest:
@@ -177,14 +177,14 @@ def test_no_batch_by_examples_by_size_array_is_ever_made(generator):
     assert 64 * 20_000 <= largest.numel <= max(memprior.mixture.BLOCK, means.numel()) < 64 * means.numel()
 
 
-def test_the_recorder_sees_a_broadcast_array(generator):
+def test_largest_tensor_records_a_broadcast_array(generator):
     with LargestTensor() as largest:
         naive_posterior_mean(torch.zeros(4, 3), torch.randn(5, 3, generator=generator), 1.0, torch.zeros(5))
     assert largest.numel == 4 * 5 * 3
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_dtype_follows_the_input(dtype, generator):
+def test_mixture_dtype_follows_the_input(dtype, generator):
     means = torch.zeros(2, 3, dtype=dtype)
     for mixture in (
         IsotropicMixture(means, 0.5),
@@ -213,8 +213,8 @@ def test_total_variation_runs_from_zero_to_one():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(("apart", "sigma"), [(1e4, 0.1), (1e8, 1.0)])
-def test_clusters_far_apart_keep_their_densities(dtype, apart, sigma, generator):
-    """Products of coordinates lose eps apart^2 / sigma^2 nats: up to a thousand here, and more."""
+def test_mixture_density_of_distant_clusters_keeps_its_digits(dtype, apart, sigma, generator):
+    """Products of coordinates would lose eps apart^2 / sigma^2 nats: a thousand here, and more."""
     near = torch.tensor([[0.0, 0.0], [0.25, 0.0], [0.0, 0.5]])
     means = torch.cat([near, apart + 8 * near]).to(dtype)
     x = means + torch.tensor([0.125, -0.0625]).to(dtype) * (1 + (means > 1) * 7)
@@ -229,7 +229,7 @@ def test_clusters_far_apart_keep_their_densities(dtype, apart, sigma, generator)
     torch.testing.assert_close(gradient.double(), expected, rtol=0, atol=1e-3 * float(expected.abs().max()))
 
 
-def test_a_mixture_by_its_factors_is_that_of_their_products(generator):
+def test_gaussian_mixture_from_factors_is_that_of_their_products(generator):
     means, factors = torch.randn(3, 4, generator=generator), torch.randn(3, 4, 4, generator=generator).tril()
     factors.diagonal(dim1=1, dim2=2).abs_().add_(0.5)
     log_weights, x = torch.tensor([0.0, -1.0, 0.5]), torch.randn(5, 4, generator=generator)
@@ -242,6 +242,6 @@ def test_a_mixture_by_its_factors_is_that_of_their_products(generator):
 
 
 @pytest.mark.parametrize("factors", [torch.ones(2, 3, 3), -torch.eye(3).repeat(2, 1, 1), torch.eye(3)[None]])
-def test_factors_that_are_none_are_refused(factors):
+def test_gaussian_mixture_refuses_invalid_factors(factors):
     with pytest.raises(ValueError, match=r"^factors: expected .*, got "):
         GaussianMixture.from_factors(torch.zeros(2, 3), factors.double(), torch.zeros(2))

@@ -1,4 +1,4 @@
-"""Networks are the functions they say, from their own seed; the autoencoder's bound is below what it bounds."""
+"""Networks are their formulas and determined by their seed; the autoencoder's bound is a lower bound."""
 
 import math
 
@@ -10,7 +10,7 @@ from memprior.networks import ResidualMLP, VariationalAutoencoder
 
 
 def mlp(seed=0, dtype=torch.float64):
-    """A network whose last layer, zero at first, answers something."""
+    """A network whose last layer, initially zero, has random weights."""
     generator = torch.Generator().manual_seed(seed)
     network = ResidualMLP(3, 16, 2, generator=generator, dtype=dtype)
     torch.nn.init.normal_(network.leave[1].weight, generator=generator)
@@ -18,7 +18,7 @@ def mlp(seed=0, dtype=torch.float64):
 
 
 def autoencoder(seed=0, latent=1, dtype=torch.float64):
-    """One whose code matters: the first and last layers of its decoder are five times what they begin with."""
+    """An autoencoder whose code matters: its decoder's first and last layers are five times their initial values."""
     network = VariationalAutoencoder(2, latent, 16, 0.2, generator=torch.Generator().manual_seed(seed), dtype=dtype)
     network.requires_grad_(False)
     network.decoder[0].weight *= 5
@@ -31,7 +31,7 @@ every_network = pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
 
 
 @every_network
-def test_a_network_is_its_seeds(make):
+def test_networks_are_determined_by_their_seed(make):
     before = torch.get_rng_state()
     first, again, other = make(0), make(0), make(1)
     assert torch.equal(torch.get_rng_state(), before)
@@ -45,11 +45,11 @@ def test_a_network_is_its_seeds(make):
 
 @every_network
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_every_weight_has_the_dtype_asked_for(make, dtype):
+def test_networks_have_the_requested_dtype(make, dtype):
     assert {tensor.dtype for tensor in (*make(dtype=dtype).parameters(), *make(dtype=dtype).buffers())} == {dtype}
 
 
-def test_linear_layers_begin_with_torchs_own_law():
+def test_linear_layers_start_from_torchs_own_distribution():
     network = ResidualMLP(3, 400, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     weight = network.blocks[0][1].weight.detach().flatten() * math.sqrt(400)
     # Uniform within one over the root of the inputs.
@@ -61,13 +61,13 @@ def test_linear_layers_begin_with_torchs_own_law():
 # The residual network
 
 
-def test_a_network_answers_zero_at_first(generator):
+def test_residual_mlp_starts_at_zero(generator):
     network = ResidualMLP(3, 16, 2, generator=generator, dtype=torch.float64)
     x, condition = torch.randn(5, 3, generator=generator), torch.randn(5, generator=generator)
     assert torch.equal(network(x, condition), torch.zeros(5, 3))
 
 
-def test_the_network_is_its_formula(generator):
+def test_residual_mlp_is_its_formula(generator):
     network, x, condition = mlp(), torch.randn(5, 3, generator=generator), torch.randn(5, generator=generator)
     weights = network.state_dict()
 
@@ -86,13 +86,13 @@ def test_the_network_is_its_formula(generator):
     assert_same(network(x, condition), linear("leave.1", layernorm(h)))
 
 
-def test_a_batch_equals_its_members(generator):
+def test_residual_mlp_batch_equals_its_members(generator):
     network = mlp()
     rows = torch.randn(5, 4, generator=generator)
     assert_batch_independent(lambda rows: network(rows[:, :3], rows[:, 3]), rows)
 
 
-def test_the_network_is_differentiable_in_x_and_condition(generator):
+def test_residual_mlp_is_differentiable_in_x_and_condition(generator):
     network = mlp()
 
     def answer(rows):
@@ -107,15 +107,15 @@ def test_the_network_is_differentiable_in_x_and_condition(generator):
 # The autoencoder
 
 
-def exact_law(network, x):
-    """By quadrature over a code of one number: log p(x) (B,), KL(q || p(u | x)) (B,), and var_q(p(u | x) / q) (B,)."""
+def exact_density(network, x):
+    """By quadrature over a scalar code: log p(x) (B,), KL(q || p(u | x)) (B,), and var_q(p(u | x) / q) (B,)."""
     code, width = line_grid(-12.0, 12.0, 4000)
     mean, deviation = network.decode(code)
     prior = torch.distributions.Normal(0.0, 1.0).log_prob(code[:, 0])
     joint = torch.distributions.Normal(mean, deviation).log_prob(x[:, None]).sum(2) + prior
     log_prob = joint.logsumexp(1) + math.log(width)
-    centre, log_scale = network.encoder(x).chunk(2, 1)
-    encoder = torch.distributions.Normal(centre, log_scale.exp()).log_prob(code[:, 0])
+    center, log_scale = network.encoder(x).chunk(2, 1)
+    encoder = torch.distributions.Normal(center, log_scale.exp()).log_prob(code[:, 0])
     ratio = joint - log_prob[:, None] - encoder
     divergence = -(encoder.exp() * ratio).sum(1) * width
     # In the tails p(u | x)^2 falls like exp(-u^2), or faster: over q this is integrable if q's variance is above 1/2.
@@ -129,24 +129,24 @@ def x(generator):
     return autoencoder().sample(4, generator=generator)
 
 
-def test_the_bound_of_one_draw_is_below_by_the_encoders_divergence(x, generator):
-    log_prob, divergence, _ = exact_law(autoencoder(), x)
+def test_log_prob_bound_of_one_draw_is_below_by_the_kl_divergence(x, generator):
+    log_prob, divergence, _ = exact_density(autoencoder(), x)
     draws = autoencoder().log_prob_bound(x.repeat(4000, 1), 1, generator=generator)
     assert_mean(draws.reshape(4000, -1), log_prob - divergence)
     assert bool((divergence > 0.01).all())
 
 
-def test_the_bound_of_many_draws_is_the_likelihood(x, generator):
+def test_log_prob_bound_of_many_draws_is_the_likelihood(x, generator):
     num = 200_000
-    log_prob, _, variance = exact_law(autoencoder(), x)
+    log_prob, _, variance = exact_density(autoencoder(), x)
     bound = autoencoder().log_prob_bound(x, num, generator=generator)
     # The log of a mean of num ratios with that variance.
     assert bool(((bound - log_prob).abs() <= 4 * (variance / num).sqrt()).all())
 
 
-def test_more_draws_bound_tighter_and_never_above(x, generator):
+def test_log_prob_bound_tightens_with_more_draws(x, generator):
     network, num_repeats = autoencoder(), 4000
-    log_prob, divergence, _ = exact_law(network, x)
+    log_prob, divergence, _ = exact_density(network, x)
     means, errors = [-divergence], [0.0]
     for num_draws in (2, 8, 64):
         draws = network.log_prob_bound(x.repeat(num_repeats, 1), num_draws, generator=generator)
@@ -157,18 +157,18 @@ def test_more_draws_bound_tighter_and_never_above(x, generator):
         assert bool((means[-1] - means[-2] > 4 * (errors[-1] + errors[-2])).all()), num_draws
 
 
-def test_draws_have_the_moments_of_the_density(generator):
+def test_autoencoder_draws_have_the_moments_of_its_density(generator):
     network = autoencoder()
     code, width = line_grid(-12.0, 12.0, 4000)
     weights = width * torch.distributions.Normal(0.0, 1.0).log_prob(code[:, 0]).exp()
     mean, deviation = network.decode(code)
-    centre = weights @ mean
-    covariance = (weights @ deviation.square()).diag() + (weights[:, None] * (mean - centre)).T @ (mean - centre)
-    assert_moments(network.sample(50_000, generator=generator), centre, covariance)
+    center = weights @ mean
+    covariance = (weights @ deviation.square()).diag() + (weights[:, None] * (mean - center)).T @ (mean - center)
+    assert_moments(network.sample(50_000, generator=generator), center, covariance)
 
 
 @pytest.mark.parametrize("latent", [1, 3])
-def test_no_deviation_is_below_the_floor(latent, generator):
+def test_autoencoder_deviations_stay_above_the_floor(latent, generator):
     codes = 1e3 * torch.randn(2, 500, latent, generator=generator)
     mean, deviation = autoencoder(latent=latent).decode(codes)
     assert mean.shape == deviation.shape == (2, 500, 2)
@@ -178,7 +178,7 @@ def test_no_deviation_is_below_the_floor(latent, generator):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_draws_and_bounds_are_their_generators(dtype):
+def test_autoencoder_draws_are_determined_by_the_generator(dtype):
     network = autoencoder(latent=3, dtype=dtype)
 
     def drawn(seed):
@@ -194,7 +194,7 @@ def test_draws_and_bounds_are_their_generators(dtype):
     assert not torch.equal(draws, other[0])
 
 
-def test_the_bound_reaches_every_weight(generator):
+def test_log_prob_bound_has_a_gradient_for_every_weight(generator):
     network = autoencoder(latent=3).requires_grad_(True)
     network.log_prob_bound(torch.ones(4, 2), 2, generator=generator).sum().backward()
     for name, weight in network.named_parameters():

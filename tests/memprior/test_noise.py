@@ -1,4 +1,4 @@
-"""Noise levels are the schedules they say they are."""
+"""Noise levels are those of the published schedules."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def test_ddpm_levels_are_the_cumulative_product(num_steps):
     np.testing.assert_allclose(sigmas[:-1], np.sqrt((1 - abar) / abar)[::-1], rtol=1e-11)
 
 
-def test_two_hundred_ddpm_steps_stop_far_from_pure_noise():
+def test_ddpm_levels_of_200_steps_stop_far_from_pure_noise():
     sigma_last = float(ddpm_sigmas(200)[0])
     assert 1 / (1 + sigma_last**2) == pytest.approx(0.132, abs=5e-4)
     assert sigma_last == pytest.approx(2.56, abs=5e-3)
@@ -31,13 +31,13 @@ def test_karras_levels_are_even_in_the_root():
 
 
 @pytest.mark.parametrize("sigmas", [ddpm_sigmas(200), karras_sigmas(100, 1e-3, 80.0)], ids=["ddpm", "karras"])
-def test_levels_descend_to_zero_in_float64(sigmas):
+def test_noise_levels_descend_to_zero_in_float64(sigmas):
     assert sigmas.dtype == torch.float64
     assert bool((sigmas.diff() < 0).all())
     assert sigmas[-1] == 0
 
 
-def test_levels_do_not_depend_on_the_default_dtype():
+def test_noise_levels_do_not_depend_on_the_default_dtype():
     in_double = ddpm_sigmas(50), karras_sigmas(50, 1e-3, 80.0)
     torch.set_default_dtype(torch.float32)
     assert torch.equal(ddpm_sigmas(50), in_double[0])

@@ -35,7 +35,7 @@ from memprior.operators import (
 
 
 @every_operator
-def test_reverse_mode_is_the_adjoint_of_forward_mode(operator, size, generator):
+def test_operators_reverse_mode_is_the_adjoint_of_forward_mode(operator, size, generator):
     assert_adjoint(operator, torch.randn(4, size, generator=generator), generator)
 
 
@@ -48,14 +48,14 @@ def test_jacobian_is_the_derivative(operator, size, generator):
 
 
 @every_operator
-def test_a_batch_equals_its_members(operator, size, generator):
+def test_operator_batch_equals_its_members(operator, size, generator):
     x = torch.randn(5, size, generator=generator)
     assert_batch_independent(operator, x)
     assert_batch_independent(lambda x: jacobian(operator, x), x)
 
 
 @every_operator
-def test_own_jacobian_generic_jacobian_and_autograd_agree(operator, size, generator):
+def test_jacobian_own_generic_and_by_autograd_agree(operator, size, generator):
     x = torch.randn(3, size, generator=generator)
     dense = torch.stack([torch.autograd.functional.jacobian(lambda one: operator(one[None])[0], one) for one in x])
     assert_same(jacobian(operator, x), dense)
@@ -72,19 +72,19 @@ def test_jacobian_leaves_no_graph_and_needs_no_grad_mode(operator, size):
 
 @pytest.mark.parametrize("name", ["cubic", "coupled", "pixels after basis"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_dtype_follows_the_input(name, dtype):
+def test_operator_dtype_follows_the_input(name, dtype):
     operator, size = OPERATORS[name]
     x = torch.ones(2, size, dtype=dtype)
     assert (operator(x).dtype, jacobian(operator, x).dtype) == (dtype, dtype)
 
 
-def test_the_cubic_and_its_slope():
+def test_cubic_operator_has_its_value_and_slope():
     x = torch.tensor([[-1.5], [0.0], [2.0]])
     assert_same(CubicOperator()(x), [[-2.5125], [0.0], [4.4]])
     assert_same(jacobian(CubicOperator(), x), 1 + 0.9 * x[..., None] ** 2)
 
 
-def test_the_coupled_quadratic_and_its_jacobian():
+def test_coupled_quadratic_operator_has_its_value_and_jacobian():
     x = torch.tensor([[2.0, 0.0], [-1.0, 3.0]])
     assert_same(CoupledQuadraticOperator()(x), [[2.0, 0.8], [-1.9, 3.2]])
     assert_same(
@@ -93,7 +93,7 @@ def test_the_coupled_quadratic_and_its_jacobian():
     )
 
 
-def test_a_matrix_is_its_own_jacobian_and_its_transpose_the_adjoint(generator):
+def test_matrix_operator_is_its_own_jacobian(generator):
     operator, x = MatrixOperator(MATRIX), torch.randn(2, 3, generator=generator)
     w = torch.randn(2, 5, generator=generator)
     assert_same(jacobian(operator, x), MATRIX.expand(2, 5, 3))
@@ -124,7 +124,7 @@ def test_compose_calls_the_outer_operators_own_jacobian(generator):
     assert Counting.asked == 1
 
 
-def test_compositions_nest(generator):
+def test_compose_nests(generator):
     quadratic = CoupledQuadraticOperator()
     thrice = compose(quadratic, compose(quadratic, quadratic))
     x = torch.randn(3, 2, generator=generator)
@@ -132,7 +132,7 @@ def test_compositions_nest(generator):
     assert_same(jacobian(thrice, x), jacobian(quadratic, twice) @ jacobian(quadratic, once) @ jacobian(quadratic, x))
 
 
-def test_a_slope_slightly_off_is_caught(generator):
+def test_assert_derivative_catches_a_slope_slightly_off(generator):
     def along(x, v):
         return (1 + 1e-4) * (1 + 0.9 * x**2) * v
 
@@ -140,44 +140,44 @@ def test_a_slope_slightly_off_is_caught(generator):
         assert_derivative(CubicOperator(), along, torch.ones(3, 1), generator)
 
 
-def test_data_that_ignore_a_coordinate_have_no_slope_along_it():
+def test_jacobian_is_zero_along_a_coordinate_that_data_ignore():
     assert_same(
         jacobian(lambda x: torch.stack([x[:, 0], torch.ones_like(x[:, 0])], dim=1), torch.ones(2, 2)),
         torch.tensor([[1.0, 0.0], [0.0, 0.0]]).expand(2, 2, 2),
     )
 
 
-def test_data_that_ignore_the_model_have_no_slope():
+def test_jacobian_of_constant_data_is_zero():
     assert torch.equal(jacobian(lambda x: torch.ones(len(x), 4), torch.ones(2, 3)), torch.zeros(2, 4, 3))
 
 
 @every_detached
-def test_jacobian_of_what_leaves_the_graph_is_refused(forward, generator):
+def test_jacobian_refuses_an_operator_outside_the_graph(forward, generator):
     with pytest.raises(ValueError, match=UNTRACED):
         jacobian(forward, torch.randn(2, 3, generator=generator))
 
 
 @every_detached
-def test_data_of_what_leaves_the_graph_are_to_be_had(forward, generator):
+def test_predicted_takes_an_operator_outside_the_graph(forward, generator):
     x = torch.randn(2, 3, generator=generator)
     with torch.no_grad():
         assert torch.equal(predicted(forward, x), forward(x))
 
 
-def test_the_count_of_what_is_missing_is_told(generator):
+def test_jacobian_counts_the_data_outside_the_graph(generator):
     with pytest.raises(ValueError, match="2 of whose 5 components that move with x have no derivative"):
         jacobian(DETACHED["rows by numpy"], torch.randn(2, 3, generator=generator))
 
 
-def test_a_network_fed_outside_the_graph_is_refused(generator):
-    """Its data require a gradient, by its weights; x has none all the same."""
+def test_jacobian_refuses_a_network_fed_outside_the_graph(generator):
+    """Its data require a gradient through its weights, but do not depend on x."""
     layer = torch.nn.Linear(3, 5)
     with pytest.raises(ValueError, match=UNTRACED.split(", got")[0]):
         jacobian(lambda x: layer(x.detach()), torch.randn(2, 3, generator=generator))
 
 
-def test_a_jacobian_of_its_own_stands_for_the_graph(generator):
-    """Reverse mode, forward mode and behind a map, from the matrix that the simulator brings."""
+def test_jacobian_of_the_operators_own_replaces_the_graph(generator):
+    """Reverse mode, forward mode and composed with a map, by the simulator's own matrix."""
     x, v, w = (torch.randn(2, size, generator=generator) for size in (3, 3, 5))
     forward = BySimulator()
     traced = x.clone().requires_grad_()
@@ -201,7 +201,7 @@ SOUND = {
     "a kink": (torch.relu, 0 * FLAT),
     "a stationary point": (lambda x: x**3, 0 * FLAT),
     "a bound": (lambda x: x.clamp(-1, 1), FLAT),
-    "an invalid neighbour": (torch.special.ndtri, FLAT - 1e-5),
+    "an invalid neighbor": (torch.special.ndtri, FLAT - 1e-5),
     "small in single precision": (lambda x: 1e3 + x, FLAT.float()),
     "fast waves": (lambda x: torch.cat([(300 * x).sin(), (300 * x).cos()], 1), 1 + FLAT.cumsum(1) / 7),
     "far from zero": (lambda x: (x - 2500) ** 2, 2500.3 + FLAT.cumsum(1)),
@@ -211,13 +211,13 @@ SOUND = {
 
 
 @pytest.mark.parametrize(("forward", "x"), SOUND.values(), ids=SOUND)
-def test_torch_operators_are_taken_as_they_are(forward, x):
+def test_jacobian_accepts_every_torch_operator(forward, x):
     expect_traced(forward, x)
     dense = torch.stack([torch.autograd.functional.jacobian(lambda one: forward(one[None])[0], one) for one in x])
     assert_same(jacobian(forward, x), dense.flatten(2))
 
 
-def test_an_operator_that_refuses_the_points_nearby_is_not_blamed():
+def test_jacobian_accepts_an_operator_that_refuses_nearby_points():
     def forward(x):
         if not bool((x == 1).all()):
             raise RuntimeError("only here")
@@ -226,7 +226,7 @@ def test_an_operator_that_refuses_the_points_nearby_is_not_blamed():
     assert_same(jacobian(forward, torch.ones(1, 2)), 2 * torch.eye(2)[None])
 
 
-def test_data_of_numpy_are_named():
+def test_jacobian_refuses_numpy_data_by_name():
     for call in (lambda f: jacobian(f, torch.ones(2, 3)), lambda f: predicted(f, torch.ones(2, 3))):
         with pytest.raises(TypeError, match=r"^forward: expected a torch.Tensor \(B, m\), got ndarray from .*<lambda>"):
             call(lambda x: x.detach().numpy())
@@ -248,7 +248,7 @@ def test_check_operator_takes_an_operator_of_numpy_by_its_own_jacobian(generator
 
 
 def test_check_operator_passes_single_precision_and_fields(generator):
-    """Models of two axes, about 2 and in float32."""
+    """Models with two axes and values around 2, in float32."""
     x = 2 + 0.1 * torch.randn(3, 4, 5, generator=generator, dtype=torch.float32)
     found = check_operator(lambda x: x.flatten(1).sin() * 3, x, generator=generator)
     assert found.taylor_slope == pytest.approx(2, abs=0.1)
@@ -294,7 +294,7 @@ class _ReverseOnly(torch.autograd.Function):
 
 
 class _OffBy:
-    """x^2, traced or by numpy, with a Jacobian of its own that is ``share`` too long."""
+    """x^2, traced or by numpy, with a Jacobian of its own that is too large by ``share``."""
 
     def __init__(self, share, by_numpy=False):
         self.share, self.by_numpy = share, by_numpy
@@ -339,7 +339,7 @@ def test_check_operator_refuses_what_breaks_the_contract_and_says_by_how_much(fo
 
 
 @every_detached
-def test_check_operator_refuses_what_leaves_the_graph(forward, generator):
+def test_check_operator_refuses_an_operator_outside_the_graph(forward, generator):
     with pytest.raises(ValueError, match=UNTRACED):
         check_operator(forward, torch.randn(2, 3, generator=generator), generator=generator)
 
@@ -351,13 +351,13 @@ def test_check_operator_needs_a_batch_and_a_generator(generator):
         check_operator(CubicOperator(), torch.ones(2, 1), generator=None)
 
 
-def test_a_linear_operator_is_one_that_brings_its_matrix():
+def test_linear_operator_is_one_that_brings_its_matrix():
     assert isinstance(MatrixOperator(MATRIX), LinearOperator)
     assert not isinstance(CubicOperator(), LinearOperator)
     assert not isinstance(SimpleNamespace(matrix=MATRIX), LinearOperator)
 
 
-def test_a_forward_operator_may_name_its_argument(generator):
+def test_forward_operator_may_name_its_argument(generator):
     """Every operator of the library is called by position alone."""
 
     class Named:

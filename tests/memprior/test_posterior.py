@@ -1,4 +1,4 @@
-"""Every posterior that is known agrees with an independent way to the same answer."""
+"""Every posterior in closed form agrees with an independent computation."""
 
 import math
 
@@ -70,7 +70,7 @@ def linear(generator):
     return prior, GaussianLikelihood(MatrixOperator(MATRIX), torch.randn(5, generator=generator), 0.5)
 
 
-def test_for_a_matrix_the_linearized_posterior_is_the_exact_mixture(linear):
+def test_linearized_posterior_of_a_matrix_is_the_exact_mixture(linear):
     prior, likelihood = linear
     means, covariance, evidences = conditioned(
         prior.means.numpy(), 0.64 * np.eye(3), MATRIX.numpy(), likelihood.observed.numpy(), 0.5
@@ -81,7 +81,7 @@ def test_for_a_matrix_the_linearized_posterior_is_the_exact_mixture(linear):
     assert_same(posterior.weights, scipy.special.softmax(prior.log_weights.numpy() + evidences), rounding=1e-10)
 
 
-def test_for_a_matrix_the_linearized_density_is_bayes_rule(linear, generator):
+def test_linearized_posterior_density_of_a_matrix_is_bayes_rule(linear, generator):
     prior, likelihood = linear
     x = torch.randn(6, 3, generator=generator)
     posterior = linearized_posterior(prior, likelihood)
@@ -92,7 +92,7 @@ def test_for_a_matrix_the_linearized_density_is_bayes_rule(linear, generator):
 
 
 @pytest.mark.parametrize("size", [1, 3], ids=["fewer data than unknowns", "as many"])
-def test_one_component_is_a_kalman_update(size, generator):
+def test_linearized_posterior_of_one_component_is_a_kalman_update(size, generator):
     mean, matrix = torch.randn(1, 3, generator=generator), MATRIX[:size]
     likelihood = GaussianLikelihood(MatrixOperator(matrix), torch.randn(size, generator=generator), 0.2)
     posterior = linearized_posterior(IsotropicMixture(mean, 1.5), likelihood)
@@ -102,7 +102,7 @@ def test_one_component_is_a_kalman_update(size, generator):
     assert_same(posterior.weights, [1.0])
 
 
-def test_dropping_the_determinant_drops_exactly_that():
+def test_linearized_posterior_without_determinant_drops_only_that():
     train_set, likelihood = cubic_problem()
     prior = IsotropicMixture(train_set, 0.5)
     with_it, without = (
@@ -113,7 +113,7 @@ def test_dropping_the_determinant_drops_exactly_that():
 
 
 @pytest.mark.parametrize(("determinant", "known"), [(False, 0.224), (True, 0.084)])
-def test_the_determinant_brings_the_weights_nearer_to_quadrature(determinant, known):
+def test_linearized_weights_with_determinant_are_nearer_to_quadrature(determinant, known):
     train_set, likelihood = cubic_problem()
     prior = IsotropicMixture(train_set, 0.5)
     exact = quadrature_posterior(prior, likelihood, *line_grid(-6.0, 6.0, 2000)).log_weights.exp()
@@ -127,7 +127,7 @@ def test_the_determinant_brings_the_weights_nearer_to_quadrature(determinant, kn
     [(cubic_problem, line_grid, 600), (pentagon_problem, square_grid, 250)],
     ids=["1-D", "2-D"],
 )
-def test_quadrature_has_converged(problem, grid, cells, sigma):
+def test_quadrature_posterior_has_converged(problem, grid, cells, sigma):
     train_set, likelihood = problem()
     prior = IsotropicMixture(train_set, sigma)
     coarse, fine = (quadrature_posterior(prior, likelihood, *grid(-6.0, 6.0, n)) for n in (cells, 2 * cells))
@@ -135,7 +135,7 @@ def test_quadrature_has_converged(problem, grid, cells, sigma):
     assert_same(coarse.log_evidence, fine.log_evidence, rounding=1e-8)
 
 
-def test_quadrature_is_exact_for_a_matrix():
+def test_quadrature_posterior_is_exact_for_a_matrix():
     prior = IsotropicMixture(CUBIC_SET, 0.5, torch.tensor([0.0, 1.0, 0.2, -1.0, 0.0]))
     likelihood = GaussianLikelihood(MatrixOperator(torch.tensor([[1.3]])), torch.tensor([0.4]), 0.3)
     _, _, evidences = conditioned(
@@ -172,7 +172,7 @@ def test_importance_correction_finds_the_quadrature_weights(problem, noise_std, 
     assert corrected.efficiency == pytest.approx(float(ratio.sum() ** 2 / ratio.square().sum()) / len(draws), rel=1e-9)
 
 
-def test_a_proposal_that_is_the_posterior_needs_no_correction(linear, generator):
+def test_importance_correction_of_the_exact_posterior_is_uniform(linear, generator):
     prior, likelihood = linear
     proposal = linearized_posterior(prior, likelihood)
     corrected = importance_correction(prior, likelihood, proposal, proposal.sample(50, generator=generator))
@@ -180,23 +180,23 @@ def test_a_proposal_that_is_the_posterior_needs_no_correction(linear, generator)
 
 
 @pytest.mark.parametrize("problem", [cubic_problem, pentagon_problem], ids=["1-D", "2-D"])
-def test_the_linearized_weights_tend_to_the_lookup_as_sigma_squared(problem):
+def test_linearized_weights_tend_to_the_collapsed_weights_as_sigma_squared(problem):
     train_set, likelihood = problem()
-    lookup = collapsed_log_weights(train_set, likelihood)
+    collapsed = collapsed_log_weights(train_set, likelihood)
     gaps = [
-        (linearized_posterior(IsotropicMixture(train_set, sigma), likelihood).log_weights - lookup).abs().max()
+        (linearized_posterior(IsotropicMixture(train_set, sigma), likelihood).log_weights - collapsed).abs().max()
         for sigma in (2e-3, 1e-3)
     ]
     assert float(gaps[0] / gaps[1]) == pytest.approx(4, rel=1e-2)
 
 
-def test_the_lookup_weights_are_the_likelihoods():
+def test_collapsed_log_weights_are_the_likelihoods():
     train_set, likelihood = cubic_problem()
     squares = (train_set[:, 0] + 0.3 * train_set[:, 0] ** 3) ** 2
     assert_same(collapsed_log_weights(train_set, likelihood).exp(), (-squares / 0.18).softmax(0))
 
 
-def test_the_lookup_takes_one_solve_per_example():
+def test_collapsed_log_weights_take_one_solve_per_example():
     solves = []
 
     def counted(x):
@@ -209,7 +209,7 @@ def test_the_lookup_takes_one_solve_per_example():
 
 @pytest.mark.parametrize("sigma", [1e-3, 0.3, 5.0, 80.0])
 @pytest.mark.parametrize("problem", [cubic_problem, pentagon_problem], ids=["1-D", "2-D"])
-def test_the_memorized_posterior_denoiser_is_the_brute_force_sum(problem, sigma, generator):
+def test_memorized_posterior_denoiser_is_the_brute_force_sum(problem, sigma, generator):
     train_set, likelihood = problem(noise_std=1.0)
     x = train_set[:4] + sigma * torch.randn(4, train_set.shape[1], generator=generator)
     log_weights = likelihood.log_prob(train_set)
@@ -219,7 +219,7 @@ def test_the_memorized_posterior_denoiser_is_the_brute_force_sum(problem, sigma,
     assert_same(denoiser(x, sigma), naive_posterior_mean(x, train_set, sigma, log_weights), rounding=1e-12)
 
 
-def test_the_memorized_posterior_denoiser_has_the_noised_posteriors_score(generator):
+def test_memorized_posterior_denoiser_has_the_noised_posteriors_score(generator):
     train_set, likelihood = pentagon_problem(noise_std=1.0)
     denoiser, x = MemorizedPosteriorDenoiser(train_set, likelihood), torch.randn(4, 2, generator=generator)
     log_weights = likelihood.log_prob(train_set)
@@ -240,7 +240,7 @@ def monte_carlo_ceiling(weights, num):
 
 @pytest.mark.parametrize("step", [heun_step, ancestral_step], ids=["heun", "ancestral"])
 @pytest.mark.parametrize(("problem", "noise_std"), [(cubic_problem, 0.8), (pentagon_problem, 1.2)], ids=["1-D", "2-D"])
-def test_an_exact_sampler_reproduces_the_lookup(problem, noise_std, step, generator):
+def test_memorized_posterior_sampling_reproduces_the_collapsed_weights(problem, noise_std, step, generator):
     train_set, likelihood = problem(noise_std=noise_std)
     weights = collapsed_log_weights(train_set, likelihood).exp()
     denoiser = MemorizedPosteriorDenoiser(train_set, likelihood)
@@ -252,7 +252,7 @@ def test_an_exact_sampler_reproduces_the_lookup(problem, noise_std, step, genera
     assert float(total_variation(frequencies, weights)) < monte_carlo_ceiling(weights, len(draws))
 
 
-def test_the_spread_of_the_lookup_makes_that_a_test():
+def test_collapsed_log_weights_of_the_sampled_problems_are_spread():
     for train_set, likelihood in (cubic_problem(noise_std=0.8), pentagon_problem(noise_std=1.2)):
         weights = collapsed_log_weights(train_set, likelihood).exp()
         assert int((weights > 0.05).sum()) >= 3
@@ -260,7 +260,7 @@ def test_the_spread_of_the_lookup_makes_that_a_test():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_dtype_follows_the_input(dtype, generator):
+def test_posterior_dtype_follows_the_input(dtype, generator):
     prior = IsotropicMixture(CUBIC_SET.to(dtype), 0.5)
     likelihood = GaussianLikelihood(CubicOperator(), torch.zeros(1, dtype=dtype), 0.3)
     points, width = line_grid(-5.0, 5.0, 50)
@@ -273,7 +273,7 @@ def test_dtype_follows_the_input(dtype, generator):
     assert {tensor.dtype for tensor in made} == {dtype}
 
 
-def test_nothing_known_carries_a_graph():
+def test_posterior_results_carry_no_graph():
     train_set, likelihood = cubic_problem()
     posterior = linearized_posterior(IsotropicMixture(train_set, 0.5), likelihood)
     assert not posterior.means.requires_grad
@@ -282,7 +282,7 @@ def test_nothing_known_carries_a_graph():
     assert abs(float(posterior.weights.sum()) - 1) < ROUNDING
 
 
-def test_the_evidence_does_not_depend_on_the_default_dtype():
+def test_evidence_does_not_depend_on_the_default_dtype():
     prior = IsotropicMixture(CUBIC_SET, 0.5)
     likelihood = GaussianLikelihood(CubicOperator(), torch.zeros(1), 0.3)
     points, width = line_grid(-5.0, 5.0, 70)
@@ -291,7 +291,7 @@ def test_the_evidence_does_not_depend_on_the_default_dtype():
     assert torch.equal(quadrature_posterior(prior, likelihood, points, width).log_evidence, in_double)
 
 
-def test_linearizing_makes_no_data_by_data_matrix(generator):
+def test_linearized_posterior_makes_no_data_by_data_matrix(generator):
     matrix = torch.randn(300, 3, generator=generator)
     likelihood = GaussianLikelihood(MatrixOperator(matrix), torch.randn(300, generator=generator), 0.5)
     with LargestTensor() as largest:
@@ -299,14 +299,14 @@ def test_linearizing_makes_no_data_by_data_matrix(generator):
     assert largest.numel <= 4 * (300 + 3) * (3 + 1)
 
 
-def test_nothing_known_carries_the_graph_of_a_learned_operator():
+def test_posterior_results_carry_no_graph_of_a_learned_operator():
     net = torch.nn.Linear(1, 1)
     likelihood = GaussianLikelihood(net, torch.zeros(1), 0.3)
     assert not MemorizedPosteriorDenoiser(CUBIC_SET, likelihood).log_weights.requires_grad
 
 
 @every_detached
-def test_a_posterior_needs_the_slope_of_its_operator(forward, generator):
+def test_linearized_posterior_refuses_an_operator_outside_the_graph(forward, generator):
     prior = IsotropicMixture(torch.randn(4, 3, generator=generator), 0.5)
     likelihood = GaussianLikelihood(forward, torch.zeros(5), 0.3)
     with pytest.raises(ValueError, match=UNTRACED):
@@ -318,7 +318,7 @@ def test_a_posterior_needs_the_slope_of_its_operator(forward, generator):
 
 
 def exact_component(matrix, x, observed, sigma, noise):
-    """Covariance, mean and log evidence (but for what components share) of one component, to 60 digits."""
+    """Covariance, mean and log evidence (up to a common constant) of one component, to 60 digits."""
     with mpmath.workdps(60):
         a, at, y = (mpmath.matrix(part.tolist()) for part in (matrix, x, observed))
         precision = mpmath.eye(len(x)) / mpmath.mpf(sigma) ** 2 + a.T * a / mpmath.mpf(noise) ** 2
@@ -335,7 +335,7 @@ def exact_component(matrix, x, observed, sigma, noise):
 
 @pytest.mark.parametrize("shape", [(4, 6), (9, 5)])
 @pytest.mark.parametrize(("dtype", "noise"), [(torch.float64, 1e-4), (torch.float64, 1e-8), (torch.float32, 1e-4)])
-def test_little_noise_leaves_the_posterior_its_digits(shape, dtype, noise, generator):
+def test_linearized_posterior_at_low_noise_keeps_its_digits(shape, dtype, noise, generator):
     """Against 60 digits: a covariance to eps of its largest entry, the density at a mean to eps sigma |J| / noise."""
     matrix, means = torch.randn(shape, generator=generator).to(dtype), torch.randn(3, shape[1], generator=generator)
     means = means.to(dtype)
@@ -358,7 +358,7 @@ def test_little_noise_leaves_the_posterior_its_digits(shape, dtype, noise, gener
     assert came.tolist() == pytest.approx(log_weights, rel=1e3 * eps, abs=1e3 * eps / noise * 1e-3)
 
 
-def test_a_noise_too_small_for_the_jacobians_dtype_is_told_with_its_bound(generator):
+def test_linearized_posterior_refuses_noise_below_the_dtypes_bound(generator):
     matrix = 1e3 * torch.eye(3, dtype=torch.float32)
     prior = IsotropicMixture(torch.zeros(2, 3, dtype=torch.float32), 2.0)
     bound = 10 * torch.finfo(torch.float32).eps * 2 * 1e3
@@ -366,13 +366,13 @@ def test_a_noise_too_small_for_the_jacobians_dtype_is_told_with_its_bound(genera
         linearized_posterior(prior, GaussianLikelihood(MatrixOperator(matrix), torch.ones(3).float(), 2e-3))
 
 
-def test_covariances_of_the_linearized_posterior_are_symmetric_to_the_bit(linear):
+def test_linearized_posterior_covariances_are_exactly_symmetric(linear):
     covariances = linearized_posterior(*linear).covariances
     assert torch.equal(covariances, covariances.mT)
 
 
 @pytest.mark.parametrize("chunk_size", [1, 2, 3, 100])
-def test_linearizing_some_examples_at_a_time_gives_the_same(chunk_size):
+def test_linearized_posterior_in_chunks_of_examples_is_the_same(chunk_size):
     prior = IsotropicMixture(pentagon(), 0.3, torch.arange(5.0))
     likelihood = GaussianLikelihood(CoupledQuadraticOperator(), torch.ones(2), 0.4)
     whole, parts = (linearized_posterior(prior, likelihood, **o) for o in ({}, {"chunk_size": chunk_size}))

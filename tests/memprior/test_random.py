@@ -1,4 +1,4 @@
-"""Numbers are drawn where their generator lives, by one helper, and moved to where they are used."""
+"""Random numbers are drawn on their generator's device, by one module, and moved to where they are used."""
 
 import ast
 from pathlib import Path
@@ -17,7 +17,7 @@ DRAWS -= {"random"}  # torch.random, the module
 
 
 def calls_of(file):
-    """(function, line) of each call of something that may draw."""
+    """File, line and function of each call that may draw."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in DRAWS:
             yield f"{file.relative_to(SOURCE)}:{node.lineno} {ast.unparse(node.func)}"
@@ -26,7 +26,7 @@ def calls_of(file):
 FAMILIES = "chapters/ch01_maximum_likelihood/families.py:"
 
 
-def test_nothing_else_in_the_library_draws():
+def test_random_is_the_only_module_that_draws():
     found = [
         call
         for name in ("memprior", "chapters")
@@ -44,7 +44,7 @@ def seeded():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_draws_are_torchs_own_in_the_dtype_of_what_they_stand_beside(dtype):
+def test_random_draws_are_torchs_own_in_the_requested_dtype(dtype):
     like = torch.zeros(1, dtype=dtype)
     for own, theirs in (
         (_random.normal(20, 3, like=like, generator=seeded()), torch.randn(20, 3, dtype=dtype, generator=seeded())),
@@ -72,18 +72,18 @@ def test_choices_are_torchs_multinomial():
         lambda g: _random.float64_on(None, g),
     ],
 )
-def test_randomness_that_is_none_is_refused_by_name(draw):
+def test_random_refuses_a_missing_generator_by_name(draw):
     with pytest.raises(TypeError, match=r"generator: expected a torch.Generator, got NoneType"):
         draw(None)
 
 
-def test_a_problem_lies_where_it_is_asked_for_else_where_its_generator_lives():
+def test_float64_on_uses_the_requested_device_or_the_generators():
     assert _random.float64_on("meta", seeded()).device.type == "meta"
     assert _random.float64_on(None, seeded()).device.type == "cpu"
 
 
-def test_weights_are_the_same_on_every_device():
-    """Built beside the generator, then moved: nothing is drawn on the device itself."""
+def test_network_weights_are_the_same_on_every_device():
+    """Initialized on the generator's device, then moved: nothing is drawn on the device itself."""
     for network, size in (
         (ResidualMLP(3, 4, 1, generator=seeded(), device="meta"), 3),
         (VariationalAutoencoder(3, 2, 4, 0.1, generator=seeded(), device="meta"), 3),

@@ -1,4 +1,4 @@
-"""The command line of the memorization report: readable, exact, and bad input is one line and status 2."""
+"""The command line of the memorization report: its text, table, JSON, figure, and errors in one line with status 2."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ import torch
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
 
-from memprior.figures.report import BINS, LOOKS, ratio_histogram, report_figure, share_curves
+from memprior.figures.report import BINS, STYLES, ratio_histogram, report_figure, share_curves
 from memprior.memorization import report
 from memprior.report import load_points, main
 
@@ -47,7 +47,7 @@ def flat(files, name):
     return torch.from_numpy(np.load(files / f"{name}.npy").reshape(-1, 6).astype(np.float64))
 
 
-def test_it_runs_as_a_module_and_says_the_verdict_last(files):
+def test_report_runs_as_a_module_and_ends_with_the_verdict(files):
     paths = [str(files / f"{name}.npy") for name in ("copies", "train", "held")]
     done = subprocess.run([sys.executable, "-m", "memprior.report", *paths], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
@@ -56,7 +56,7 @@ def test_it_runs_as_a_module_and_says_the_verdict_last(files):
     assert verdict.startswith("Copies: 100% of the samples")
 
 
-def test_the_table_is_aligned_and_has_the_numbers_of_the_report(files, capsys):
+def test_report_table_is_aligned_and_has_the_reports_numbers(files, capsys):
     assert call(files, "fresh", "train", "held") == 0
     lines = capsys.readouterr().out.splitlines()
     found = report(flat(files, "fresh"), flat(files, "train"), flat(files, "held"))
@@ -79,7 +79,7 @@ def test_the_table_is_aligned_and_has_the_numbers_of_the_report(files, capsys):
     assert max(map(len, lines)) <= 100
 
 
-def test_the_text_says_when_the_tests_do_not_hold(files, capsys):
+def test_report_text_says_when_the_tests_do_not_apply(files, capsys):
     call(files, "fresh", "train", "held")
     words = " ".join(capsys.readouterr().out.split())
     assert "for samples of a posterior, draws of the prior are the wrong null" in words
@@ -87,7 +87,7 @@ def test_the_text_says_when_the_tests_do_not_hold(files, capsys):
 
 
 @pytest.mark.parametrize("absent", [(), ("-",)])
-def test_held_out_draws_may_be_absent(absent, files, capsys):
+def test_report_works_without_held_out_draws(absent, files, capsys):
     assert call(files, "copies", "train", *absent) == 0
     words = capsys.readouterr().out
     assert words.split()[:2] == ["samples", "left-out"]
@@ -97,7 +97,7 @@ def test_held_out_draws_may_be_absent(absent, files, capsys):
     assert repeats.split()[-2:] == ["30", "0"]
 
 
-def test_the_json_file_holds_every_number(files):
+def test_report_json_holds_every_number(files):
     assert call(files, "copies", "train", "held", "--json", files / "found.json") == 0
     read = json.loads((files / "found.json").read_text())
     found = report(flat(files, "copies"), flat(files, "train"), flat(files, "held"))
@@ -108,7 +108,7 @@ def test_the_json_file_holds_every_number(files):
     assert read["sets"]["samples"]["nearest"] == list(range(30))
 
 
-def test_a_test_without_a_finite_z_is_null_in_json(files):
+def test_report_json_has_null_for_a_z_that_is_not_finite(files):
     far = 100 + np.arange(30.0)[:, None, None] * np.ones((2, 3))
     np.save(files / "far.npy", far)  # no sample is a copy by any count, so that Fisher's p is 1
     call(files, "far", "train", "held", "--json", files / "found.json")
@@ -116,12 +116,12 @@ def test_a_test_without_a_finite_z_is_null_in_json(files):
 
 
 @pytest.mark.parametrize("absent", [(), ("held",)])
-def test_the_picture_is_written(absent, files):
+def test_report_figure_is_written(absent, files):
     assert call(files, "fresh", "train", *absent, "--picture", files / "drawn.png") == 0
     assert plt.imread(files / "drawn.png").shape[1] == 1440  # the article's width at 200 dots an inch
 
 
-def test_whole_numbers_and_truth_values_are_converted(tmp_path):
+def test_load_points_converts_integers_and_booleans(tmp_path):
     for dtype in ("int16", "uint8", "bool", "float16"):
         np.save(tmp_path / "whole.npy", np.eye(3).astype(dtype))
         assert torch.equal(load_points("TRAIN", str(tmp_path / "whole.npy")), torch.eye(3, dtype=torch.float64))
@@ -169,12 +169,12 @@ def assert_refused(status, capsys, *messages):
 
 
 @pytest.mark.parametrize(("array", "message"), BAD.values(), ids=BAD)
-def test_a_bad_array_is_one_line_and_status_2(array, message, files, capsys):
+def test_report_refuses_a_bad_array_in_one_line_with_status_2(array, message, files, capsys):
     np.save(files / "bad.npy", array)
     assert_refused(call(files, "bad", "train", "held"), capsys, "SAMPLES: ", message)
 
 
-def test_every_argument_is_named_as_the_command_line_names_it(files, capsys):
+def test_report_names_arguments_as_the_command_line_does(files, capsys):
     np.save(files / "few.npy", np.zeros((2, 2, 3)))
     assert_refused(call(files, "fresh", "few", "held"), capsys, "TRAIN: expected at least 3 distinct examples, got 1")
     assert_refused(call(files, "fresh", "train", "few"), capsys, "HELD_OUT: expected at least 20 points, got 2")
@@ -182,7 +182,7 @@ def test_every_argument_is_named_as_the_command_line_names_it(files, capsys):
     assert_refused(call(files, "fresh", "train", "train"), capsys, "HELD_OUT: expected draws that are not in TRAIN")
 
 
-def test_a_file_that_is_no_array_is_one_line_and_status_2(files, capsys):
+def test_report_refuses_a_file_without_an_array_with_status_2(files, capsys):
     np.save(files / "objects.npy", np.array([[{}]]), allow_pickle=True)
     np.savez(files / "several.npz", np.zeros((8, 6)))
     (files / "text.csv").write_text("1,2\n3,4\n")
@@ -201,7 +201,7 @@ def test_a_file_that_is_no_array_is_one_line_and_status_2(files, capsys):
         assert_refused(main([str(files / name), str(files / "train.npy")]), capsys, "SAMPLES: ", message)
 
 
-def test_a_place_that_cannot_be_written_is_refused(files, capsys):
+def test_report_refuses_an_output_path_that_cannot_be_written(files, capsys):
     assert_refused(call(files, "fresh", "train", "--json", files / "no" / "x.json"), capsys, "there is no folder")
     assert_refused(call(files, "fresh", "train", "--picture", files / "x.docx"), capsys, "x.docx: expected the ending")
     assert_refused(call(files, "fresh", "train", "--json", files), capsys, "that can be written, got a folder")
@@ -211,17 +211,17 @@ def test_a_place_that_cannot_be_written_is_refused(files, capsys):
     assert_refused(call(files, "fresh", "train", *both), capsys, "one that is read or written already")
 
 
-def test_places_are_looked_at_before_the_arrays(files, capsys):
+def test_report_checks_output_paths_before_reading_arrays(files, capsys):
     assert_refused(call(files, "no.npy", "no.npy", "--picture", files / "no" / "x.png"), capsys, "there is no folder")
 
 
-def test_the_ending_of_a_picture_may_be_in_capitals(files):
+def test_report_accepts_a_figure_suffix_in_capitals(files):
     assert call(files, "fresh", "train", "held", "--picture", files / "drawn.PNG") == 0
     assert plt.imread(files / "drawn.PNG", format="png").shape[1] == 1440
 
 
 def shell(files, command):
-    """``command`` in bash, R being the report on three files, unbuffered."""
+    """``command`` in bash, where R is the report on three files, unbuffered."""
     report = " ".join(
         [sys.executable, "-u", "-m", "memprior.report", *(f"{name}.npy" for name in ("fresh", "train", "held"))]
     )
@@ -229,13 +229,13 @@ def shell(files, command):
     return subprocess.run(command, cwd=files, capture_output=True, text=True)
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(files):
+def test_report_into_a_closed_pipe_is_no_error(files):
     done = shell(files, "R | true")
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_a_full_disk_is_one_line_and_status_2(files):
+def test_report_on_a_full_disk_is_one_line_with_status_2(files):
     done = shell(files, "R > /dev/full")
     assert done.returncode == 2
     assert done.stderr.startswith("python -m memprior.report: ")
@@ -251,7 +251,7 @@ def test_a_full_disk_is_one_line_and_status_2(files):
         lambda array: array.astype(np.longdouble),
     ],
 )
-def test_the_order_in_memory_and_axes_of_one_do_not_matter(change, files):
+def test_report_ignores_memory_order_and_axes_of_length_one(change, files):
     def found():
         assert call(files, "copies", "train", "held", "--json", files / "found.json") == 0
         return json.loads((files / "found.json").read_text(), parse_constant=pytest.fail)
@@ -261,7 +261,7 @@ def test_the_order_in_memory_and_axes_of_one_do_not_matter(change, files):
     assert found() == before
 
 
-def test_the_verdict_names_exact_repeats_whatever_the_tests_say(files, capsys):
+def test_report_verdict_names_exact_repeats_whatever_the_tests_say(files, capsys):
     some = np.load(files / "fresh.npy")
     some[:2] = np.load(files / "train.npy")[:2]
     np.save(files / "some.npy", some.astype(np.float32))
@@ -276,7 +276,7 @@ def test_the_verdict_names_exact_repeats_whatever_the_tests_say(files, capsys):
     assert "2 of 30 samples repeat a training example" in " ".join(capsys.readouterr().out.split("\n\n")[-1].split())
 
 
-def test_a_long_work_is_told_before(files, capsys, monkeypatch):
+def test_report_announces_a_long_computation_beforehand(files, capsys, monkeypatch):
     monkeypatch.setattr("memprior.report.LONG", 6 * 40 * (30 + 50) - 1)
     assert call(files, "fresh", "train", "held") == 0
     assert (
@@ -286,10 +286,10 @@ def test_a_long_work_is_told_before(files, capsys, monkeypatch):
 
 
 def values(*numbers):
-    return dict(zip(LOOKS, (torch.tensor(these) for these in numbers), strict=False))
+    return dict(zip(STYLES, (torch.tensor(these) for these in numbers), strict=False))
 
 
-def test_a_histogram_fills_its_axis_whatever_the_others_are():
+def test_ratio_histogram_fills_its_axis_whatever_the_others_are():
     ax = ratio_histogram(plt.subplot(), values([0.0] * 1000, [0.51, 0.52, 0.53], [1.0, 1 + 1e-12]), 0.7)
     outlines = [patch.get_data() for patch in ax.patches if not patch.get_fill()]
     assert [float(data.values.max()) for data in outlines] == [1, 1, 1]
@@ -297,24 +297,24 @@ def test_a_histogram_fills_its_axis_whatever_the_others_are():
     assert ax.get_lines()[0].get_xdata() == [0.7, 0.7]
 
 
-def test_a_curve_is_the_share_of_points_at_most_x():
+def test_share_curves_are_empirical_distribution_functions():
     ax = share_curves(plt.subplot(), values([3.0, 1.0, 9.0, 1.0]), xlabel="", title="", right=4.0)
     x, share = ax.get_lines()[0].get_data()
     assert [float(share[x <= at][-1]) for at in (0.5, 1.0, 2.9, 3.0, 4.0)] == [0, 0.5, 0.5, 0.75, 0.75]
     assert list(x) == sorted(x)
 
 
-def test_the_figure_has_three_panels_one_legend_and_a_ground_of_its_own():
+def test_report_figure_has_three_panels_and_one_legend():
     sets = values([0.1, 0.2], [0.7, 0.8], [0.6, 0.9])
     figure = report_figure(sets, sets, sets, title="Copies.")
     assert [ax.get_xlabel() for ax in figure.axes] == ["ratio $r$", "$d_1$, to the nearest example", "$d_1 / d_2$"]
     (legend,) = figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == list(LOOKS)
+    assert [text.get_text() for text in legend.get_texts()] == list(STYLES)
     assert figure.get_suptitle() == "Copies."
     assert to_hex(figure.get_facecolor()) == "#ffffff"
 
 
-def test_a_long_verdict_stands_within_the_picture():
+def test_report_figure_contains_a_long_verdict():
     sets = values([0.1, 0.2], [0.7, 0.8], [0.6, 0.9])
     figure = report_figure(sets, sets, sets, title="Wide words make most of the width, they WWW say. " * 20)
     figure.canvas.draw()

@@ -1,4 +1,4 @@
-"""Samplers follow the flow that is known in closed form, at the order that they promise."""
+"""Samplers follow the probability flow known in closed form, at their stated order."""
 
 import math
 from itertools import pairwise
@@ -24,7 +24,7 @@ STEPS = {"euler": euler_step, "heun": heun_step, "ancestral": ancestral_step}
 every_step = pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
 
 MEAN = torch.tensor([0.5, -1.0, 2.0], dtype=torch.float64)
-# Singular on purpose: the third direction has no spread.
+# Singular on purpose: the third direction has no variance.
 AXES = torch.linalg.qr(torch.tensor([[1.0, 2.0, 0.5], [0.0, 1.0, -1.0], [1.0, 0.0, 3.0]], dtype=torch.float64)).Q
 VARIANCES = torch.tensor([4.0, 0.25, 0.0], dtype=torch.float64)
 
@@ -42,7 +42,7 @@ def gaussian_flow(x, sigma, sigma_next):
 
 
 @pytest.mark.parametrize(("step", "order"), [(euler_step, 1), (heun_step, 2)], ids=["euler", "heun"])
-def test_steps_converge_to_the_flow_at_their_order(step, order, denoiser, generator):
+def test_sampler_steps_converge_to_the_flow_at_their_order(step, order, denoiser, generator):
     x = 10 * torch.randn(6, 3, generator=generator)
     exact = gaussian_flow(x, 10.0, 0.1)
     errors = []
@@ -53,22 +53,22 @@ def test_steps_converge_to_the_flow_at_their_order(step, order, denoiser, genera
     assert math.log2(errors[0] / errors[1]) == pytest.approx(order, abs=0.1)
 
 
-def test_heun_ends_on_the_flows_end_to_second_order(denoiser, generator):
+def test_heun_step_reaches_the_end_of_the_flow_at_second_order(denoiser, generator):
     x = 10 * torch.randn(6, 3, generator=generator)
     final = sample(denoiser, x, karras_sigmas(200, 1e-4, 10.0), generator=generator)
     # Euler's last step, from sigma_min, lands on D: off the flow by sigma_min^2 / (2 variance) at most.
     assert_same(final, gaussian_flow(x, 10.0, 0.0), rounding=1e-3)
 
 
-def test_ancestral_steps_are_exact_where_the_clean_point_is_known(generator):
+def test_ancestral_step_is_exact_where_the_clean_point_is_known(generator):
     denoiser = EmpiricalDenoiser(MEAN[None])
     x = MEAN + 5.0 * torch.randn(20_000, 3, generator=generator)
     for state in trajectory(denoiser, x, torch.tensor([5.0, 3.0, 0.5, 0.1]), step=ancestral_step, generator=generator):
         assert_moments(state.x, MEAN, state.sigma**2 * torch.eye(3))
 
 
-def ancestral_law(sigmas):
-    """Mean and variance along AXES of what ancestral steps make of N(0, sigmas[0]^2 I): each step is linear."""
+def ancestral_moments(sigmas):
+    """Mean and variance along AXES after ancestral steps from N(0, sigmas[0]^2 I): each step is affine."""
     mean, variance = -(MEAN @ AXES), sigmas[0].square().expand(3)
     for sigma, sigma_next in pairwise(sigmas):
         keep = (sigma_next / sigma) ** 2
@@ -77,9 +77,9 @@ def ancestral_law(sigmas):
     return mean + MEAN @ AXES, variance
 
 
-def test_ancestral_sampling_of_a_gaussian_follows_the_law_of_its_steps(denoiser, generator):
+def test_ancestral_sampling_of_a_gaussian_has_its_affine_steps_moments(denoiser, generator):
     sigmas = karras_sigmas(100, 1e-3, 50.0)
-    mean, variance = ancestral_law(sigmas)
+    mean, variance = ancestral_moments(sigmas)
     start = 50.0 * torch.randn(20_000, 3, generator=generator)
     draws = sample(denoiser, start, sigmas, step=ancestral_step, generator=generator) @ AXES
     assert_moments(draws[:, :2], mean[:2], variance[:2].diag())
@@ -87,8 +87,8 @@ def test_ancestral_sampling_of_a_gaussian_follows_the_law_of_its_steps(denoiser,
     assert float((draws[:, 2] - mean[2]).abs().max()) < 10 * torch.finfo(torch.float64).eps * 4e6 * 5e-3
 
 
-def test_that_law_tends_to_the_gaussian_at_first_order():
-    (mean, coarse), (_, fine) = (ancestral_law(karras_sigmas(num, 1e-4, 50.0)) for num in (500, 1000))
+def test_ancestral_moments_tend_to_the_gaussian_at_first_order():
+    (mean, coarse), (_, fine) = (ancestral_moments(karras_sigmas(num, 1e-4, 50.0)) for num in (500, 1000))
     assert_same(((VARIANCES - coarse) / (VARIANCES - fine))[:2], [2.0, 2.0], rounding=0.02)
     # The start N(0, sigma_T^2 I) forgets the mean up to variance / sigma_T^2.
     assert_same(mean, MEAN @ AXES, rounding=4 / 50.0**2)
@@ -97,7 +97,7 @@ def test_that_law_tends_to_the_gaussian_at_first_order():
 @every_step
 @pytest.mark.parametrize("sigma_next", [0.7, 0.0])
 @pytest.mark.parametrize("kind", ["gaussian", "empirical"])
-def test_a_batch_equals_its_members(step, sigma_next, kind, denoiser, monkeypatch, generator):
+def test_sampler_step_batch_equals_its_members(step, sigma_next, kind, denoiser, monkeypatch, generator):
     x = 2 * torch.randn(5, 3, generator=generator)
     if kind == "empirical":
         denoiser = EmpiricalDenoiser(torch.randn(4, 3, generator=generator))
@@ -105,7 +105,7 @@ def test_a_batch_equals_its_members(step, sigma_next, kind, denoiser, monkeypatc
     assert_step_batch_independent(step, denoiser, x, *levels, monkeypatch, generator)
 
 
-def test_a_step_that_couples_its_batch_is_caught(denoiser, monkeypatch, generator):
+def test_assert_step_batch_independent_catches_a_coupled_batch(denoiser, monkeypatch, generator):
     def coupled(denoiser, x, sigma, sigma_next, *, generator):
         return euler_step(denoiser, x / x.norm(), sigma, sigma_next, generator=generator)
 
@@ -116,7 +116,7 @@ def test_a_step_that_couples_its_batch_is_caught(denoiser, monkeypatch, generato
 
 
 @every_step
-def test_the_last_step_lands_on_the_denoiser(step, denoiser, generator):
+def test_sampler_last_step_returns_the_denoised_point(step, denoiser, generator):
     x = torch.randn(4, 3, generator=generator)
     state = step(denoiser, x, torch.tensor(1.3), torch.tensor(0.0), generator=generator)
     assert_same(state.x, denoiser(x, 1.3))
@@ -124,7 +124,7 @@ def test_the_last_step_lands_on_the_denoiser(step, denoiser, generator):
     assert state.sigma == 0
 
 
-def test_euler_is_deterministic_ddim(denoiser, generator):
+def test_euler_step_is_deterministic_ddim(denoiser, generator):
     x = torch.randn(4, 3, generator=generator)
     sigma, sigma_next = torch.tensor(2.0), torch.tensor(0.5)
     eps = (x - denoiser(x, sigma)) / sigma
@@ -142,7 +142,7 @@ def test_sample_is_the_end_of_the_trajectory(step, denoiser):
     assert torch.equal(end, states[-1].x)
 
 
-def test_a_trajectory_steps_only_when_asked(generator):
+def test_trajectory_is_lazy(generator):
     calls = []
 
     def counted(x, sigma):
@@ -156,14 +156,14 @@ def test_a_trajectory_steps_only_when_asked(generator):
 
 
 @pytest.mark.parametrize("sigmas", [[1.0, 2.0, 0.0], [1.0, 1.0], [1.0], [1.0, -0.1], [math.inf, 1.0], [1.0, math.nan]])
-def test_bad_levels_are_refused_before_the_first_step(sigmas, denoiser, generator):
+def test_trajectory_refuses_bad_levels_before_the_first_step(sigmas, denoiser, generator):
     with pytest.raises(ValueError, match=r"^sigmas: expected .*descending.*, got \["):
         trajectory(denoiser, torch.ones(1, 3), torch.tensor(sigmas), generator=generator)
 
 
 @every_step
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_dtype_follows_the_input(step, dtype, generator):
+def test_sampler_dtype_follows_the_input(step, dtype, generator):
     denoiser = EmpiricalDenoiser(torch.ones(2, 3, dtype=dtype))
     x = torch.randn(4, 3, dtype=dtype, generator=generator)
     states = list(trajectory(denoiser, x, karras_sigmas(4, 0.1, 5.0), step=step, generator=generator))
@@ -171,7 +171,7 @@ def test_dtype_follows_the_input(step, dtype, generator):
 
 
 @every_step
-def test_no_graph_of_a_network_is_carried_from_step_to_step(step, generator):
+def test_trajectory_carries_no_graph_from_step_to_step(step, generator):
     net = torch.nn.Linear(3, 3)
     for state in trajectory(
         lambda x, sigma: net(x), torch.ones(2, 3), karras_sigmas(4, 0.1, 5.0), step=step, generator=generator
@@ -180,7 +180,7 @@ def test_no_graph_of_a_network_is_carried_from_step_to_step(step, generator):
         assert not state.denoised.requires_grad
 
 
-def test_levels_given_as_a_list_keep_their_digits(generator):
+def test_trajectory_levels_given_as_a_list_keep_their_digits(generator):
     x = torch.ones(1, 3)
     torch.set_default_dtype(torch.float32)
     levels = trajectory(lambda x, sigma: x, x, [1.0, 0.1, 0.0], step=euler_step, generator=generator)
@@ -206,9 +206,9 @@ def flow_log_prob(denoiser, x, top):
     Along a principal axis of variance v the density at the end of the flow is that at its start over
     ((v + top^2) / (v + floor^2))^(1/2), and the end is taken to be N(D(0, top), top^2 I).
     """
-    end, centre = gaussian_flow(x, FLOOR, top), denoiser(torch.zeros(1, 3), top)
+    end, center = gaussian_flow(x, FLOOR, top), denoiser(torch.zeros(1, 3), top)
     growth = 0.5 * ((VARIANCES + top**2) / (VARIANCES + FLOOR**2)).log().sum()
-    return growth + torch.distributions.Normal(centre, top).log_prob(end).sum(1)
+    return growth + torch.distributions.Normal(center, top).log_prob(end).sum(1)
 
 
 def test_log_likelihood_converges_to_that_of_the_flow_at_second_order(denoiser, generator):
@@ -223,13 +223,13 @@ def test_log_likelihood_converges_to_that_of_the_flow_at_second_order(denoiser, 
     assert_same((4 * values[2] - values[1]) / 3, exact, rounding=0.1 * float(errors[2] / exact.abs().max()))
 
 
-def test_where_the_clean_point_is_known_one_step_is_the_likelihood(generator):
+def test_log_likelihood_of_a_known_clean_point_takes_one_step(generator):
     x = MEAN + torch.randn(6, 3, generator=generator)
     value = log_likelihood(EmpiricalDenoiser(MEAN[None]), x, torch.tensor([50.0, FLOOR]), generator=generator)
     assert_same(value, IsotropicMixture(MEAN[None], FLOOR).log_prob(x))
 
 
-def test_the_end_of_the_flow_is_a_gaussian_but_for_the_spread_over_the_top_level(denoiser, generator):
+def test_log_likelihood_converges_at_second_order_in_the_top_level(denoiser, generator):
     x = MEAN + 2 * torch.randn(200, 3, generator=generator)
     exact = gaussian_log_prob(x)
     errors = [(flow_log_prob(denoiser, x, top) - exact).abs().max() for top in (50.0, 100.0)]
@@ -260,7 +260,7 @@ def test_log_likelihood_of_the_empirical_denoiser_is_the_noised_mixtures(generat
     assert max(steps, ending) < 1e-2
 
 
-def test_random_signs_estimate_the_likelihood_without_bias(denoiser, generator):
+def test_log_likelihood_by_random_signs_is_unbiased(denoiser, generator):
     x = torch.tensor([[1.0, 0.0, -1.0]])
     exact = log_likelihood(denoiser, x, levels(40), generator=generator)
     spreads = []
@@ -272,7 +272,7 @@ def test_random_signs_estimate_the_likelihood_without_bias(denoiser, generator):
     assert spreads[0] / spreads[1] == pytest.approx(2, rel=4 * math.sqrt(2 / 8000))
 
 
-def test_only_random_signs_use_the_generator(denoiser):
+def test_log_likelihood_uses_the_generator_for_random_signs_alone(denoiser):
     def value(seed, num_probes):
         generator = torch.Generator().manual_seed(seed)
         return log_likelihood(denoiser, torch.ones(2, 3), levels(4), num_probes=num_probes, generator=generator)
@@ -282,7 +282,7 @@ def test_only_random_signs_use_the_generator(denoiser):
     assert not torch.equal(value(1, 2), value(2, 2))
 
 
-def test_log_likelihoods_of_a_batch_are_those_of_its_members(generator):
+def test_log_likelihood_batch_equals_its_members(generator):
     denoiser = EmpiricalDenoiser(pentagon())
     x = torch.randn(5, 2, generator=generator)
     assert_batch_independent(lambda x: log_likelihood(denoiser, x, levels(16), generator=generator), x)
@@ -296,7 +296,7 @@ def test_log_likelihood_has_the_dtype_of_x(dtype, generator):
         assert log_likelihood(denoiser, x, levels(4), num_probes=num_probes, generator=generator).dtype == dtype
 
 
-def test_a_networks_likelihood_carries_no_graph_and_needs_none(generator):
+def test_log_likelihood_of_a_network_carries_no_graph(generator):
     denoiser = NetworkDenoiser(ResidualMLP(3, 8, 1, generator=generator), 1.0)
     x = torch.ones(2, 3)
     value = log_likelihood(denoiser, x, levels(4), generator=generator)
@@ -305,12 +305,12 @@ def test_a_networks_likelihood_carries_no_graph_and_needs_none(generator):
         assert torch.equal(log_likelihood(denoiser, x, levels(4), generator=generator), value)
 
 
-def test_a_density_without_noise_is_refused(denoiser, generator):
+def test_log_likelihood_refuses_a_last_level_of_zero(denoiser, generator):
     with pytest.raises(ValueError, match=r"^sigmas: expected a last level > 0, .*, got 0\.0$"):
         log_likelihood(denoiser, torch.ones(1, 3), karras_sigmas(4, 0.1, 5.0), generator=generator)
 
 
-def test_a_sample_that_is_no_number_is_told_at_its_step(generator):
+def test_trajectory_reports_the_step_of_a_nan_sample(generator):
     def broken(x, sigma):
         return x / (sigma - 1)
 
@@ -321,7 +321,7 @@ def test_a_sample_that_is_no_number_is_told_at_its_step(generator):
         sample(broken, torch.randn(2, 3), [2.0, 1.0, 0.5, 0.0], step=euler_step, generator=generator)
 
 
-def test_a_sample_far_beyond_the_start_is_told_at_its_step(generator):
+def test_trajectory_reports_the_step_of_a_diverging_sample(generator):
     start = torch.tensor([[1.0, -1.0], [0.0, 0.0]])
     states = trajectory(lambda x, sigma: 2e4 * x, start, [2.0, 1.0, 0.5, 0.0], step=euler_step, generator=generator)
     assert float(next(states).x.abs().max()) > 1e4
@@ -330,13 +330,13 @@ def test_a_sample_far_beyond_the_start_is_told_at_its_step(generator):
         next(states)
 
 
-def test_a_likelihood_needs_a_denoiser_that_torch_follows(generator):
+def test_log_likelihood_refuses_a_denoiser_outside_the_graph(generator):
     blind = torch.no_grad()(lambda x, sigma: x / (1 + sigma**2))
     with pytest.raises(ValueError, match=r"^denoiser: expected D\(x, sigma\) that depends on x by torch operations"):
         log_likelihood(blind, torch.ones(2, 3), [4.0, 1.0], generator=generator)
 
 
-def test_a_likelihood_along_a_denoiser_of_no_numbers_says_where():
+def test_log_likelihood_reports_the_step_of_a_nan_denoiser():
     def broken(x, sigma):
         return x / (1 + sigma**2) + torch.where(sigma > 1, torch.nan, 0.0)
 
@@ -347,7 +347,7 @@ def test_a_likelihood_along_a_denoiser_of_no_numbers_says_where():
 
 
 @pytest.mark.parametrize("step", [euler_step, heun_step])
-def test_steps_that_draw_nothing_need_no_generator(step, denoiser, generator):
+def test_deterministic_steps_need_no_generator(step, denoiser, generator):
     x, sigmas = 10 * torch.randn(4, 3, generator=generator), karras_sigmas(6, 0.1, 10.0)
     before = generator.get_state()
     ends = [sample(denoiser, x, sigmas, step=step, generator=g) for g in (None, generator)]
@@ -355,7 +355,7 @@ def test_steps_that_draw_nothing_need_no_generator(step, denoiser, generator):
     assert torch.equal(generator.get_state(), before)
 
 
-def test_steps_that_draw_name_the_generator_that_is_missing(denoiser):
+def test_stochastic_steps_refuse_a_missing_generator_by_name(denoiser):
     states = trajectory(denoiser, torch.ones(2, 3), karras_sigmas(6, 0.1, 10.0), step=ancestral_step, generator=None)
     with pytest.raises(TypeError, match=r"^generator: expected a torch.Generator, got NoneType$"):
         next(states)

@@ -1,4 +1,4 @@
-"""Training tends to the denoiser that remembers, and a run that is killed ends in the bits of one that is not."""
+"""Training tends to the empirical denoiser, and a killed training run resumes to the same bits."""
 
 import json
 import math
@@ -41,7 +41,7 @@ SPREAD = math.sqrt(2)
 
 @pytest.fixture(autouse=True)
 def _one_thread():
-    """Threads bring such small networks nothing, and where cores are busy they cost them a factor of ten."""
+    """Threads do not speed up such small networks, and on busy cores they cost a factor of ten."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -67,21 +67,21 @@ def assert_same_bits(came, expected):
 # The loss
 
 
-def test_the_zero_denoiser_loses_the_power_of_the_examples(generator):
+def test_denoising_loss_of_zero_is_the_power_of_the_examples(generator):
     x = torch.randn(5, 3, generator=generator)
     sigma = torch.tensor([0.1, 1.0, 2.0, 3.0, 40.0])
     loss = denoising_loss(lambda x, sigma: torch.zeros_like(x), x, sigma, generator=generator)
     assert torch.equal(loss, x.square().mean(1))
 
 
-def test_the_denoiser_that_does_nothing_loses_the_power_of_the_noise(generator):
+def test_denoising_loss_of_the_identity_is_the_power_of_the_noise(generator):
     loss = denoising_loss(lambda x, sigma: x, torch.ones(10_000, 3), 0.3, generator=generator)
     assert_mean(loss, 0.09)
 
 
 @pytest.mark.parametrize("sigma", [0.4, 1.0, 2.0])
 @pytest.mark.parametrize("other", ["too wide", "too warm", "gaussian"])
-def test_on_its_own_examples_every_denoiser_loses_to_the_empirical_one(other, sigma):
+def test_denoising_loss_on_its_examples_is_least_for_the_empirical_denoiser(other, sigma):
     examples = pentagon()
     best = EmpiricalDenoiser(examples)
     worse = {
@@ -104,7 +104,7 @@ def test_on_its_own_examples_every_denoiser_loses_to_the_empirical_one(other, si
 
 
 @pytest.mark.parametrize("sigma", [0.01, 1.0, 50.0])
-def test_an_untrained_network_loses_one_at_every_level(sigma):
+def test_train_starts_from_a_weighted_loss_of_one_at_every_level(sigma):
     num = 20_000
     denoiser, generator = begin(dtype=torch.float64)
     train_set = SPREAD * torch.randn(num, 2, generator=generator)
@@ -117,7 +117,7 @@ def test_an_untrained_network_loses_one_at_every_level(sigma):
 # The loop
 
 
-def test_the_learning_rate_falls_as_a_cosine(monkeypatch):
+def test_learning_rate_falls_as_a_cosine(monkeypatch):
     plan, taken = TrainingPlan(**PLAN), []
     monkeypatch.setattr(torch.optim.Adam, "step", lambda self: taken.append(self.param_groups[0]["lr"]))
     denoiser, generator = begin()
@@ -128,7 +128,7 @@ def test_the_learning_rate_falls_as_a_cosine(monkeypatch):
     assert (plan.rate(1), plan.rate(13)) == pytest.approx((1e-3, 1e-4), rel=1e-12)
 
 
-def test_every_step_is_told_in_order_and_taken_only_when_asked():
+def test_train_yields_every_step_in_order_and_lazily():
     denoiser, generator = begin()
     before = weights_of(denoiser)
     states = train(denoiser, pentagon(), TrainingPlan(**PLAN), generator=generator)
@@ -136,7 +136,7 @@ def test_every_step_is_told_in_order_and_taken_only_when_asked():
     assert [state.step for state in states] == list(range(1, 13))
 
 
-def test_the_first_step_of_adam_is_the_rate_against_the_gradients_sign():
+def test_train_first_adam_step_is_the_rate_against_the_gradients_sign():
     denoiser, generator = begin(dtype=torch.float64)
     next(train(denoiser, pentagon(), TrainingPlan(**PLAN), generator=generator))
     # m / sqrt(v) is the sign of the gradient g but for 1e-8 / |g|; the last layer began at zero.
@@ -144,12 +144,12 @@ def test_the_first_step_of_adam_is_the_rate_against_the_gradients_sign():
     torch.testing.assert_close(moved, torch.full_like(moved, 1e-3), rtol=1e-4, atol=0)
 
 
-def test_the_average_is_the_recursion_by_hand():
+def test_train_average_is_the_recursion_by_hand():
     denoiser, generator = begin(dtype=torch.float64)
     expected = weights_of(denoiser)
     plan = TrainingPlan(**{**PLAN, "num_steps": 40})
     for state in train(denoiser, pentagon(), plan, generator=generator):
-        # Its memory grows to that of 0.7, which it has from step 21 on.
+        # The decay grows to 0.7, which it has from step 21 on.
         decay = min(0.7, state.step / (state.step + 9))
         new = weights_of(denoiser)
         expected = {name: decay * old + (1 - decay) * new[name] for name, old in expected.items()}
@@ -157,7 +157,7 @@ def test_the_average_is_the_recursion_by_hand():
         assert_same(weight, expected[name])
 
 
-def test_training_takes_its_randomness_from_the_generator_alone():
+def test_train_takes_its_randomness_from_the_generator_alone():
     def trained(seed):
         denoiser, generator = begin(seed=seed)
         for _ in train(denoiser, pentagon(), TrainingPlan(**PLAN), generator=generator):
@@ -173,11 +173,11 @@ def test_training_takes_its_randomness_from_the_generator_alone():
     torch.set_rng_state(before)
 
 
-# Kept runs
+# Checkpoints
 
 
 def run(folder, steps=(3, 4, 10, 12)):
-    """A small kept run, to its end: the weights at each of ``steps``."""
+    """A small training run with checkpoints, to its end: the weights at each of ``steps``."""
     denoiser, generator = begin()
     return {
         step: weights_of(average)
@@ -187,8 +187,8 @@ def run(folder, steps=(3, 4, 10, 12)):
     }
 
 
-def kept(folder):
-    """The bytes of every finished file: a half-written one may lie beside them."""
+def finished_files(folder):
+    """The bytes of every finished file, without half-written ones."""
     return {file.name: file.read_bytes() for file in folder.iterdir() if not file.name.endswith(".partial")}
 
 
@@ -205,7 +205,7 @@ def save_often(monkeypatch):
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("write", range(7))
 @pytest.mark.usefixtures("save_often")
-def test_death_at_any_write_loses_nothing(write, moment, tmp_path, monkeypatch):
+def test_snapshots_resume_to_the_same_bits_after_death_at_any_write(write, moment, tmp_path, monkeypatch):
     # The writes of a run: average 3, training 4, average 4, training 8, average 10, training 12, average 12.
     expected = run(tmp_path / "whole")
     replace, count = os.replace, iter(range(100))
@@ -224,18 +224,18 @@ def test_death_at_any_write_loses_nothing(write, moment, tmp_path, monkeypatch):
     again = run(tmp_path / "died")
     for step, weights in again.items():
         assert_same_bits(weights, expected[step])
-    assert kept(tmp_path / "died") == kept(tmp_path / "whole")
+    assert finished_files(tmp_path / "died") == finished_files(tmp_path / "whole")
 
 
 @pytest.mark.usefixtures("save_often")
-def test_a_finished_run_is_read_and_not_trained_again(tmp_path, monkeypatch):
+def test_snapshots_of_a_finished_run_are_read_without_training(tmp_path, monkeypatch):
     expected = run(tmp_path)
     monkeypatch.setattr(training, "denoising_loss", None)
     for step, weights in run(tmp_path).items():
         assert_same_bits(weights, expected[step])
 
 
-def test_a_finished_training_asked_again_yields_its_last_state(tmp_path, monkeypatch):
+def test_train_of_a_finished_run_yields_its_last_state(tmp_path, monkeypatch):
     def last():
         denoiser, generator = begin()
         options = {"generator": generator, "checkpoint": str(tmp_path / "training")}
@@ -252,14 +252,14 @@ def test_a_finished_training_asked_again_yields_its_last_state(tmp_path, monkeyp
 
 
 @pytest.mark.parametrize("place", ["nowhere/training", "."])
-def test_a_checkpoint_that_cannot_be_written_is_refused_before_the_first_step(place, tmp_path, monkeypatch):
+def test_train_refuses_an_unwritable_checkpoint_before_the_first_step(place, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "denoising_loss", None)
     denoiser, generator = begin()
     with pytest.raises(ValueError, match=r"^checkpoint: expected a file in a folder that exists, got "):
         train(denoiser, pentagon(), TrainingPlan(**PLAN), generator=generator, checkpoint=tmp_path / place)
 
 
-def test_settings_of_numpy_train_as_those_of_python(tmp_path):
+def test_training_plan_accepts_numpy_numbers(tmp_path):
     kinds = {int: np.int64, float: np.float64}
     plan = TrainingPlan(**{name: kinds[type(value)](value) for name, value in PLAN.items()})
     assert plan == TrainingPlan(**PLAN)
@@ -271,9 +271,15 @@ def test_settings_of_numpy_train_as_those_of_python(tmp_path):
         assert last.step == PLAN["num_steps"]
 
 
-def test_an_identity_is_what_json_gives_back():
-    told = {"grid": (3, np.int64(4)), "noise": np.float32(0.25), "on": np.bool_(True), "n": torch.tensor(2), "no": None}
-    written = canonical("identity", told)
+def test_canonical_identity_is_what_json_gives_back():
+    identity = {
+        "grid": (3, np.int64(4)),
+        "noise": np.float32(0.25),
+        "on": np.bool_(True),
+        "n": torch.tensor(2),
+        "no": None,
+    }
+    written = canonical("identity", identity)
     assert written == {"grid": [3, 4], "noise": 0.25, "on": True, "n": 2, "no": None}
     assert json.loads(json.dumps(written)) == written
     assert type(written["on"]) is bool
@@ -289,7 +295,7 @@ def test_an_identity_is_what_json_gives_back():
         ({"a": Path("x")}, "finite numbers, got .*Path"),
     ],
 )
-def test_an_identity_that_would_not_be_read_back_is_refused(value, message, tmp_path):
+def test_canonical_refuses_an_identity_that_would_not_be_read_back(value, message, tmp_path):
     with pytest.raises(ValueError, match=f"^identity: expected .*{message}"):
         canonical("identity", value)
     with pytest.raises(ValueError, match=f"^told: expected .*{message}"):
@@ -297,9 +303,9 @@ def test_an_identity_that_would_not_be_read_back_is_refused(value, message, tmp_
     assert not list(tmp_path.iterdir())
 
 
-def test_a_kept_run_is_the_run_that_is_not_kept(tmp_path):
-    kept_run, other = run(tmp_path), run(None)
-    for step, weights in kept_run.items():
+def test_snapshots_with_a_checkpoint_equal_those_without(tmp_path):
+    with_checkpoint, other = run(tmp_path), run(None)
+    for step, weights in with_checkpoint.items():
         assert_same_bits(weights, other[step])
 
 
@@ -311,16 +317,16 @@ def test_snapshots_are_copies_of_the_average_as_training_passes(tmp_path):
         assert_same_bits(weights, passed[step])
 
 
-def test_a_half_written_checkpoint_is_harmless(tmp_path):
+def test_snapshots_ignore_a_half_written_checkpoint(tmp_path):
     expected = run(tmp_path / "whole")
     (tmp_path / "half").mkdir()
     (tmp_path / "half" / ".training.safetensors.partial").write_bytes(b"half")
     again = run(tmp_path / "half")
     assert_same_bits(again[12], expected[12])
-    assert kept(tmp_path / "half") == kept(tmp_path / "whole")
+    assert finished_files(tmp_path / "half") == finished_files(tmp_path / "whole")
 
 
-def test_saving_dies_with_the_old_file_whole(tmp_path, monkeypatch):
+def test_save_atomically_keeps_the_old_file_when_it_dies(tmp_path, monkeypatch):
     file = tmp_path / "a.safetensors"
     save_atomically(file, {"x": torch.zeros(3)}, {})
     before = file.read_bytes()
@@ -349,7 +355,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("name", ["training", "average_3"])
 @pytest.mark.parametrize("breaking", BROKEN.values(), ids=BROKEN)
-def test_a_broken_file_is_named(breaking, name, tmp_path):
+def test_snapshots_refuse_a_broken_file_by_name(breaking, name, tmp_path):
     run(tmp_path)
     file = tmp_path / f"{name}.safetensors"
     breaking(file)
@@ -357,7 +363,7 @@ def test_a_broken_file_is_named(breaking, name, tmp_path):
         run(tmp_path)
 
 
-def test_any_bit_flipped_in_a_saved_file_is_seen(tmp_path):
+def test_read_saved_detects_any_flipped_bit(tmp_path):
     file = tmp_path / "a.safetensors"
     tensors = {"x": torch.arange(3.0), "scalar": torch.tensor(2), "none": torch.zeros(0, 5)}
     save_atomically(file, tensors | {"complex": torch.ones(2, 2, dtype=torch.complex64)}, {"step": 3})
@@ -375,7 +381,7 @@ def swap(one, other):
     other.write_bytes(bytes_of_one)
 
 
-def test_snapshots_of_two_steps_that_were_swapped_are_named(tmp_path):
+def test_snapshots_refuse_swapped_steps_by_name(tmp_path):
     run(tmp_path)
     swap(tmp_path / "average_3.safetensors", tmp_path / "average_10.safetensors")
     with pytest.raises(ValueError, match=r"average_3.safetensors: expected .*'step': 3}, got .*'step': 10}"):
@@ -383,7 +389,7 @@ def test_snapshots_of_two_steps_that_were_swapped_are_named(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["training", "average_3"])
-def test_files_of_two_seeds_that_were_swapped_are_named(tmp_path, name):
+def test_snapshots_refuse_swapped_seeds_by_name(tmp_path, name):
     """Same plan, same examples, same sizes: only the first weights and the batches differ."""
     for seed in (0, 1):
         denoiser, generator = begin(seed=seed)
@@ -406,7 +412,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize(("changes", "other", "message"), OTHERS.values(), ids=OTHERS)
-def test_a_checkpoint_of_another_run_is_refused(changes, other, message, tmp_path):
+def test_train_refuses_the_checkpoint_of_another_run(changes, other, message, tmp_path):
     run(tmp_path)
     size = {key: value for key, value in other.items() if key in ("seed", "width", "depth")}
     denoiser, generator = begin(**size)
@@ -423,7 +429,7 @@ def test_a_checkpoint_of_another_run_is_refused(changes, other, message, tmp_pat
 
 
 def long_run(folder):
-    """What the killed process does: 2000 steps, a line told before each, checkpoints where ``train`` puts them."""
+    """The training run of the killed process: 2000 steps, a line printed before each, ``train``'s own checkpoints."""
     denoiser, generator = begin(width=16)
     # Longer than a line has to be, so that the pipe holds a few and the process cannot run away from its reader.
     denoiser.network.register_forward_hook(lambda *_: print("step".ljust(500), flush=True))
@@ -434,7 +440,7 @@ def long_run(folder):
         pass
 
 
-def test_three_kills_at_random_moments_leave_no_trace(tmp_path, capfd):
+def test_snapshots_resume_to_the_same_bits_after_three_random_kills(tmp_path, capfd):
     long_run(tmp_path / "whole")
     assert len(capfd.readouterr().out.splitlines()) == 2000
     folder, moments, reached = tmp_path / "killed", random.Random(0), []
@@ -457,10 +463,10 @@ def test_three_kills_at_random_moments_leave_no_trace(tmp_path, capfd):
     assert [step for step, _ in reached] == [0, 500, 1000]
     assert reached[-1][1] >= 3
     subprocess.run(command, stdout=subprocess.DEVNULL, check=True, timeout=120, **kind)
-    assert kept(folder) == kept(tmp_path / "whole")
+    assert finished_files(folder) == finished_files(tmp_path / "whole")
 
 
-# What a network remembers of few examples, and of many
+# Memorization of few examples, and of many
 
 
 def rms(x):
@@ -470,9 +476,9 @@ def rms(x):
 def errors_of_a_trained_network(train_set, generator):
     """At five levels: rms |D - D_empirical| over rms |D_empirical|, and over rms |D_empirical - D_true|.
 
-    A noised point of N(0, 2 I) tells log(1 + 2 / sigma^2) nats of where it came from, and log N are needed to tell N
-    examples apart: memory sets in around the level where these are equal. We ask from a quarter of it to twice it, and
-    training draws its levels from half as low to twice as high. All else of network and plan is the same for every N.
+    A noised point of N(0, 2 I) carries log(1 + 2 / sigma^2) nats about its clean point, and log N nats identify one of
+    N examples: memorization sets in around the level where these are equal. Errors are measured from a quarter of that
+    level to twice it; training draws its levels from half as low to twice as high. All other settings are fixed.
     """
     onset = math.sqrt(2 / (len(train_set) - 1))
     denoiser = NetworkDenoiser(ResidualMLP(2, 64, 2, generator=generator), SPREAD)
@@ -492,19 +498,19 @@ def errors_of_a_trained_network(train_set, generator):
         sigma = factor * onset
         clean = train_set[torch.randint(len(train_set), (4000,), generator=generator)]
         x = perturb(clean, sigma, generator=generator)
-        memory, error = empirical(x, sigma), state.average(x, sigma) - empirical(x, sigma)
-        relative.append(rms(error) / rms(memory))
-        missed.append(rms(error) / rms(memory - true(x, sigma)))
+        memorized, error = empirical(x, sigma), state.average(x, sigma) - empirical(x, sigma)
+        relative.append(rms(error) / rms(memorized))
+        missed.append(rms(error) / rms(memorized - true(x, sigma)))
     return relative, missed
 
 
-def test_a_network_reaches_the_empirical_denoiser_of_five_points(generator):
+def test_trained_network_memorizes_five_points(generator):
     relative, missed = errors_of_a_trained_network(pentagon(), generator)
     assert max(relative) <= 0.05, relative
     assert max(missed) <= 0.25, missed
 
 
-def test_the_same_network_does_not_remember_five_thousand(generator):
+def test_trained_network_does_not_memorize_five_thousand_points(generator):
     examples = SPREAD * torch.randn(5000, 2, generator=generator)
     _, missed = errors_of_a_trained_network(examples, generator)
     assert min(missed) >= 0.5, missed

@@ -71,7 +71,7 @@ def greens_error(operator: ForwardOperator, acquisition: Acquisition, speed_kms:
 
 
 def snapped(acquisition: Acquisition, grid: Grid) -> Acquisition:
-    """Every position moved to the nearest cell centre, where a stencil can put it."""
+    """Every position moved to the nearest cell center, where a stencil can put it."""
 
     def nearest(positions):
         return ((positions / grid.spacing_km - 0.5).round() + 0.5) * grid.spacing_km
@@ -80,7 +80,7 @@ def snapped(acquisition: Acquisition, grid: Grid) -> Acquisition:
 
 
 def spectral_accuracy(orders, elements, device) -> dict[int, list[tuple[float, float]]]:
-    """For each order, (unknowns to a wavelength, relative error) of meshes with ``elements`` a side, published survey.
+    """For each order, (unknowns per wavelength, relative error) of meshes with ``elements`` a side, published survey.
 
     Four absorbing elements on each side, so that what is seen is the mesh.
     """
@@ -98,7 +98,7 @@ def spectral_accuracy(orders, elements, device) -> dict[int, list[tuple[float, f
 
 @contextmanager
 def coarse_on_purpose():
-    """Without the operators' warnings of too few unknowns to a wavelength, and of what no rock is like."""
+    """Without the operators' warnings of too few unknowns per wavelength, and of what no rock is like."""
     with warnings.catch_warnings():
         for message in (".*shortest wavelength", ".*velocities of rocks", ".*cubic between cells"):
             warnings.filterwarnings("ignore", message=message, category=UserWarning)
@@ -128,10 +128,10 @@ def layer_errors(make: Callable[[int], HelmholtzOperator], speeds, device) -> di
 
 def chapters_operator(num_layers: int) -> HelmholtzOperator:
     """:func:`published_operator` with so many absorbing elements on each side."""
-    return alike(published_operator(), published_acquisition(), num_layers=num_layers)
+    return operator_like(published_operator(), published_acquisition(), num_layers=num_layers)
 
 
-def alike(
+def operator_like(
     operator: HelmholtzOperator, acquisition: Acquisition, *, num_layers: int, repair_above: float = REPAIR_ABOVE
 ) -> HelmholtzOperator:
     """The same mesh and frequency with another survey, number of absorbing elements or trust in complex64."""
@@ -167,9 +167,9 @@ class Digits:
 
 
 def digits(num: int, scale: float, device: torch.device) -> Digits:
-    """Published models with coefficients ``scale`` times as large; those with a cell that is no medium are left out."""
+    """Published models with coefficients ``scale`` times as large; non-physical models are left out."""
     exact, repairing = published_operator(), published_operator(dtype=torch.complex64)
-    plain = alike(repairing, repairing.acquisition, num_layers=1, repair_above=math.inf)
+    plain = operator_like(repairing, repairing.acquisition, num_layers=1, repair_above=math.inf)
     models = CosineBasis(exact.grid).decode(scale * published_coefficients(num)).to(device)
     models = models[models.flatten(1).amin(1) > 0]
     with torch.no_grad(), coarse_on_purpose():
@@ -201,7 +201,7 @@ def time_against_frequency(
     """A published model on cells x cells: deepwave's traces of one source, transformed, against the spectral elements.
 
     Receivers across the bottom. ``margin`` cells around the square repeat its edge cells, for both operators alike;
-    with none, each goes on outside in its own way: deepwave with the edge cell's value from that cell's centre on,
+    with none, each goes on outside in its own way: deepwave with the edge cell's value from that cell's center on,
     the spectral elements with the value extrapolated to the face.
     """
     grid = Grid((cells + 2 * margin,) * 2, SIDE_KM / cells)

@@ -46,7 +46,7 @@ def survey(forward: ForwardOperator, cells: int, *, generator, data_forward=None
 
 @dataclass(frozen=True, eq=False)
 class ClassicalInversion:
-    """misfits: |y - F|^2 / (2 gamma^2) a datum at each iterate, the start first; 1/2 is the noise.
+    """misfits: |y - F|^2 / (2 gamma^2), per datum, at each iterate, the start first; 1/2 is the noise.
 
     models: iterates (K, nx, nz) after ``iterations``, the start first and the last one last. evaluations: gradients.
     """

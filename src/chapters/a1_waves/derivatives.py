@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from chapters.a1_waves.accuracy import alike, as_complex, relative, repeat_edges
+from chapters.a1_waves.accuracy import as_complex, operator_like, relative, repeat_edges
 from memprior._random import float64_on, normal
 from memprior.fields import Grid
 from memprior.operators import ForwardOperator
@@ -95,5 +95,5 @@ def reciprocity_gap(operator: HelmholtzOperator, model: torch.Tensor) -> float:
     """Relative change of the data when sources and receivers trade places."""
     survey = operator.acquisition
     swapped = Acquisition(survey.receivers_km, survey.sources_km)
-    there = alike(operator, swapped, num_layers=operator.axes[0][0].num_layers)
+    there = operator_like(operator, swapped, num_layers=operator.axes[0][0].num_layers)
     return relative(as_complex(there(model), swapped).mT, as_complex(operator(model), survey))

@@ -1,8 +1,8 @@
 """Chapter 1: six families of densities, each fitted to the same points by maximum likelihood or score matching.
 
-Every family is judged as a model of x + h eps, with eps ~ N(0, I) and the bandwidth floor h the same for all: without a
-floor the likelihoods have no maximum. The law p_h of noised training examples then is the best that any law can do on
-noised training examples, and what is missing to it is a Kullback-Leibler divergence.
+Every family is evaluated as a model of x + h eps, with eps ~ N(0, I) and the same bandwidth floor h for all: without a
+floor the likelihoods have no maximum. No distribution has a higher mean log-likelihood at noised training examples than
+their own distribution p_h, and the difference to it is a Kullback-Leibler divergence.
 """
 
 import math
@@ -31,9 +31,10 @@ LEVELS = 32  # noise levels of a probability-flow ODE
 
 @dataclass(frozen=True, eq=False)
 class Density:
-    """A fitted law of x (d,). log_prob: x (B, d) -> (B,), or a lower bound of it. sample: number -> (number, d).
+    """A fitted distribution of x (d,).
 
-    Both take a ``generator``, which an exact log_prob leaves alone. kind: "exact", "bound" or "flow ODE".
+    log_prob: x (B, d) -> (B,), or a lower bound of it. sample: number -> (number, d). Both take a ``generator``, which
+    an exact log_prob does not use. kind: "exact", "bound" or "flow ODE".
     """
 
     log_prob: Callable[..., torch.Tensor]
@@ -55,7 +56,7 @@ def fit_gaussian(train_set: torch.Tensor, floor: float) -> Density:
 
 
 def fit_kernel(train_set: torch.Tensor, floor: float, *, leave_one_out: bool = False) -> Density:
-    """A kernel density whose bandwidth, at least ``floor``, maximises its training or its leave-one-out likelihood."""
+    """A kernel density whose bandwidth, at least ``floor``, maximizes its training or its leave-one-out likelihood."""
     return exact(IsotropicMixture(train_set, best_bandwidth(train_set, floor, leave_one_out=leave_one_out)))
 
 
@@ -65,7 +66,7 @@ def exact(mixture: IsotropicMixture) -> Density:
 
 
 def best_bandwidth(train_set: torch.Tensor, floor: float, *, leave_one_out: bool) -> float:
-    """The bandwidth, from ``floor`` to the spread of the examples (N, d), that maximises their likelihood.
+    """The bandwidth, from ``floor`` to the spread of the examples (N, d), that maximizes their likelihood.
 
     With each example's own kernel counted; without it for ``leave_one_out``.
     """
@@ -80,7 +81,7 @@ def best_bandwidth(train_set: torch.Tensor, floor: float, *, leave_one_out: bool
         log_kernels = -squares / (2 * math.exp(2 * log_bandwidth)) - train_set.shape[1] * log_bandwidth
         return -float(log_kernels.logsumexp(1).mean())
 
-    # The likelihood may have a local maximum away from the floor: look everywhere, then closely.
+    # The likelihood may have a local maximum away from the floor: search a grid, then refine.
     widest = max(2 * floor, float(train_set.std(0, correction=0).max()))
     grid = torch.linspace(math.log(floor), math.log(widest), 60).tolist()
     best = min(grid, key=loss)
@@ -93,7 +94,7 @@ def best_bandwidth(train_set: torch.Tensor, floor: float, *, leave_one_out: bool
 def fit_mixture(
     train_set: torch.Tensor, floor: float, *, num_components: int, shape: str, generator: torch.Generator
 ) -> Density:
-    """A Gaussian mixture by expectation maximisation (scikit-learn), variances raised by floor^2.
+    """A Gaussian mixture by expectation maximization (scikit-learn), variances raised by floor^2.
 
     shape: "full" or "diag", of its covariances.
     """
@@ -130,10 +131,10 @@ def fit_flow(
 ) -> Iterator[tuple[int, Density]]:
     """A normalizing flow, rational-quadratic splines in coupling layers (zuko), on freshly noised examples.
 
-    The splines bend from -5 to 5 and are the identity beyond. Examples that do not fit, as velocities in m/s, enter
-    about their mean, and over their largest deviation of a coordinate; warns where some are out of reach even so.
+    The splines act between -5 and 5 and are the identity beyond. Examples outside, such as velocities in m/s, are
+    centered and divided by their largest standard deviation; warns if some are outside even so.
     """
-    centre, scale = _fitting_splines(train_set)
+    center, scale = _fitting_splines(train_set)
     with _seeded(generator):
         flow = zuko.flows.NSF(train_set.shape[1], bins=6, transforms=3, hidden_features=[plan.width] * 2, passes=2)
     flow = flow.to(train_set.device, torch.float32)
@@ -142,34 +143,34 @@ def fit_flow(
         law, own = flow(), torch.Generator().manual_seed(_seed(generator))
         with torch.no_grad():  # its own way of sampling would draw on the flow's device
             z = normal(num, train_set.shape[1], like=train_set, dtype=torch.float32, generator=own)
-            return centre + scale * law.transform.inv(z).to(train_set)
+            return center + scale * law.transform.inv(z).to(train_set)
 
     def log_prob(x, *, generator):
         with torch.no_grad():
-            return flow().log_prob(((x - centre) / scale).float()).to(x) - x.shape[1] * math.log(scale)
+            return flow().log_prob(((x - center) / scale).float()).to(x) - x.shape[1] * math.log(scale)
 
     def gain(x):
         return flow().log_prob(perturb(x, floor / scale, generator=generator))
 
     density = Density(log_prob, draw, "exact")
-    for step in _climb(flow, gain, ((train_set - centre) / scale).float(), plan, steps, generator):
+    for step in _climb(flow, gain, ((train_set - center) / scale).float(), plan, steps, generator):
         yield step, density
 
 
 def _fitting_splines(train_set: torch.Tensor) -> tuple[torch.Tensor, float]:
-    """What to subtract (d,) and to divide by, so that examples (N, d) lie where splines bend; 0 and 1 if they do."""
+    """Shift (d,) and scale that bring examples (N, d) into the range of the splines; 0 and 1 if they are inside."""
     if float(train_set.abs().max()) <= REACH:
         return train_set.new_zeros(train_set.shape[1]), 1.0
-    centre = train_set.mean(0)
+    center = train_set.mean(0)
     scale = float(train_set.std(0, correction=0).max()) or 1.0
-    farthest = float((train_set - centre).abs().max()) / scale
+    farthest = float((train_set - center).abs().max()) / scale
     if farthest > REACH:
         warnings.warn(
             f"train_set: expected examples within {REACH:g} deviations of their mean, where the flow's splines bend, "
             f"got {farthest:.3g}: it is the identity out there",
             stacklevel=3,
         )
-    return centre, scale
+    return center, scale
 
 
 def fit_autoencoder(
@@ -206,7 +207,7 @@ def fit_diffusion(
     generator: torch.Generator,
     folder=None,
 ) -> Iterator[tuple[int, Density, NetworkDenoiser]]:
-    """A denoiser by score matching, down to the floor plan.sigma_min; the law is that of its probability-flow ODE."""
+    """A denoiser by score matching, down to the floor plan.sigma_min, with the density of its probability-flow ODE."""
     network = ResidualMLP(train_set.shape[1], width, depth, generator=generator, device=train_set.device)
     denoiser = NetworkDenoiser(network, float(train_set.square().mean().sqrt()))
     passed = snapshots(denoiser, train_set, plan, steps, generator=generator, folder=folder)
@@ -217,9 +218,9 @@ def fit_diffusion(
 def diffusion_density(
     denoiser: Denoiser, plan: TrainingPlan, like: torch.Tensor, *, num_levels: int = LEVELS
 ) -> Density:
-    """The law that a denoiser's probability-flow ODE makes, over the levels it was trained at, down to the floor.
+    """The density of a denoiser's probability-flow ODE, over the levels it was trained at, down to the floor.
 
-    Beyond 10 dimensions the divergence in log_prob is estimated, from one random sign vector a step.
+    Beyond 10 dimensions the divergence in log_prob is estimated from one random sign vector per step.
     """
     levels = karras_sigmas(num_levels, plan.sigma_min, plan.sigma_max, rho=20.0)[:-1]  # nearly geometric
 
@@ -236,7 +237,7 @@ def diffusion_density(
 
 
 def _climb(model, gain, train_set, plan, steps, generator) -> Iterator[int]:
-    """Adam on the mean of ``gain(batch)``; stops to be looked at at each of ``steps``."""
+    """Adam on the mean of ``gain(batch)``; yields at each of ``steps``."""
     good = steps == sorted(set(steps)) and steps and steps[0] >= 1 and steps[-1] <= plan.num_steps
     expect(good, "steps", f"ascending steps from 1 to {plan.num_steps}", steps)
     optimizer = torch.optim.Adam(model.parameters(), lr=plan.learning_rate, fused=True)
@@ -254,7 +255,7 @@ def _climb(model, gain, train_set, plan, steps, generator) -> Iterator[int]:
 
 @contextmanager
 def _seeded(generator: torch.Generator):
-    """The CPU's global randomness, for a library that knows no other, seeded from ours and put back afterwards."""
+    """Seeds the CPU's global generator, for a library that uses no other, and restores it afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(_seed(generator))
         yield

@@ -1,4 +1,4 @@
-"""Chapter 1: how many steps a denoiser trains before it has memorized, against the number of examples."""
+"""Chapter 1: the number of training steps until a denoiser has memorized, against the number of examples."""
 
 import math
 from itertools import pairwise
@@ -12,7 +12,7 @@ from memprior.noise import perturb
 from memprior.training import TrainingPlan, snapshots
 
 
-def memory_curve(
+def memorization_curve(
     train_set: torch.Tensor,
     truth: IsotropicMixture,
     plan: TrainingPlan,
@@ -24,22 +24,22 @@ def memory_curve(
     generator: torch.Generator,
     folder=None,
 ) -> list[tuple[int, float]]:
-    """(step, distance to memory) as a denoiser trains, until the distance is below ``level`` or the steps are over.
+    """(step, distance to the memorized denoiser) in training, until the distance is below ``level`` or the steps end.
 
     The distance: rms |D - D_empirical| over rms |D_empirical - D_true|, at noised examples, squares summed over levels
-    from plan.sigma_min to the spread of the examples. 0 is memory; the true denoiser would have 1.
+    from plan.sigma_min to the standard deviation of the examples. 0: memorized; the true denoiser would have 1.
     """
-    memory, true = EmpiricalDenoiser(train_set), MixtureDenoiser(truth)
+    memorized, true = EmpiricalDenoiser(train_set), MixtureDenoiser(truth)
     spread = float(train_set.square().mean().sqrt())
     network = ResidualMLP(train_set.shape[1], width, depth, generator=generator, device=train_set.device)
     denoiser = NetworkDenoiser(network, spread)
     levels = torch.logspace(math.log10(plan.sigma_min), math.log10(spread), 9, dtype=train_set.dtype)
     clean = train_set.repeat(-(-512 // len(train_set)), 1)[:512]
     probes = [(perturb(clean, sigma, generator=generator), sigma) for sigma in levels.tolist()]
-    unit = _gap(memory, true, probes)
+    unit = _gap(memorized, true, probes)
     curve = []
     for step, average in snapshots(denoiser, train_set, plan, steps, generator=generator, folder=folder):
-        curve.append((step, _gap(average, memory, probes) / unit))
+        curve.append((step, _gap(average, memorized, probes) / unit))
         if curve[-1][1] < level:
             break
     return curve
@@ -51,8 +51,9 @@ def _gap(one: Denoiser, other: Denoiser, probes) -> float:
 
 
 def first_below(curve: list[tuple[int, float]], level: float) -> float:
-    """The step at which a curve first falls below ``level``, between two looks as a power law; infinity if it never
-    does.
+    """The step at which a curve first falls below ``level``; infinity if it never does.
+
+    Interpolated between checkpoints as a power law.
     """
     for (before, high), (after, low) in pairwise(curve):
         if high >= level > low:

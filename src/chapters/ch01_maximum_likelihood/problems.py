@@ -1,8 +1,7 @@
-"""Chapter 1: what maximum likelihood finds, measured on laws that are known.
+"""Chapter 1: what maximum likelihood finds, measured on known distributions.
 
-Frozen dataclasses and short functions, no defaults: sizes come from notebooks/profiles.yml. Two problems: a curved
-law in the plane, and the published fields' coefficients in standardized coordinates, whose law is Gaussian and
-known.
+Two problems: a curved distribution in the plane, and the standardized coefficients of the published fields, whose
+distribution is a known Gaussian. No defaults: sizes come from notebooks/profiles.yml.
 """
 
 import math
@@ -29,18 +28,18 @@ def crescents(device: torch.device) -> IsotropicMixture:
     angle = torch.linspace(0, math.pi, 32, dtype=torch.float64, device=device)
     upper = torch.stack([angle.cos(), angle.sin()], 1)
     lower = torch.stack([1 - angle.cos(), 0.5 - angle.sin()], 1)
-    centre = upper.new_tensor([0.5, 0.25])
-    return IsotropicMixture(1.5 * (torch.cat([upper, lower]) - centre), 0.15)
+    center = upper.new_tensor([0.5, 0.25])
+    return IsotropicMixture(1.5 * (torch.cat([upper, lower]) - center), 0.15)
 
 
 @dataclass(frozen=True, eq=False)
 class FitProblem:
-    """A training set, and what a fit to it is judged by.
+    """A training set, and the reference values for evaluating a fit to it.
 
     train_set: (N, d). floor: the bandwidth h. fresh: (M, d), draws of the truth. noised_train, noised_held_out:
-    (P, d), points x + h eps at which log-likelihoods are averaged. ceiling: that average for the law p_h of noised
-    examples, which no law exceeds at noised examples. truth: the same for the true law, noised too, which no law
-    exceeds at held-out points.
+    (P, d), points x + h eps at which log-likelihoods are averaged. ceiling: that average, at noised examples, for the
+    distribution p_h of noised examples; no other distribution exceeds it. truth: the same, at held-out points, for
+    the noised true distribution.
     """
 
     train_set: torch.Tensor
@@ -52,7 +51,7 @@ class FitProblem:
     truth: float
 
     @property
-    def memory(self) -> IsotropicMixture:
+    def memorized(self) -> IsotropicMixture:
         """The law of noised examples, p_h."""
         return IsotropicMixture(self.train_set, self.floor)
 
@@ -71,26 +70,26 @@ def plane_problem(
 def published_problem(
     num: int, floor: float, *, num_scored: int, num_fresh: int, generator: torch.Generator, device=None
 ) -> FitProblem:
-    """The paper's first ``num`` training fields, standardized by themselves; their true law in those coordinates."""
+    """The paper's first ``num`` training fields, standardized by their own moments, and their true distribution."""
     raw = published_coefficients(num).to(float64_on(device, generator))
     standardizer = Standardizer.fit(raw)
-    law = published_law().to(raw).standardized(standardizer)
-    noised = torch.distributions.MultivariateNormal(law.mean, law.covariance + floor**2 * torch.eye(100).to(raw))
-    held_out = perturb(law.sample(num_scored, generator=generator), floor, generator=generator)
-    fresh = law.sample(num_fresh, generator=generator)
+    truth = published_law().to(raw).standardized(standardizer)
+    noised = torch.distributions.MultivariateNormal(truth.mean, truth.covariance + floor**2 * torch.eye(100).to(raw))
+    held_out = perturb(truth.sample(num_scored, generator=generator), floor, generator=generator)
+    fresh = truth.sample(num_fresh, generator=generator)
     return _problem(standardizer.normalize(raw), floor, fresh, held_out, noised.log_prob(held_out), generator)
 
 
 def _problem(train_set, floor, fresh, held_out, log_truth, generator) -> FitProblem:
-    memory = IsotropicMixture(train_set, floor)
-    noised_train = memory.sample(len(held_out), generator=generator)
-    ceiling = float(memory.log_prob(noised_train).mean())
+    memorized = IsotropicMixture(train_set, floor)
+    noised_train = memorized.sample(len(held_out), generator=generator)
+    ceiling = float(memorized.log_prob(noised_train).mean())
     return FitProblem(train_set, floor, fresh, noised_train, held_out, ceiling, float(log_truth.mean()))
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What each family may spend. components: of the mixture; shape: of their covariances, "full" or "diag"."""
+    """Size and training of each family. components: of the mixture; shape: of their covariances, "full" or "diag"."""
 
     components: int
     shape: str
@@ -102,11 +101,11 @@ class Budget:
 
 
 def fits(
-    family: str, problem: FitProblem, budget: Budget, *, looks: int, generator: torch.Generator
+    family: str, problem: FitProblem, budget: Budget, *, checkpoints: int, generator: torch.Generator
 ) -> Iterator[tuple[int, Density]]:
-    """(step, density) of one of :data:`FAMILIES` fitted to a problem; step 0 for those that are fitted at once.
+    """(step, density) of one of :data:`FAMILIES` fitted to a problem; step 0 for families without iterations.
 
-    looks: how often a family that is trained is looked at, at steps evenly spaced in their logarithm.
+    checkpoints: their number, at steps evenly spaced in their logarithm, for families trained by gradient descent.
     """
     train_set, floor = problem.train_set, problem.floor
     if family == "Gaussian":
@@ -119,24 +118,26 @@ def fits(
     elif family in ("flow", "autoencoder"):
         fit = families.fit_flow if family == "flow" else families.fit_autoencoder
         plan = budget.flow if family == "flow" else budget.autoencoder
-        yield from fit(train_set, floor, plan, log_steps(plan.num_steps, looks), generator=generator)
+        yield from fit(train_set, floor, plan, log_steps(plan.num_steps, checkpoints), generator=generator)
     else:
-        steps = log_steps(budget.diffusion.num_steps, looks)
+        steps = log_steps(budget.diffusion.num_steps, checkpoints)
         kind = {"width": budget.width, "depth": budget.depth, "generator": generator}
         for step, density, _ in families.fit_diffusion(train_set, budget.diffusion, steps, **kind):
             yield step, density
 
 
-def log_steps(last: int, looks: int) -> list[int]:
-    """``looks`` different steps up to ``last``, evenly spaced in their logarithm over two decades."""
-    return sorted({round(last * 100 ** (k / (looks - 1) - 1)) or 1 for k in range(looks)}) if looks > 1 else [last]
+def log_steps(last: int, num: int) -> list[int]:
+    """At most ``num`` different steps up to ``last``, evenly spaced in their logarithm over two decades."""
+    return sorted({round(last * 100 ** (k / (num - 1) - 1)) or 1 for k in range(num)}) if num > 1 else [last]
 
 
-def judge(density: Density, problem: FitProblem, *, num_samples: int, generator: torch.Generator) -> dict[str, float]:
-    """How a fit stands to its examples and to the truth.
+def evaluate(
+    density: Density, problem: FitProblem, *, num_samples: int, generator: torch.Generator
+) -> dict[str, float]:
+    """Likelihoods of a fit, and its distances to the training examples and to the truth.
 
-    train, held_out: mean log-likelihood. to_memory, to_truth: square roots of energy distances of its samples, to
-    the empirical law and to the truth, both divided by that between empirical law and truth, so that the two add
+    train, held_out: mean log-likelihood. to_memory, to_truth: square roots of energy distances of its samples to
+    the empirical distribution and to the truth. Both are divided by the distance between these two, so that they add
     up to at least 1.
     """
     scored = {
@@ -164,7 +165,7 @@ class FloorSweep:
 
 
 def floor_sweep(train_set: torch.Tensor, held_out: torch.Tensor, floors: torch.Tensor) -> FloorSweep:
-    """The kernel density at every bandwidth: its training likelihood diverges as the floor falls, with slope -d."""
+    """The kernel density at every bandwidth. Its training likelihood diverges as the floor falls, with slope -d."""
     train, held = (
         torch.stack([IsotropicMixture(train_set, float(h)).log_prob(x).mean() for h in floors])
         for x in (train_set, held_out)
@@ -175,20 +176,20 @@ def floor_sweep(train_set: torch.Tensor, held_out: torch.Tensor, floors: torch.T
 
 def component_sweep(problem: FitProblem, counts, *, generator: torch.Generator) -> dict[int, dict[str, float]]:
     """Training and held-out log-likelihood of mixtures by EM against their number of components."""
-    found = {}
+    results = {}
     for count in counts:
         kind = {"num_components": count, "shape": "full", "generator": generator}
         density = families.fit_mixture(problem.train_set, problem.floor, **kind)
         points = {"train": problem.noised_train, "held_out": problem.noised_held_out}
-        found[count] = {what: float(density.log_prob(x, generator=generator).mean()) for what, x in points.items()}
-    return found
+        results[count] = {what: float(density.log_prob(x, generator=generator).mean()) for what, x in points.items()}
+    return results
 
 
 def spiked(truth: IsotropicMixture, train_set: torch.Tensor, share: float, width: float) -> Density:
     """The truth with ``share`` of its mass in spikes of ``width`` on the examples.
 
-    Its likelihood diverges as the width falls, while its law stays within ``share`` of the truth: a high
-    likelihood alone is not memory.
+    Its likelihood diverges as the width falls, while its distribution stays within ``share`` of the truth: a high
+    likelihood alone does not show memorization.
     """
     spikes = IsotropicMixture(train_set, width)
 
@@ -197,28 +198,28 @@ def spiked(truth: IsotropicMixture, train_set: torch.Tensor, share: float, width
 
     def draw(num, *, generator):
         from_spikes = uniform(num, like=train_set, generator=generator) < share
-        both = (law.sample(num, generator=generator) for law in (spikes, truth))
+        both = (part.sample(num, generator=generator) for part in (spikes, truth))
         return torch.where(from_spikes[:, None], *both)
 
     return Density(log_prob, draw, "exact")
 
 
 def trace(
-    family: str, problem: FitProblem, budget: Budget, *, looks: int, num_samples: int, generator: torch.Generator
+    family: str, problem: FitProblem, budget: Budget, *, checkpoints: int, num_samples: int, generator: torch.Generator
 ) -> list[dict]:
-    """:func:`judge` at every look of :func:`fits`, with its step, and in the plane 400 samples to look at."""
-    found = []
-    for step, density in fits(family, problem, budget, looks=looks, generator=generator):
-        seen = {"step": step} | judge(density, problem, num_samples=num_samples, generator=generator)
+    """:func:`evaluate` at every checkpoint of :func:`fits`, with its step, and 400 samples for figures in the plane."""
+    history = []
+    for step, density in fits(family, problem, budget, checkpoints=checkpoints, generator=generator):
+        point = {"step": step} | evaluate(density, problem, num_samples=num_samples, generator=generator)
         if problem.train_set.shape[1] == 2:
-            seen["points"] = density.sample(400, generator=generator).tolist()
-        found.append(seen)
-    return found
+            point["points"] = density.sample(400, generator=generator).tolist()
+        history.append(point)
+    return history
 
 
 def last(traces: list[list[dict]], key: str) -> tuple[float, float]:
-    """What the last look of every seed saw: mean and standard error."""
-    return mean_and_error([seen[-1][key] for seen in traces])
+    """A result at the last checkpoint: mean and standard error over seeds."""
+    return mean_and_error([history[-1][key] for history in traces])
 
 
 def mean_and_error(values: list[float]) -> tuple[float, float]:

@@ -16,7 +16,7 @@ class Settings:
     published_floor: Positive
     num_scored: Natural
     num_fresh: Natural
-    looks: Natural
+    checkpoints: Natural
     flow_steps: Natural
     autoencoder_steps: Natural
     diffusion_steps: Natural
@@ -25,7 +25,7 @@ class Settings:
     time_sizes: Annotated[Sizes, Length(2)]
     time_steps: Annotated[int, Bounds(20)]  # the first look
     published_sizes: Sizes
-    published_looks: Natural
+    published_checkpoints: Natural
     published_flow_steps: Natural
     published_autoencoder_steps: Natural
     published_diffusion_steps: Natural

@@ -1,6 +1,6 @@
-"""Chapter 2: the noise level at which a noised example can be told from all others, predicted and measured.
+"""Chapter 2: the noise level below which a noised example is identified among all others, predicted and measured.
 
-Frozen dataclasses and short functions, no defaults: sizes come from notebooks/profiles.yml.
+No defaults: sizes come from notebooks/profiles.yml.
 """
 
 import math
@@ -13,14 +13,14 @@ from memprior._check import expect, expect_whole
 from memprior._random import float64_on, integers, normal
 from memprior.mixture import IsotropicMixture
 
-_LOWEST, _HIGHEST = math.log(1e-6), math.log(1e6)  # log levels between which a root is looked for
+_LOWEST, _HIGHEST = math.log(1e-6), math.log(1e6)  # log levels that bracket the root
 
 
 def predicted_level(variances: torch.Tensor, num: int) -> float:
-    """The s at which 1/2 sum_i log(1 + lambda_i / s^2) = log N, for the eigenvalues lambda_i (d,) of the true law.
+    """The s at which 1/2 sum_i log(1 + lambda_i / s^2) = log N, for the eigenvalues lambda_i (d,) of the covariance.
 
-    The left side is the mutual information of x_0 and x_s under a Gaussian law: below s, a noised example carries
-    more than the log N nats that name it. After Biroli et al. 2024, where it is the condensation of a random-energy
+    The left side is the mutual information of x_0 and x_s for a Gaussian: below s, a noised example carries more than
+    the log N nats that identify it. After Biroli et al. 2024, where it is the condensation of a random-energy
     model. Raises ``ValueError`` for num < 2 or variances none of which is above zero.
     """
     expect_whole("num", num, 2)
@@ -52,7 +52,7 @@ class CondensationLevel:
 
 
 class OwnShare:
-    """The responsibility of its own example for a noised one, at any level, on draws that stay the same."""
+    """The responsibility of an example for its own noised version, at any level, on common random numbers."""
 
     def __init__(self, train_set: torch.Tensor, num_draws: int, *, generator: torch.Generator):
         kind = {"like": train_set, "generator": generator}
@@ -89,7 +89,7 @@ def white_levels(
     """The same for ``num`` draws of N(0, I_dim): the mean over ``num_sets`` training sets, error from their spread."""
     ones = float64_on(device, generator).new_ones(dim)
     sets = [normal(num, dim, like=ones, generator=generator) for _ in range(num_sets)]
-    found = [measured_level(x, ones, num_draws=num_draws, generator=generator) for x in sets]
-    levels = torch.tensor([c.measured for c in found], dtype=torch.float64)
+    results = [measured_level(x, ones, num_draws=num_draws, generator=generator) for x in sets]
+    levels = torch.tensor([c.measured for c in results], dtype=torch.float64)
     error = float(levels.std()) / math.sqrt(num_sets)
-    return CondensationLevel(num, float(levels.mean()), error, found[0].predicted)
+    return CondensationLevel(num, float(levels.mean()), error, results[0].predicted)

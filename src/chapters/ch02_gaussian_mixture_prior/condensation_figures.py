@@ -1,21 +1,21 @@
-"""Figures of chapter 2, condensation and selection: arrays in, Axes out; no science. Colours as in its first half."""
+"""Figures of chapter 2, condensation and selection: arrays in, Axes out; no science. Colors as in `figures`."""
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from memprior.figures.maps import velocity_map
-from memprior.figures.style import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, SERIES, SKY, VERMILION, array, panels
+from memprior.figures.style import BLUE, GRAY, GREEN, INK, ORANGE, PALE, PURPLE, SERIES, SKY, VERMILION, array, panels
 
-SIZE_COLOURS = dict(zip((50, 200, 1000), SERIES, strict=False))
+SIZE_COLORS = dict(zip((50, 200, 1000), SERIES, strict=False))
 
 
 def responsibility_curves(ax: Axes, sigmas, curves: dict, predicted: dict) -> Axes:
     """Mean responsibility of a noised example for itself, by N, with the predicted level of each as a vertical tick."""
-    for (num, values), colour in zip(curves.items(), SERIES, strict=False):
-        ax.semilogx(array(sigmas), array(values), color=colour, label=f"$N = {num}$")
-        ax.plot([predicted[num]] * 2, [0.42, 0.58], color=colour, lw=2.5, solid_capstyle="butt")
-    ax.axhline(0.5, color=GREY, lw=1, ls=":")
+    for (num, values), color in zip(curves.items(), SERIES, strict=False):
+        ax.semilogx(array(sigmas), array(values), color=color, label=f"$N = {num}$")
+        ax.plot([predicted[num]] * 2, [0.42, 0.58], color=color, lw=2.5, solid_capstyle="butt")
+    ax.axhline(0.5, color=GRAY, lw=1, ls=":")
     ax.set(xlabel=r"$\sigma$", ylabel="mean responsibility for itself", ylim=(0, 1.03))
     return ax
 
@@ -24,10 +24,10 @@ def level_scatter(ax: Axes, published, white: dict) -> Axes:
     """Measured level against predicted, with 15 % either side of the diagonal shaded. white: d -> list."""
     span = np.array([0.03, 12])
     ax.fill_between(span, 0.85 * span, span / 0.85, color=PALE, lw=0)
-    ax.loglog(span, span, color=GREY, lw=1, ls=":")
-    for (dim, found), colour in zip(white.items(), (GREY, SKY, BLUE, GREEN, PURPLE, ORANGE), strict=False):
-        x, y, errors = ([getattr(c, key) for c in found] for key in ("predicted", "measured", "error"))
-        ax.errorbar(x, y, errors, fmt="o", ms=4.5, color=colour, label=f"white, $d = {dim}$")
+    ax.loglog(span, span, color=GRAY, lw=1, ls=":")
+    for (dim, results), color in zip(white.items(), (GRAY, SKY, BLUE, GREEN, PURPLE, ORANGE), strict=False):
+        x, y, errors = ([getattr(c, key) for c in results] for key in ("predicted", "measured", "error"))
+        ax.errorbar(x, y, errors, fmt="o", ms=4.5, color=color, label=f"white, $d = {dim}$")
     x, y = ([getattr(c, key) for c in published] for key in ("predicted", "measured"))
     ax.plot(x, y, "D", color=VERMILION, mec=INK, ms=6.5, label="published")
     ax.set(xlabel="predicted level", ylabel="measured level", xlim=span, ylim=span, aspect="equal")
@@ -35,14 +35,14 @@ def level_scatter(ax: Axes, published, white: dict) -> Axes:
 
 
 def size_frame(sigmas, share, *, num: int, predicted: float, sizes, levels) -> Figure:
-    """A frame of the slider over N: the responsibility's curve, and where this N stands on the curve of levels."""
+    """A frame of the slider over N: responsibilities against sigma, and the predicted level of this N."""
     figure, axes = panels(1, 2, height=2.6, width_ratios=[1.3, 1])
     axes[0].semilogx(array(sigmas), array(share), color=BLUE)
     axes[0].axvline(predicted, color=INK, lw=1, ls=":")
-    axes[0].axhline(0.5, color=GREY, lw=1, ls=":")
+    axes[0].axhline(0.5, color=GRAY, lw=1, ls=":")
     axes[0].annotate(r"$\sigma_c$", (predicted, 0.92), xytext=(5, 0), textcoords="offset points")
     axes[0].set(xlabel=r"$\sigma$", ylabel="mean responsibility\nfor itself", ylim=(0, 1.03))
-    axes[1].loglog(sizes, levels, color=GREY)
+    axes[1].loglog(sizes, levels, color=GRAY)
     axes[1].plot(num, predicted, "o", color=BLUE, ms=8)
     axes[1].set(xlabel="examples $N$", ylabel=r"predicted $\sigma_c$", ylim=(1.4, 12), yticks=[2, 4, 8])
     axes[1].set_yticklabels(["2", "4", "8"])
@@ -67,29 +67,29 @@ def sigma_frame(velocities: dict, shares, *, sigma: float, limits) -> Figure:
 
 
 def sorted_frequencies(ax: Axes, selections: dict) -> Axes:
-    """Share of samples on each example, in descending order, times N: 1 is fair."""
+    """Frequency of each example among the samples, times N, in descending order: 1 is uniform."""
     styles = ((VERMILION, "-"), (GREEN, "-"), (BLUE, "--"), (ORANGE, ":"))
-    for (name, selection), (colour, line) in zip(selections.items(), styles, strict=True):
+    for (name, selection), (color, line) in zip(selections.items(), styles, strict=True):
         values = array(selection.frequencies.sort(descending=True).values)
-        ax.step(np.arange(1, len(values) + 1), values * len(values), line, where="mid", color=colour, label=name)
-    ax.axhline(1, color=GREY, lw=1, ls=":")
+        ax.step(np.arange(1, len(values) + 1), values * len(values), line, where="mid", color=color, label=name)
+    ax.axhline(1, color=GRAY, lw=1, ls=":")
     ax.set(xlabel="examples, most often chosen first", ylabel="times the fair share", ylim=(0, None))
     return ax
 
 
-def favoured(ax: Axes, norms, selection) -> Axes:
-    """How often an example is chosen against its distance from the centre."""
+def favored(ax: Axes, norms, selection) -> Axes:
+    """How often an example is chosen against its distance from the center."""
     ax.plot(array(norms), len(norms) * array(selection.frequencies), "o", color=VERMILION, ms=4.5)
-    ax.axhline(1, color=GREY, lw=1, ls=":")
-    ax.set(xlabel="distance from the centre", ylabel="times the fair share", ylim=(0, None))
+    ax.axhline(1, color=GRAY, lw=1, ls=":")
+    ax.set(xlabel="distance from the center", ylabel="times the fair share", ylim=(0, None))
     return ax
 
 
-def start_curves(ax: Axes, found: dict) -> Axes:
+def start_curves(ax: Axes, results: dict) -> Axes:
     """Total variation above its floor against the level a sampler starts from, over the predicted sigma_c of each N."""
-    for (num, (ratios, excess)), marker in zip(found.items(), "os^", strict=False):
-        ax.plot(array(ratios), array(excess), f"{marker}-", ms=4.5, color=SIZE_COLOURS[num], label=f"$N = {num}$")
-    ax.axhline(0, color=GREY, lw=1, ls=":")
+    for (num, (ratios, excess)), marker in zip(results.items(), "os^", strict=False):
+        ax.plot(array(ratios), array(excess), f"{marker}-", ms=4.5, color=SIZE_COLORS[num], label=f"$N = {num}$")
+    ax.axhline(0, color=GRAY, lw=1, ls=":")
     ax.axvline(1, color=INK, lw=1, ls=":")
     ax.set(xscale="log", xlabel=r"start level over $\sigma_c$", ylabel="total variation\nabove its floor")
     return ax

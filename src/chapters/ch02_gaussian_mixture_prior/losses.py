@@ -1,7 +1,7 @@
-"""Chapter 2: the two closed forms that a network can reach, what each of them costs, and where each one sends noise.
+"""Chapter 2: the two closed forms of the denoiser, their losses, and the paths of their probability flows.
 
-Frozen dataclasses and short functions, no defaults: sizes come from notebooks/profiles.yml. Coordinates of the
-published fields are standardized by their own training set, as in the paper.
+No defaults: sizes come from notebooks/profiles.yml. Coefficients of the published fields are standardized by their own
+training set, as in the paper.
 """
 
 import math
@@ -20,7 +20,7 @@ from memprior.training import denoising_loss
 
 
 def plane_priors(train_set: torch.Tensor, spread: float) -> Priors:
-    """Points of the plane (N, 2) beside N(0, spread^2 I), for held-out draws of which the points stand in."""
+    """Points of the plane (N, 2) with the distribution N(0, spread^2 I); the points are the held-out draws too."""
     eye = torch.eye(2, dtype=train_set.dtype, device=train_set.device)
     return Priors(train_set, train_set, Gaussian(train_set.new_zeros(2), spread**2 * eye))
 
@@ -50,7 +50,7 @@ class Excess:
 def excess_loss(
     priors: Priors, denoiser: Denoiser, sigma: float, *, num_draws: int, generator: torch.Generator
 ) -> Excess:
-    """The excess training loss of ``denoiser`` at one level, in the two ways the theorem says are one."""
+    """The excess training loss of ``denoiser`` at one level, by both sides of the theorem's identity."""
     chosen = integers(len(priors.train_set), num_draws, like=priors.train_set, generator=generator)
     clean = priors.train_set[chosen]
     x = perturb(clean, sigma, generator=generator)
@@ -78,7 +78,7 @@ def loss_curve(
 def nats_per_level(
     train_set: torch.Tensor, sigmas: torch.Tensor, *, num_draws: int, generator: torch.Generator
 ) -> torch.Tensor:
-    """-dI / d(log sigma) = E |x_0 - D|^2 / sigma^2 for the empirical law, (S,).
+    """-dI / d(log sigma) = E |x_0 - D|^2 / sigma^2 for the empirical distribution, (S,).
 
     I is the mutual information of x_0 and x_sigma, whose derivative by sigma^-2 / 2 is the loss that no denoiser can
     avoid (Guo, Shamai and Verdu 2005). The area under the curve is log N: the nats that name an example.
@@ -95,7 +95,7 @@ def nats_per_level(
 
 
 def gaussian_nats_per_level(variances: torch.Tensor, sigmas: torch.Tensor) -> torch.Tensor:
-    """The same for a Gaussian law with these eigenvalues (d,): sum_i lambda_i / (lambda_i + sigma^2), (S,)."""
+    """The same for a Gaussian with these eigenvalues (d,): sum_i lambda_i / (lambda_i + sigma^2), (S,)."""
     return (variances / (variances + sigmas[:, None] ** 2)).sum(1)
 
 
@@ -105,6 +105,6 @@ def area(sigmas: torch.Tensor, slopes: torch.Tensor) -> float:
 
 
 def flow_paths(denoiser: Denoiser, start: torch.Tensor, sigmas: torch.Tensor, *, generator) -> torch.Tensor:
-    """Where the probability flow takes ``start`` (B, d), at every one of ``sigmas`` (T + 1,): (T + 1, B, d)."""
+    """Probability-flow path of ``start`` (B, d) at every one of ``sigmas`` (T + 1,): (T + 1, B, d)."""
     states = trajectory(denoiser, start, sigmas, generator=generator)
     return torch.stack([start, *(state.x for state in states)])

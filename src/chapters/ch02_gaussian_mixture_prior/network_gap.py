@@ -1,6 +1,6 @@
-"""Chapter 2: trained networks, measured against both closed forms as training goes on.
+"""Chapter 2: distances of trained networks to both closed forms during training.
 
-Frozen dataclasses and short functions, no defaults: sizes come from notebooks/profiles.yml.
+No defaults: sizes come from notebooks/profiles.yml.
 """
 
 import math
@@ -18,7 +18,7 @@ from memprior.noise import karras_sigmas
 from memprior.sampling import sample
 from memprior.training import TrainingPlan, snapshots
 
-# Optimiser steps at which a network is looked at: closer together where the crossing lies.
+# Optimizer steps of the checkpoints: denser about the crossing.
 SNAPSHOTS = (100, 200, 400, 600, 800, 1000, 1200, 1600, 2000, 3000, 4000, 6000, 8000, 12_000, 16_000, 20_000)
 
 
@@ -28,12 +28,12 @@ def snapshots_until(num_steps: int) -> list[int]:
 
 
 def published_plan(num_steps: int) -> TrainingPlan:
-    """How networks are trained on the published fields; standardized data have spread 1."""
+    """Training of networks on the published fields; standardized data have unit variance."""
     return TrainingPlan(num_steps, 128, 1e-3, 1e-4, 0.999, 0.05, 20.0)
 
 
 def plane_plan(num_steps: int) -> TrainingPlan:
-    """The same for points of the plane; with smaller batches or larger steps a network stays with a line for long."""
+    """The same for points of the plane. With smaller batches or larger steps a network fits a line for long."""
     return TrainingPlan(num_steps, 1024, 1e-3, 1e-5, 0.99, 0.01, 4.0)
 
 
@@ -41,7 +41,7 @@ def follow(
     train_set: torch.Tensor,
     plan: TrainingPlan,
     steps: list[int],
-    look: Callable[[int, NetworkDenoiser], dict],
+    measure: Callable[[int, NetworkDenoiser], dict],
     *,
     spread: float,
     width: int,
@@ -50,27 +50,27 @@ def follow(
     generator: torch.Generator,
     folder: Path | None,
 ) -> list[dict]:
-    """Train a residual network and ``look`` at (step, averaged denoiser) at each of ``steps``.
+    """Train a residual network; results of ``measure(step, averaged denoiser)`` at each of ``steps``.
 
-    weights: draws the untrained network. generator: batches and noise.
+    weights: generator of the initial weights. generator: of batches and noise.
     """
     network = ResidualMLP(train_set.shape[1], width, depth, generator=weights, device=train_set.device)
     denoiser = NetworkDenoiser(network, spread)
-    return [look(*seen) for seen in snapshots(denoiser, train_set, plan, steps, generator=generator, folder=folder)]
+    return [measure(*at) for at in snapshots(denoiser, train_set, plan, steps, generator=generator, folder=folder)]
 
 
 def draw(denoiser: Denoiser, start: torch.Tensor, plan: TrainingPlan, num_steps: int, *, generator) -> torch.Tensor:
-    """Samples (B, d) by the probability flow from ``start`` over the levels that a plan trains, then to 0."""
+    """Samples (B, d) of the probability-flow ODE from ``start`` over the trained noise levels, then to 0."""
     levels = karras_sigmas(num_steps, plan.sigma_min, plan.sigma_max)
     with torch.no_grad():
         return sample(denoiser, start, levels, generator=generator)
 
 
 @dataclass(frozen=True, eq=False)
-class Course:
-    """One training run.
+class TrainingHistory:
+    """History of one training run.
 
-    steps: looked at. squares: name of a yardstick -> (steps, S, 4). samples: (B, d), at the end.
+    steps: of the checkpoints. squares: name of a reference -> (steps, S, 4). samples: (B, d), at the end.
     """
 
     steps: list[int]
@@ -78,14 +78,14 @@ class Course:
     samples: torch.Tensor
 
     @classmethod
-    def of(cls, steps: list[int], seen: list[dict]) -> "Course":
-        """From what :func:`published_look` saw at each step."""
-        names = [name for name in seen[0] if name != "samples"]
-        squares = {name: torch.tensor([at[name] for at in seen], dtype=torch.float64) for name in names}
-        return cls(list(steps), squares, torch.tensor(seen[-1]["samples"], dtype=torch.float64))
+    def of(cls, steps: list[int], measured: list[dict]) -> "TrainingHistory":
+        """From the results of :func:`published_measure` at each step."""
+        names = [name for name in measured[0] if name != "samples"]
+        squares = {name: torch.tensor([at[name] for at in measured], dtype=torch.float64) for name in names}
+        return cls(list(steps), squares, torch.tensor(measured[-1]["samples"], dtype=torch.float64))
 
     def shares(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
-        """a and b of a yardstick over all of its levels together, each (steps,)."""
+        """a and b of a reference over all of its levels together, each (steps,)."""
         return relative_distances(self.squares[name].sum(1))
 
     @property
@@ -94,19 +94,19 @@ class Course:
         return crossing_step(self.steps, *self.shares("train"))
 
 
-def plane_look(yardsticks: dict[str, ClosedFormReference], grid: torch.Tensor, sigma: float) -> Callable[..., dict]:
-    """What to keep of a network in the plane at a step, as JSON: its squares, and where it sends a grid of points."""
+def plane_measure(references: dict[str, ClosedFormReference], grid: torch.Tensor, sigma: float) -> Callable[..., dict]:
+    """Function of (step, network in the plane) -> JSON: its squares, and its denoised grid of points."""
 
-    def look(step: int, denoiser: NetworkDenoiser) -> dict:
+    def measure(step: int, denoiser: NetworkDenoiser) -> dict:
         with torch.no_grad():
             sent = denoiser(grid, sigma).tolist()
-        return {name: ruler.squares(denoiser).tolist() for name, ruler in yardsticks.items()} | {"sent": sent}
+        return {name: reference.squares(denoiser).tolist() for name, reference in references.items()} | {"sent": sent}
 
-    return look
+    return measure
 
 
-def published_look(
-    yardsticks: dict[str, ClosedFormReference],
+def published_measure(
+    references: dict[str, ClosedFormReference],
     last: int,
     start: torch.Tensor,
     plan: TrainingPlan,
@@ -114,21 +114,21 @@ def published_look(
     *,
     generator,
 ) -> Callable[[int, NetworkDenoiser], dict]:
-    """What to keep of a network at a step, as JSON: its squares on each yardstick and, at the ``last``, its samples."""
+    """Function of (step, network) -> JSON: its squares on each reference and, at step ``last``, its samples."""
 
-    def look(step: int, denoiser: NetworkDenoiser) -> dict:
-        seen = {name: ruler.squares(denoiser).tolist() for name, ruler in yardsticks.items()}
+    def measure(step: int, denoiser: NetworkDenoiser) -> dict:
+        measured = {name: reference.squares(denoiser).tolist() for name, reference in references.items()}
         if step == last:
-            seen["samples"] = draw(denoiser, start, plan, num_levels, generator=generator).tolist()
-        return seen
+            measured["samples"] = draw(denoiser, start, plan, num_levels, generator=generator).tolist()
+        return measured
 
-    return look
+    return measure
 
 
 def crossing_step(steps, a, b) -> float:
     """The first step from which a < b, by a straight line of a - b in log step between snapshots; NaN if there is none.
 
-    Where the first snapshot is already past it, NaN too: then it is not known.
+    NaN too if the first snapshot is already past it.
     """
     gaps = [float(x) - float(y) for x, y in zip(a, b, strict=True)]
     expect(len(gaps) == len(steps), "steps", f"{len(gaps)} of them, as a has", len(steps))

@@ -1,6 +1,6 @@
-"""Chapter 2: which examples a memorized sampler ends on, and whether its samples would be called copies.
+"""Chapter 2: which training examples a sampler with the memorized denoiser ends on.
 
-Frozen dataclasses and short functions, no defaults: sizes come from notebooks/profiles.yml.
+No defaults: sizes come from notebooks/profiles.yml.
 """
 
 import math
@@ -20,7 +20,7 @@ _CHUNK = 1000  # draws taken together: their states stay in a processor's cache
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """How often each example was landed on. chosen: (num,), index of the example of every draw.
+    """How often each example was chosen. chosen: (num,), index of the example of every draw.
 
     frequencies: (N,). distance: their total variation to uniform. floor, floor_std: mean and standard deviation of that
     distance for as many exact uniform draws.
@@ -34,7 +34,7 @@ class Selection:
 
     @property
     def excess(self) -> float:
-        """Distance above the floor, in its standard deviations."""
+        """Distance above the floor, in standard deviations of the floor."""
         return (self.distance - self.floor) / self.floor_std
 
 

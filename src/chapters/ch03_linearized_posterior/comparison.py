@@ -1,6 +1,6 @@
-"""Chapter 3, first half: the paper's stylized problems, and how far linearization is from the exact posterior.
+"""Chapter 3, first half: the paper's stylized problems, and the error of linearization against the exact posterior.
 
-Frozen dataclasses and short functions, no defaults: sizes come from notebooks/profiles.yml.
+No defaults: sizes come from notebooks/profiles.yml.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from memprior.posterior import (
 
 
 def grid_for(problem: Problem, num: int) -> tuple[torch.Tensor, float]:
-    """The quadrature grid of a problem: 6 each way in one dimension, 4.5 in two. The posterior vanishes at its rim."""
+    """The quadrature grid of a problem: 6 each way in one dimension, 4.5 in two. The posterior vanishes at its edge."""
     dim = problem.train_set.shape[1]
     reach = {1: 6.0, 2: 4.5}[dim]
     return square_grid(-reach, reach, num, dim, problem.train_set.device)
@@ -48,7 +48,7 @@ class Comparison:
 
 
 def compare(problem: Problem, sigma: float, *, num_grid: int) -> Comparison:
-    """The linearized posterior at one sigma beside a quadrature with ``num_grid`` points a side."""
+    """The linearized posterior at one sigma beside a quadrature with ``num_grid`` points per axis."""
     prior, likelihood = problem.prior(sigma), problem.likelihood
     points, cell = grid_for(problem, num_grid)
     exact = quadrature_posterior(prior, likelihood, points, cell)
@@ -62,7 +62,7 @@ def compare(problem: Problem, sigma: float, *, num_grid: int) -> Comparison:
 def correct(
     problem: Problem, comparison: Comparison, *, num_draws: int, generator: torch.Generator
 ) -> tuple[ImportanceCorrection, float]:
-    """The linearized posterior repaired by its own draws, and how far its weights then are from the exact ones."""
+    """The linearized posterior corrected by importance sampling, and total variation of its weights to the exact."""
     draws = comparison.linearized.sample(num_draws, generator=generator)
     correction = importance_correction(
         problem.prior(comparison.sigma), problem.likelihood, comparison.linearized, draws
@@ -71,7 +71,7 @@ def correct(
 
 
 def affine_gap(*, num_examples: int, model_size: int, data_size: int, generator: torch.Generator, device=None) -> float:
-    """How far the linearized posterior of a random affine problem is from the exact one.
+    """Error of the linearized posterior of a random affine problem, which should be rounding.
 
     The largest difference over weights, means and covariances to the joint Gaussian of (x, y), conditioned in data
     space by numpy.
@@ -87,9 +87,9 @@ def affine_gap(*, num_examples: int, model_size: int, data_size: int, generator:
     residuals = y - x @ a.T
     log_weights = -0.5 * (residuals * np.linalg.solve(marginal, residuals.T).T).sum(1)
     weights = np.exp(log_weights - log_weights.max())
-    found = (mixture.weights, mixture.means, mixture.covariances)
+    ours = (mixture.weights, mixture.means, mixture.covariances)
     known = (weights / weights.sum(), x + residuals @ gain.T, sigma**2 * (np.eye(model_size) - gain @ a))
-    return max(float(np.abs(mine.cpu().numpy() - theirs).max()) for mine, theirs in zip(found, known, strict=True))
+    return max(float(np.abs(mine.cpu().numpy() - theirs).max()) for mine, theirs in zip(ours, known, strict=True))
 
 
 def density_distance(log_p: torch.Tensor, log_q: torch.Tensor, cell: float) -> torch.Tensor:

@@ -1,6 +1,6 @@
 """Figures of chapter 3, first half: arrays in, Axes out; no science.
 
-Tensors come as they are and leave as numpy at the moment of drawing. Colours: grey what is exact, blue the
+Tensors come as they are and leave as numpy at the moment of drawing. Colors: gray what is exact, blue the
 linearization, vermilion the linearization without its determinant, green corrected or sampled, black the training
 examples, orange the truth.
 """
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 
 from memprior.figures.maps import density_map
-from memprior.figures.style import BLUE, DENSITY, GREEN, GREY, INK, PALE, VERMILION, array, legend_below, panels
+from memprior.figures.style import BLUE, DENSITY, GRAY, GREEN, INK, PALE, VERMILION, array, legend_below, panels
 
 
 def plane_posterior(ax: Axes, comparison, train_set, truth) -> Axes:
@@ -39,7 +39,7 @@ def line_densities(ax: Axes, comparison, train_set) -> Axes:
     x = array(comparison.exact.points[:, 0])
     points = comparison.exact.points
     ax.fill_between(
-        x, array(comparison.exact.log_density.exp()), color=PALE, ec=GREY, lw=1.0, label="exact (quadrature)"
+        x, array(comparison.exact.log_density.exp()), color=PALE, ec=GRAY, lw=1.0, label="exact (quadrature)"
     )
     ax.plot(x, array(comparison.linearized.log_prob(points).exp()), color=BLUE, label="linearized")
     released = array(comparison.released.log_prob(points).exp())
@@ -68,13 +68,13 @@ def weight_bars(ax: Axes, exact, linearized, released=None) -> Axes:
     shown = [(exact, PALE, "exact"), (linearized, BLUE, "linearized"), (released, VERMILION, "without determinant")]
     shown = [entry for entry in shown if entry[0] is not None]
     width = 0.8 / len(shown)
-    for k, (weights, colour, label) in enumerate(shown):
-        edge = GREY if colour == PALE else colour
+    for k, (weights, color, label) in enumerate(shown):
+        edge = GRAY if color == PALE else color
         ax.bar(
             index + (k - (len(shown) - 1) / 2) * width,
             array(weights),
             width,
-            color=colour,
+            color=color,
             ec=edge,
             lw=0.6,
             label=label,
@@ -93,8 +93,8 @@ def distance_curves(ax: Axes, sigmas, distances: dict) -> Axes:
         "importance-corrected": (GREEN, "-."),
     }
     for name, values in distances.items():
-        colour, line = styles[name]
-        ax.loglog(sigmas, values, line, color=colour, marker="o", ms=3, label=name)
+        color, line = styles[name]
+        ax.loglog(sigmas, values, line, color=color, marker="o", ms=3, label=name)
     ax.set(xlabel=r"$\sigma$", ylabel="total variation of the weights", ylim=(1e-6, 1))
     return ax
 
@@ -120,7 +120,7 @@ def two_posteriors(ax: Axes, smoothed, noised_lookup, train_set) -> Axes:
         x,
         array(smoothed.log_density.exp()),
         color=PALE,
-        ec=GREY,
+        ec=GRAY,
         lw=1.0,
         label="(i) posterior of the smoothed prior",
     )

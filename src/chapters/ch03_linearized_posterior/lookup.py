@@ -1,6 +1,6 @@
-"""Chapter 3, second half: how many examples the lookup leaves, who follows it, and when it does no harm.
+"""Chapter 3, second half: effective components of the lookup, samplers that follow it, and its limit for many examples.
 
-Frozen dataclasses and short functions, no defaults: sizes come from notebooks/profiles.yml.
+No defaults: sizes come from notebooks/profiles.yml.
 """
 
 import math
@@ -89,7 +89,7 @@ def dominance(num: int, sigmas: torch.Tensor, *, num_grid: int, device: torch.de
 
 @dataclass(frozen=True, eq=False)
 class LookupRun:
-    """Which example each sampled model landed on. frequencies, weights: (K,), sampled and exact.
+    """Frequencies with which samples end on each example. frequencies, weights: (K,), sampled and exact.
 
     distance: their total variation. floor, floor_std: mean and standard deviation of that distance for as many
     exact draws. spread: largest distance of a sample to its example.
@@ -112,12 +112,12 @@ def run_lookup(
     num_steps: int,
     generator: torch.Generator,
 ) -> LookupRun:
-    """Sample with ``denoiser`` from noise 80 down to 0.001; count the examples landed on, beside exact ``weights``."""
+    """Sample with ``denoiser`` from noise 80 down to 0.001; compare frequencies with exact ``weights``."""
     sigmas = karras_sigmas(num_steps, 1e-3, 80.0)
     # Start around the denoiser's own mean. Around the examples' mean frequencies would be off by about its distance
     # to the posterior's mean over 80: more than the Monte-Carlo floor of 100 000 samples.
-    centre = denoiser(problem.train_set.mean(0, keepdim=True), sigmas[0])
-    start = perturb(centre.expand(num_samples, -1), sigmas[0], generator=generator)
+    center = denoiser(problem.train_set.mean(0, keepdim=True), sigmas[0])
+    start = perturb(center.expand(num_samples, -1), sigmas[0], generator=generator)
     near = nearest_neighbors(sample(denoiser, start, sigmas, generator=generator), problem.train_set, 1)
     frequencies = near.indices.flatten().bincount(minlength=len(weights)) / num_samples
     floor = multinomial_floor(weights, num_samples, generator=generator)
@@ -127,10 +127,10 @@ def run_lookup(
 
 @dataclass(frozen=True, eq=False)
 class ManyExamples:
-    """The lookup with more and more examples drawn from N(0, 1).
+    """The lookup with increasing numbers of examples drawn from N(0, 1).
 
-    sizes: as asked. effective, distances: (repeats, len(sizes)), where a distance is the largest difference between the
-    lookup's and the true posterior's distribution functions.
+    sizes: numbers of examples. effective, distances: (repeats, len(sizes)). A distance is the largest difference of
+    the lookup's and the true posterior's distribution functions.
     """
 
     sizes: tuple[int, ...]
@@ -167,7 +167,7 @@ def many_examples(
 def straight_rays(basis: CosineBasis) -> ForwardOperator:
     """Travel times, s, of straight rays along every row and column of cells: z (B, d) -> (B, nx + nz).
 
-    A stand-in for a survey until the wave operator of chapter 4: nonlinear in squared slowness, t = sum sqrt(m) h.
+    A simple survey in place of the wave operator of chapter 4: nonlinear in squared slowness, t = sum sqrt(m) h.
     """
 
     def times(field: torch.Tensor) -> torch.Tensor:
@@ -193,7 +193,7 @@ class PublishedLookup:
 def published_lookup(
     truth: torch.Tensor, sizes, noises: torch.Tensor, *, generator: torch.Generator
 ) -> PublishedLookup:
-    """Lookup weights for a truth z (100,) seen through straight rays, one noise draw scaled to each of ``noises``."""
+    """Lookup weights for a truth z (100,) observed by straight rays, one noise draw scaled to each of ``noises``."""
     forward = straight_rays(CosineBasis(published_grid()))
     train_set = published_coefficients(max(sizes)).to(truth)
     unit_noise = observe(forward, truth, 1.0, generator=generator).observed - forward(truth[None])[0]

@@ -1,11 +1,11 @@
-"""Figures of chapter 3, second half: arrays in, Axes out; no science. Colours as in the first half."""
+"""Figures of chapter 3, second half: arrays in, Axes out; no science. Colors as in the first half."""
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from chapters.ch03_linearized_posterior.figures import line_densities
-from memprior.figures.style import BLUE, GREEN, GREY, INK, PALE, SERIES, SKY, array, legend_below, panels
+from memprior.figures.style import BLUE, GRAY, GREEN, INK, PALE, SERIES, SKY, array, legend_below, panels
 
 
 def lookup_stems(ax: Axes, train_set, weights) -> Axes:
@@ -21,22 +21,22 @@ def landing_bars(ax: Axes, runs: dict) -> Axes:
     """Exact lookup weights, and the share of samples that landed on each example, for named runs."""
     first = next(iter(runs.values()))
     index = np.arange(len(first.weights))
-    ax.bar(index, array(first.weights), 0.8, color=PALE, ec=GREY, lw=0.6, label="exact lookup weights")
-    for (name, run), marker, colour in zip(runs.items(), "os", (GREEN, INK), strict=False):
-        ax.plot(index, array(run.frequencies), marker, color=colour, ms=6, label=name)
+    ax.bar(index, array(first.weights), 0.8, color=PALE, ec=GRAY, lw=0.6, label="exact lookup weights")
+    for (name, run), marker, color in zip(runs.items(), "os", (GREEN, INK), strict=False):
+        ax.plot(index, array(run.frequencies), marker, color=color, ms=6, label=name)
     ax.set(xlabel="training example $n$", ylabel="share of samples", xticks=index, ylim=(0, 0.6))
     return ax
 
 
 def effective_curves(ax: Axes, dominances) -> Axes:
     """Effective components against sigma, exact (lines) and linearized (dots); diamonds mark the paper's sigma_crit."""
-    for dominance, colour in zip(dominances, SERIES, strict=True):
+    for dominance, color in zip(dominances, SERIES, strict=True):
         sigmas = array(dominance.sigmas)
         exact = array(dominance.exact)
-        ax.loglog(sigmas, exact, color=colour, label=f"$N = {dominance.num}$")
-        ax.loglog(sigmas[::4], array(dominance.linearized)[::4], ".", color=colour, ms=4)
+        ax.loglog(sigmas, exact, color=color, label=f"$N = {dominance.num}$")
+        ax.loglog(sigmas[::4], array(dominance.linearized)[::4], ".", color=color, ms=4)
         height = np.interp(np.log(dominance.sigma_crit), np.log(sigmas), exact)
-        ax.plot(dominance.sigma_crit, height, "D", color=colour, mec=INK, ms=6.5)
+        ax.plot(dominance.sigma_crit, height, "D", color=color, mec=INK, ms=6.5)
     ax.set(xlabel=r"$\sigma$", ylabel="effective components $e^{H}$", xlim=(sigmas[0], sigmas[-1]), ylim=(0.8, 500))
     return ax
 
@@ -44,9 +44,9 @@ def effective_curves(ax: Axes, dominances) -> Axes:
 def onset_scatter(ax: Axes, dominances) -> Axes:
     """The measured scale below which exp(H) has settled, against sigma_crit; a perfect prediction is the diagonal."""
     span = [0.04, 1.3]
-    ax.loglog(span, span, color=GREY, lw=1, ls=":")
-    for dominance, colour in zip(dominances, SERIES, strict=True):
-        ax.plot(dominance.sigma_crit, dominance.onset, "D", color=colour, mec=INK, ms=6.5)
+    ax.loglog(span, span, color=GRAY, lw=1, ls=":")
+    for dominance, color in zip(dominances, SERIES, strict=True):
+        ax.plot(dominance.sigma_crit, dominance.onset, "D", color=color, mec=INK, ms=6.5)
     ax.set(
         xlabel=r"$\sigma_{\mathrm{crit}}$",
         ylabel=r"measured: $e^{H}$ within 10 %",
@@ -61,7 +61,7 @@ def convergence_curve(ax: Axes, many) -> Axes:
     """Distance of the lookup to the true posterior against effective components, with the slope of Monte Carlo."""
     effective, distances = array(many.effective), array(many.distances)
     x, y = effective.mean(0), distances.mean(0)
-    ax.loglog(x, y[-1] * np.sqrt(x[-1] / x), color=GREY, ls="--", label="slope $-1/2$")
+    ax.loglog(x, y[-1] * np.sqrt(x[-1] / x), color=GRAY, ls="--", label="slope $-1/2$")
     ax.loglog(effective, distances, ".", color=SKY, ms=4)
     ax.loglog(x, y, "o-", color=BLUE, label="mean over repeats")
     for size, at, height in zip(many.sizes, x, y, strict=True):
@@ -75,21 +75,21 @@ def convergence_curve(ax: Axes, many) -> Axes:
 
 def effective_against_noise(ax: Axes, lookup) -> Axes:
     """Effective components of the lookup on the published sets against the noise of the travel times."""
-    for size, effective, colour in zip(lookup.sizes, array(lookup.effective), SERIES, strict=False):
-        ax.loglog(1e3 * array(lookup.noises), effective, "o-", ms=3.5, color=colour, label=f"$N = {size}$")
+    for size, effective, color in zip(lookup.sizes, array(lookup.effective), SERIES, strict=False):
+        ax.loglog(1e3 * array(lookup.noises), effective, "o-", ms=3.5, color=color, label=f"$N = {size}$")
     ax.set(xlabel="noise of the travel times, ms", ylabel="effective components $e^{H}$")
     return ax
 
 
 def ratio_histograms(ax: Axes, ratios: dict, threshold: float) -> Axes:
     """The ratio r of held-out fields to each training set, and the threshold below which the paper says memorized."""
-    for (size, values), colour in zip(ratios.items(), SERIES, strict=False):
+    for (size, values), color in zip(ratios.items(), SERIES, strict=False):
         ax.hist(
             array(values),
             bins=np.linspace(0.2, 1, 41),
             histtype="step",
             lw=1.8,
-            color=colour,
+            color=color,
             label=f"$N = {size}$",
         )
     ax.axvline(threshold, color=INK, lw=1, ls="--")

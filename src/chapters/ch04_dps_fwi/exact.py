@@ -1,4 +1,4 @@
-"""Chapter 4: the exact answers that the samples stand beside: the ideal posterior, and the memorized one."""
+"""Chapter 4: exact references for the samples: the ideal posterior and the exactly memorized posterior."""
 
 from dataclasses import dataclass
 
@@ -22,12 +22,12 @@ class Weighted:
 
     @property
     def effective(self) -> float:
-        """As many unweighted samples would say as much: 1 / sum of squared weights."""
+        """Effective sample size, 1 / sum of squared weights."""
         return float(1 / self.weights.square().sum())
 
 
 def linearized(inversion: Inversion) -> ForwardOperator:
-    """F(t) + J (z - t) at the truth t: all of the data, as :func:`dps_fwi.tangent` has what matters of them."""
+    """F(t) + J (z - t) at the truth t, with all data. :func:`memprior.paper.tangent` keeps only the range of J."""
     with torch.no_grad():
         at_truth = inversion.likelihood.forward(inversion.truth[None])
     return lambda z: at_truth + (z - inversion.truth) @ inversion.slope.T
@@ -43,11 +43,10 @@ def corrected(
     *,
     generator: torch.Generator,
 ) -> Weighted:
-    """The posterior under the true prior with the waves as they are, by importance sampling from the linearized one,
-    ``proposal``.
+    """The posterior under the true prior with the nonlinear operator, by importance sampling.
 
-    Both have the same prior, so a weight is the ratio of the two likelihoods: one forward solve a sample. Where the
-    linearized posterior has no draws, no weight can tell: the effective number says nothing of other modes.
+    The proposal is the posterior with F linearized. Both have the same prior, so a weight is the ratio of the two
+    likelihoods: one forward solve per sample. The effective sample size cannot reveal modes that the proposal misses.
     """
     z = proposal.sample(num, generator=generator)
     with torch.no_grad():
@@ -56,7 +55,7 @@ def corrected(
 
 
 def new_noise(inversion: Inversion, num: int, *, generator: torch.Generator) -> torch.Tensor:
-    """Data (num, m) of the same truth under other draws of the noise."""
+    """Data (num, m) of the same truth with new noise realizations."""
     likelihood = inversion.likelihood
     with torch.no_grad():
         clean = likelihood.forward(inversion.truth[None])
@@ -64,8 +63,8 @@ def new_noise(inversion: Inversion, num: int, *, generator: torch.Generator) -> 
     return clean + likelihood.noise_std * eps
 
 
-def misfits_of(likelihood: GaussianLikelihood, models: torch.Tensor) -> torch.Tensor:
-    """|y - F(z)|^2 / (2 gamma^2) a datum of each of ``models`` (B, 100): (B,), by B forward solves."""
+def data_misfit(likelihood: GaussianLikelihood, models: torch.Tensor) -> torch.Tensor:
+    """|y - F(z)|^2 / (2 gamma^2 m), the misfit per datum of each of ``models`` (B, 100): (B,), by B forward solves."""
     with torch.no_grad():
         squares = torch.cat([likelihood.residual(some).square().sum(1) for some in models.split(16)])
     return squares / (2 * likelihood.noise_std**2 * len(likelihood.observed))
@@ -73,9 +72,10 @@ def misfits_of(likelihood: GaussianLikelihood, models: torch.Tensor) -> torch.Te
 
 @dataclass(frozen=True, eq=False)
 class Lookup:
-    """The exactly memorized posterior (paper, Eq. 9). misfits: a datum, of each example (N,); truth: of the truth.
+    """The exactly memorized posterior (paper, Eq. 9).
 
-    num_data: m. The weights are the softmax of -m times the misfits.
+    misfits: per datum, of each training example, (N,). truth: misfit per datum of the truth. num_data: m.
+    The weights are the softmax of -m times the misfits.
     """
 
     misfits: torch.Tensor
@@ -84,26 +84,26 @@ class Lookup:
 
     @property
     def weights(self) -> torch.Tensor:
-        """(N,)."""
+        """Posterior weights of the examples, (N,)."""
         return (-self.num_data * self.misfits).softmax(0)
 
     @property
     def chosen(self) -> int:
-        """The likeliest example."""
+        """Index of the most probable example."""
         return int(self.misfits.argmin())
 
     @property
     def gap(self) -> float:
-        """Nats between the likeliest example and the next."""
+        """Difference in log weight, in nats, between the most probable example and the next."""
         return self.num_data * float(self.misfits.topk(2, largest=False).values.diff())
 
     @property
     def ratio(self) -> float:
-        """The likeliest example's misfit over the truth's."""
+        """Misfit of the most probable example divided by that of the truth."""
         return float(self.misfits.min()) / self.truth
 
 
 def stencil_inversion(truth: torch.Tensor) -> GaussianLikelihood:
-    """The published data and likelihood with the 5-point stencil of the released setting: 200 x 200 cells of 10 m."""
+    """Likelihood of the published experiment with the 5-point stencil of the released code: 200 x 200 cells of 10 m."""
     operator = FivePointOperator(Grid((200, 200), 0.01), published_acquisition(), FREQUENCY_HZ)
     return published_inversion(operator=operator, truth=truth).likelihood

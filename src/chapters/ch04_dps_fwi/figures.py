@@ -1,7 +1,7 @@
 """Figures of chapter 4: arrays in, Axes out; no science.
 
-Colours: green a trained network, blue the exactly memorized prior, vermilion the true prior, purple the ideal
-posterior, black what is held out and the truth. Artists carry labels; legends are the caller's, by ``legend_below``.
+Colors: green a trained network, blue the exactly memorized prior, vermilion the true prior, purple the ideal
+posterior, black held-out fields and the truth. Artists carry labels; callers draw legends with ``legend_below``.
 """
 
 import numpy as np
@@ -16,8 +16,8 @@ from memprior.figures.rows import interval_rows, named_rows, whisker
 from memprior.figures.style import (
     BLUE,
     DENSITY,
+    GRAY,
     GREEN,
-    GREY,
     INK,
     ORANGE,
     PALE,
@@ -31,15 +31,15 @@ from memprior.figures.style import (
 )
 from memprior.paper import MEMORIZED_BELOW
 
-COLOURS = {"network": GREEN, "memory": BLUE, "true prior": VERMILION, "ideal posterior": PURPLE, "held out": INK}
+COLORS = {"network": GREEN, "memory": BLUE, "true prior": VERMILION, "ideal posterior": PURPLE, "held out": INK}
 SHORT = {"trained network": "network", "exact memory": "memory", "held-out fields": "held out"}
 SPREADS = colormaps["magma"].resampled(16)  # in steps, as the maps of velocity are
 CLEAR = 9  # points between names and rows: a dot at 0 stays clear of its name
-SHARE, MISFIT = "share with $r < 0.7$", "misfit a datum"
+SHARE, MISFIT = "share with $r < 0.7$", "misfit per datum"
 
 
-def _colour(name: str) -> str:
-    return COLOURS[SHORT.get(name, name)]
+def _color(name: str) -> str:
+    return COLORS[SHORT.get(name, name)]
 
 
 def _share_axis(ax: Axes, *, title: str) -> Axes:
@@ -50,19 +50,19 @@ def _share_axis(ax: Axes, *, title: str) -> Axes:
 
 
 def count_panel(ax: Axes, counts: dict, *, published: float, title: str) -> Axes:
-    """Shares of samples by name, (share, low, high), a row each; the open diamond is the published share."""
-    interval_rows(ax, counts, _colour, pad=CLEAR)
-    row = [_colour(name) for name in counts].index(GREEN)
+    """Shares of samples by name, (share, low, high), one row each; the open diamond is the published share."""
+    interval_rows(ax, counts, _color, pad=CLEAR)
+    row = [_color(name) for name in counts].index(GREEN)
     ax.plot(published, row, "D", mfc="none", mec=INK, mew=1.3, ms=10, zorder=4, clip_on=False, label="published")
     return _share_axis(ax, title=title)
 
 
 def truth_panel(ax: Axes, counts: dict, title: str) -> Axes:
-    """Shares by truth, a group of rows each, and by prior: truth -> prior -> (share, low, high)."""
-    for row, found in enumerate(counts.values()):
-        for k, (name, share) in enumerate(found.items()):
-            height = row + 0.6 * ((k + 0.5) / len(found) - 0.5)
-            whisker(ax, share, height, colour=_colour(name), label=name if row == 0 else None)
+    """Shares by truth, one group of rows each, and by prior: truth -> prior -> (share, low, high)."""
+    for row, shares in enumerate(counts.values()):
+        for k, (name, share) in enumerate(shares.items()):
+            height = row + 0.6 * ((k + 0.5) / len(shares) - 0.5)
+            whisker(ax, share, height, color=_color(name), label=name if row == 0 else None)
         ax.axhline(row - 0.5, color=PALE, lw=0.8, zorder=0)
     return _share_axis(named_rows(ax, counts, pad=CLEAR), title=title)
 
@@ -78,15 +78,15 @@ def data_panel(ax: Axes, data, *, title: str) -> Axes:
 
 
 def weights_panel(ax: Axes, misfits, chosen: int, truth: float) -> Axes:
-    """Misfit a datum of each training example (N,), from the best on; ``chosen`` is an index into ``misfits``."""
+    """Misfit per datum of each training example (N,), in ascending order; ``chosen`` is an index into ``misfits``."""
     values = array(misfits)
     rank = int((values < values[chosen]).sum())
     ax.semilogy(np.sort(values), "o", color=BLUE, ms=3, mew=0)
     ax.plot(rank, values[chosen], "o", color=VERMILION, ms=7, zorder=4)
     # The curve rises from left to right: above its left half nothing is in the way of the words.
-    place = {"xytext": (np.clip(rank / len(values), 0.1, 0.5), 0.93), "textcoords": "axes fraction"}
+    anchor = {"xytext": (np.clip(rank / len(values), 0.1, 0.5), 0.93), "textcoords": "axes fraction"}
     style = {"color": VERMILION, "arrowprops": {"arrowstyle": "-", "color": VERMILION, "lw": 0.8}}
-    ax.annotate(f"example {chosen}", (rank, values[chosen]), **place, **style)
+    ax.annotate(f"example {chosen}", (rank, values[chosen]), **anchor, **style)
     ax.axhline(truth, color=INK, lw=1.2, ls="--")
     ax.annotate("truth", (1, truth), (-3, 3), ("axes fraction", "data"), textcoords="offset points", ha="right")
     low, high = min(values.min(), truth), max(values.max(), truth)
@@ -94,9 +94,9 @@ def weights_panel(ax: Axes, misfits, chosen: int, truth: float) -> Axes:
     return ax
 
 
-def count_course(ax: Axes, courses: dict, *, xlabel: str, title: str) -> Axes:
+def share_history(ax: Axes, histories: dict, *, xlabel: str, title: str) -> Axes:
     """Shares against x on a log axis, a line for each number of examples N: N -> (x, shares)."""
-    for k, (num, (x, shares)) in enumerate(courses.items()):
+    for k, (num, (x, shares)) in enumerate(histories.items()):
         ax.semilogx(x, shares, "o-", ms=3.5, color=SERIES[k % len(SERIES)], clip_on=False, label=f"$N = {num}$")
     ax.set(xlabel=xlabel, ylabel=SHARE, title=title, ylim=(0, 1))
     return ax
@@ -117,17 +117,17 @@ def posterior_row(axes: list[Axes], maps: dict, *, side_km: float, limits: dict,
 
 
 def posterior_bars(figure: Figure, axes: list[Axes]) -> None:
-    """Colour bars below rows of four axes that :func:`posterior_row` has drawn: the means', the other maps'."""
+    """Color bars below rows of four axes that :func:`posterior_row` has drawn: the means', the other maps'."""
     means, others, below = axes[::4], [*axes[1::4], *axes[2::4]], {"location": "bottom", "pad": 0.02}
     figure.colorbar(means[0].images[0], ax=means, label="velocity (km/s)", aspect=12, **below)
     figure.colorbar(others[0].images[0], ax=others, label="km/s", aspect=25, extend="max", **below)
 
 
-def scatter_panel(ax: Axes, samples, train_set, truth, *, chosen=(0, 1), title="", colour=GREEN, limits=None) -> Axes:
-    """Two coefficients of samples (B, d), examples (N, d) and the truth (d,); examples further out are not seen."""
+def scatter_panel(ax: Axes, samples, train_set, truth, *, chosen=(0, 1), title="", color=GREEN, limits=None) -> Axes:
+    """Two coefficients of samples (B, d), examples (N, d) and the truth (d,); distant examples are not shown."""
     drawn, examples, star = (array(points)[..., list(chosen)] for points in (samples, train_set, truth))
-    ax.plot(*examples.T, "o", ms=3.5, mfc="none", mec=GREY, mew=0.8, label="training examples")
-    ax.plot(*drawn.T, "o", ms=4, color=colour, alpha=0.4, mew=0, label="samples")
+    ax.plot(*examples.T, "o", ms=3.5, mfc="none", mec=GRAY, mew=0.8, label="training examples")
+    ax.plot(*drawn.T, "o", ms=4, color=color, alpha=0.4, mew=0, label="samples")
     ax.plot(*star, "*", ms=12, mfc="black", mec="white", mew=0.8, label="truth")
     if limits is None:
         shown = np.vstack([drawn, star])
@@ -142,26 +142,26 @@ def scatter_panel(ax: Axes, samples, train_set, truth, *, chosen=(0, 1), title="
 def ratio_panel(ax: Axes, ratios: dict, threshold: float, *, title: str) -> Axes:
     """Densities of the ratio r for named sets of samples, with the threshold."""
     for name, values in ratios.items():
-        r, look = array(values), {"color": _colour(name), "label": name}
+        r, style = array(values), {"color": _color(name), "label": name}
         if np.nanmax(r) < 0.05:
             # A set of copies is a spike so high that beside it all else would lie flat: a mark at its place instead,
             # left out of the layout, which then is one for all frames of a slider.
-            ax.plot(np.nanmedian(r), 0, "D", ms=8, clip_on=False, zorder=5, in_layout=False, **look)
+            ax.plot(np.nanmedian(r), 0, "D", ms=8, clip_on=False, zorder=5, in_layout=False, **style)
             continue
         heights, _ = np.histogram(r, BINS, density=True)
         first, last = np.flatnonzero(heights)[[0, -1]]  # no line along the axis where there is nothing
-        look |= {"fill": True, "alpha": 0.3} if _colour(name) == GREEN else {"lw": 1.6}
-        ax.stairs(heights[first : last + 1], BINS[first : last + 2], **look)
+        style |= {"fill": True, "alpha": 0.3} if _color(name) == GREEN else {"lw": 1.6}
+        ax.stairs(heights[first : last + 1], BINS[first : last + 2], **style)
     return ratio_axis(ax, threshold, title=title)
 
 
 def copies_frame(samples, nearest, ratios, indices, *, side_km: float, title: str, limits=(1.7, 2.5)) -> Figure:
     """Samples (K, nx, nz) over the training models nearest to them, with r and the examples' numbers (K,)."""
     figure, axes = panels(2, len(samples), height=4.0, sharex=True, sharey=True)
-    look, models = {"side_km": side_km, "limits": limits}, [*samples, *nearest]
+    options, models = {"side_km": side_km, "limits": limits}, [*samples, *nearest]
     titles = [f"$r = {float(r):.2f}$" for r in ratios] + [f"example {int(index)}" for index in indices]
     for ax, model, text in zip(axes, models, titles, strict=True):
-        model_map(ax, model, title=text, **look)
+        model_map(ax, model, title=text, **options)
     for ax, text in ((axes[0], "sample"), (axes[len(samples)], "nearest example")):
         ax.set(ylabel=text)
     speed_bar(figure, axes)
@@ -170,14 +170,14 @@ def copies_frame(samples, nearest, ratios, indices, *, side_km: float, title: st
 
 
 def misfit_bands(ax: Axes, misfits: dict, *, title: str) -> Axes:
-    """Misfit a datum (T, B) of named sets of samples on the way: median and 5 to 95 %; dotted: the noise."""
+    """Misfit per datum (T, B) of named sets of samples at every step: median and 5 to 95 %; dotted: the noise level."""
     for name, values in misfits.items():
-        seen = array(values.where(values.isfinite(), np.nan))
-        steps = np.flatnonzero(np.isfinite(seen).any(1))  # where every sample is lost there is nothing to draw
-        low, middle, high = np.nanquantile(seen[steps], (0.05, 0.5, 0.95), axis=1)
-        ax.fill_between(steps + 1, low, high, color=_colour(name), alpha=0.2, lw=0)
-        ax.semilogy(steps + 1, middle, color=_colour(name), label=name)
-    ax.axhline(0.5, color=GREY, lw=1, ls=":")
+        finite = array(values.where(values.isfinite(), np.nan))
+        steps = np.flatnonzero(np.isfinite(finite).any(1))  # where no sample is finite there is nothing to draw
+        low, middle, high = np.nanquantile(finite[steps], (0.05, 0.5, 0.95), axis=1)
+        ax.fill_between(steps + 1, low, high, color=_color(name), alpha=0.2, lw=0)
+        ax.semilogy(steps + 1, middle, color=_color(name), label=name)
+    ax.axhline(0.5, color=GRAY, lw=1, ls=":")
     ax.set(xlabel="reverse step", ylabel=MISFIT, title=title, yscale="log")
     return ax
 
@@ -195,7 +195,7 @@ def error_against_std(ax: Axes, std, error, *, title: str, reach: float) -> Axes
 
 
 def noise_draws(ax: Axes, counts, *, published: float, nonlinear: float, num: int, title: str) -> Axes:
-    """Histogram over noise draws of how many of ``num`` samples lie below the threshold (D,), and the one published."""
+    """Histogram over noise draws of the number of samples, of ``num``, below the threshold (D,), and the published."""
     values = array(counts)
     width = np.ceil(max(np.ptp(values), 1) / 20)  # whole, as the counts are
     ax.hist(values, np.arange(values.min(), values.max() + 2 * width, width) - 0.5, color=SKY, ec="white", lw=0.5)
@@ -214,10 +214,10 @@ def step_frame(ratios: dict, misfits: dict, errors: dict, threshold: float, *, s
     ratio_panel(axes[0], ratios, threshold, title=f"guidance step {step:g}").set(ylim=(0, top))
     for row, (name, value) in enumerate(misfits.items()):
         inside, marker = np.clip(value, 0.3, 100), ">" if value > 100 else "o"
-        axes[1].plot(inside, row, marker, color=_colour(name), ms=8, clip_on=False)
+        axes[1].plot(inside, row, marker, color=_color(name), ms=8, clip_on=False)
     rows = [f"{name}\nerror {errors[name]:.2f}" if name in errors else name for name in misfits]
     axes[1].set_yticks(range(len(rows)), rows)
-    axes[1].axvline(0.5, color=GREY, lw=1, ls=":")
+    axes[1].axvline(0.5, color=GRAY, lw=1, ls=":")
     axes[1].set(xscale="log", xlim=(0.3, 100), ylim=(len(rows) - 0.5, -0.5), xlabel=f"median {MISFIT}")
     axes[1].xaxis.set_major_formatter("{x:g}")
     return legend_below(figure, axes[:1], len(ratios))
@@ -255,9 +255,9 @@ def cost_bars(ax: Axes, minutes: dict) -> Axes:
     return ax
 
 
-def push_panel(ax: Axes, sigmas, curves: dict, *, title: str) -> Axes:
-    """Share of a push that a denoiser leaves, (S,), by name, against the noise level."""
+def perturbation_panel(ax: Axes, sigmas, curves: dict, *, title: str) -> Axes:
+    """Fraction of a perturbation that is left after denoising, (S,), by name, against the noise level."""
     for (name, values), line in zip(curves.items(), ("o-", "s-", "^--"), strict=True):
-        ax.semilogx(array(sigmas), array(values), line, ms=3.5, color=_colour(name), label=name)
+        ax.semilogx(array(sigmas), array(values), line, ms=3.5, color=_color(name), label=name)
     ax.set(xlabel=r"$\sigma$", title=title, ylim=(-0.05, 1.1))
     return ax

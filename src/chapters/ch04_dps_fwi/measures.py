@@ -1,4 +1,4 @@
-"""Chapter 4: what the samples are measured by, and the exact answers and nulls beside them."""
+"""Chapter 4: metrics of the samples and networks, with their exact values and nulls."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,22 +27,22 @@ from memprior.paper import (
 )
 from memprior.sampling import euler_step, sample, trajectory
 
-OTHER_SEED = 777  # of training sets that nothing was trained on
+OTHER_SEED = 777  # of training sets on which no network was trained
 
 
-# ---- the released sampler, cheaply ---------------------------------------------------------------------------------
+# ---- the released sampler with F linearized ------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
-class TangentWalk:
-    """x: raw samples, (B, 100). misfits: (T, B). guesses: (W, B, 100), raw, what was denoised at the watched steps."""
+class LinearizedRun:
+    """x: raw samples, (B, 100). misfits: (T, B). guesses: raw denoised samples at the watched steps, (W, B, 100)."""
 
     x: torch.Tensor
     misfits: torch.Tensor
     guesses: torch.Tensor
 
 
-def tangent_walk(
+def sample_linearized(
     linear: GaussianLikelihood,
     training: TrainingSet,
     denoiser: Denoiser,
@@ -51,8 +51,11 @@ def tangent_walk(
     step_size: float,
     generator: torch.Generator,
     watched: Sequence[int] = (),
-) -> TangentWalk:
-    """The released sampler with F linearized at the truth (``linear``: :func:`dps_fwi.tangent`): seconds, no waves."""
+) -> LinearizedRun:
+    """The released sampler with F linearized at the truth: takes seconds, as nothing is solved for.
+
+    linear: of :func:`memprior.paper.tangent`. watched: steps whose denoised samples are returned.
+    """
     step = released_step(standardized(linear, training.standardizer), step_size)
     first = start(num_samples, training.examples, generator=generator)
     misfits, guesses = [], []
@@ -62,15 +65,15 @@ def tangent_walk(
             guesses.append(training.standardizer.restore(state.denoised))
     empty = first.new_zeros(0, *first.shape)
     samples = training.standardizer.restore(state.x)
-    return TangentWalk(samples, torch.stack(misfits), torch.stack(guesses) if guesses else empty)
+    return LinearizedRun(samples, torch.stack(misfits), torch.stack(guesses) if guesses else empty)
 
 
-def without_data(
+def sample_prior(
     training: TrainingSet, denoiser: Denoiser, num_samples: int, *, generator: torch.Generator
 ) -> torch.Tensor:
-    """Raw samples (B, 100) that a walk makes without data: the same levels and start.
+    """Raw samples (B, 100) of the unconditional sampler, with the noise levels and the start of the guided one.
 
-    The start is narrower than the law of x_sigma there (chapter 2), so these are not draws of the prior itself.
+    The start is narrower than the distribution of x_sigma there (chapter 2), so these are not exact prior samples.
     """
     first = start(num_samples, training.examples, generator=generator)
     with torch.no_grad():
@@ -81,71 +84,72 @@ def without_data(
 
 
 def gaps(training: TrainingSet, networks: dict[int, Denoiser], num_inputs: int, *, generator) -> list[dict]:
-    """At each step a network was looked at: a and b, its distances to the memorized and to the true form.
+    """Distances a and b of a network to the memorized and to the true denoiser, at each checkpoint.
 
-    At noised training examples and at noised held-out draws ("train", "held out"), over nine levels of the sampler's.
+    Measured at noised training examples ("train") and at noised held-out draws ("held out"), over nine of the
+    sampler's noise levels. networks: step -> network.
     """
     priors, _ = published_priors(training.examples, held_out_draws(num_inputs).to(training.examples))
     levels = torch.logspace(-1.5, 0.4, 9, dtype=torch.float64)
-    rulers = {
+    references = {
         name: closed_form_reference(priors, points, levels, num_inputs=num_inputs, generator=generator)
         for name, points in (("train", priors.train_set), ("held out", priors.held_out))
     }
-    found = []
+    history = []
     for step, network in networks.items():
-        pairs = {name: relative_distances(ruler.squares(network).sum(0)) for name, ruler in rulers.items()}
-        found.append({"step": step} | {name: [float(a), float(b)] for name, (a, b) in pairs.items()})
-    return found
+        pairs = {name: relative_distances(of.squares(network).sum(0)) for name, of in references.items()}
+        history.append({"step": step} | {name: [float(a), float(b)] for name, (a, b) in pairs.items()})
+    return history
 
 
-def left_of_a_push(
+def residual_after_perturbation(
     training: TrainingSet, denoiser: Denoiser, levels: torch.Tensor, length: float, num: int, *, generator
 ) -> torch.Tensor:
-    """What share of a push away from a training example a denoiser leaves, at each of ``levels``: (S,).
+    """Fraction of a perturbation of a training example that is left after denoising, at each of ``levels``: (S,).
 
-    <D(x_n + p + sigma eps) - D(x_n + sigma eps), p> / |p|^2, a mean over ``num`` pushes p of one ``length`` in
-    standardized coordinates, towards other examples. 0: back where it was; 1: not corrected at all.
+    <D(x_n + p + sigma eps) - D(x_n + sigma eps), p> / |p|^2, averaged over ``num`` perturbations p of one ``length``
+    in standardized coordinates, each towards another example. 0: removed entirely; 1: not corrected at all.
     """
     x = training.standardized
     pair = choices(x.new_ones(num, len(x)), 2, generator=generator, replacement=False)
-    push = x[pair[:, 1]] - x[pair[:, 0]]
-    push = length * push / push.norm(dim=1, keepdim=True)
-    left = []
+    perturbation = x[pair[:, 1]] - x[pair[:, 0]]
+    perturbation = length * perturbation / perturbation.norm(dim=1, keepdim=True)
+    residuals = []
     for level in levels.tolist():
         noised = perturb(x[pair[:, 0]], level, generator=generator)
         with torch.no_grad():
-            moved = denoiser(noised + push, level) - denoiser(noised, level)
-        left.append((moved * push).sum(1).mean() / length**2)
-    return torch.stack(left)
+            change = denoiser(noised + perturbation, level) - denoiser(noised, level)
+        residuals.append((change * perturbation).sum(1).mean() / length**2)
+    return torch.stack(residuals)
 
 
 # ---- nulls ---------------------------------------------------------------------------------------------------------
 
 
 def held_out_draws(num: int) -> torch.Tensor:
-    """Raw coefficients (num, 100) of fields that no training set holds."""
+    """Raw coefficients (num, 100) of fields that are in no training set."""
     return published_coefficients(num, seed=HELD_OUT_SEED)
 
 
 def other_examples(num: int, device: torch.device) -> TrainingSet:
-    """A training set that nothing was trained on: as many draws of the same law, from a seed of their own."""
+    """A training set on which no network was trained: ``num`` draws of the same distribution with another seed."""
     examples = published_coefficients(num, seed=OTHER_SEED).to(device)
     return TrainingSet(examples, Standardizer.fit(examples))
 
 
-def in_spaces(samples: torch.Tensor, training: TrainingSet, held_out: torch.Tensor) -> dict[str, CopyCounts]:
-    """What the measures say of raw samples (B, 100) in three spaces, and with k = 10 for every N.
+def copy_counts_by_space(samples: torch.Tensor, training: TrainingSet, held_out: torch.Tensor) -> dict[str, CopyCounts]:
+    """Copy counts of raw samples (B, 100) in three spaces, and in coefficients with k = 10 for every N.
 
-    held_out: raw draws (M, 100), beside which the three-sample test sets the samples.
+    held_out: raw draws (M, 100), the reference of the three-sample test.
     """
     spaces = {
         "coefficients": lambda z: z,
         "standardized": training.standardizer.normalize,
         "fields": FieldSpace(samples.device),
     }
-    found = {}
+    counts = {}
     for name, space in spaces.items():
         points = space(samples), space(training.examples), space(held_out)
-        found[name] = copy_counts(*points, MEMORIZED_BELOW)
+        counts[name] = copy_counts(*points, MEMORIZED_BELOW)
     ten = nearest_neighbors(samples, training.examples, 10)
-    return found | {"coefficients, k = 10": copy_counts(ten, training.examples, None, MEMORIZED_BELOW)}
+    return counts | {"coefficients, k = 10": copy_counts(ten, training.examples, None, MEMORIZED_BELOW)}

@@ -1,7 +1,7 @@
-"""Chapter 4's long work in parts that are kept apart: networks that train, samplers that walk.
+"""Chapter 4's long computations: training runs of networks and sampling runs, each stored separately.
 
-A part that is killed goes on where it was, and depends on nothing but itself and what it names: parts run side by side,
-one thread each, and give the same bits in whatever order they come.
+A run that is killed resumes from its checkpoint. Its result depends only on its own fields: runs may be executed in
+parallel, one thread each, and in any order, and give the same bits.
 """
 
 from dataclasses import asdict, dataclass
@@ -23,20 +23,20 @@ PRIORS = ("network", "truth", "memory")
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """One network to train: how large, how long, and at which steps it is looked at, the last of them included."""
+class TrainingRun:
+    """The training of one network: its size, and the steps whose averaged weights are saved; the last one ends it."""
 
     num_examples: int
     seed: int
     width: int
     depth: int
     batch_size: int
-    looks: tuple[int, ...]
+    checkpoints: tuple[int, ...]
 
     @property
     def plan(self) -> TrainingPlan:
-        """Levels are those the sampler walks, .01 to 2.56, and a little above; standardized data have spread 1."""
-        return TrainingPlan(self.looks[-1], self.batch_size, 2e-3, 1e-4, 0.999, 0.01, 4.0)
+        """Noise levels cover the sampler's, .01 to 2.56, and a little above; standardized data have unit variance."""
+        return TrainingPlan(self.checkpoints[-1], self.batch_size, 2e-3, 1e-4, 0.999, 0.01, 4.0)
 
     @property
     def name(self) -> str:
@@ -44,11 +44,12 @@ class Lesson:
 
 
 @dataclass(frozen=True)
-class Walk:
-    """One run of the released sampler with the waves, from one prior to the data of one truth.
+class SamplingRun:
+    """One run of the released sampler with the nonlinear (Helmholtz) operator, for one prior and one truth's data.
 
-    prior: "network" (that of ``lesson``), "truth" or "memory". truth: one of ``dps_fwi.TRUTHS``. finer: data of a finer
-    grid. Walks of one seed start from the same noise. Raises ``ValueError`` for another prior or truth.
+    prior: "network" (that of ``training_run``), "truth" (the true prior) or "memory" (the exactly memorized prior).
+    truth: one of ``paper.TRUTHS``. finer: data computed on a finer grid. Runs of one seed start from the same noise.
+    Raises ``ValueError`` for another prior or truth.
     """
 
     prior: str
@@ -57,61 +58,60 @@ class Walk:
     num_samples: int
     truth: str = "published"
     finer: bool = False
-    lesson: Lesson | None = None
+    training_run: TrainingRun | None = None
 
     def __post_init__(self):
         expect(self.prior in PRIORS, "prior", f"one of {PRIORS}", self.prior)
         expect(self.truth in TRUTHS, "truth", f"one of {tuple(TRUTHS)}", self.truth)
-        taught = self.lesson is not None and self.lesson.num_examples == self.num_examples
+        matches = self.training_run is not None and self.training_run.num_examples == self.num_examples
         expect(
-            taught if self.prior == "network" else self.lesson is None,
-            "lesson",
+            matches if self.prior == "network" else self.training_run is None,
+            "training_run",
             f"that of a network of {self.num_examples} examples, for a network alone",
-            self.lesson,
+            self.training_run,
         )
 
     @property
     def name(self) -> str:
-        return part_name(f"walk_{self.prior}_{self.num_examples}_{self.truth}_{self.seed}", self)
+        return part_name(f"sample_{self.prior}_{self.num_examples}_{self.truth}_{self.seed}", self)
 
 
-def trained(lesson: Lesson, store: Store) -> dict[int, NetworkDenoiser]:
-    """step -> the averaged network there, at each of the lesson's looks."""
-    inside = TrainingSet.published(lesson.num_examples, store.device).standardized
+def trained(run: TrainingRun, store: Store) -> dict[int, NetworkDenoiser]:
+    """step -> the network with averaged weights, at each checkpoint of the training run."""
+    examples = TrainingSet.published(run.num_examples, store.device).standardized
 
     def network() -> ResidualMLP:
-        weights = generator_for(f"weights {lesson.seed}")
-        return ResidualMLP(inside.shape[1], lesson.width, lesson.depth, generator=weights, device=store.device)
+        weights = generator_for(f"weights {run.seed}")
+        return ResidualMLP(examples.shape[1], run.width, run.depth, generator=weights, device=store.device)
 
     def compute(folder: Path) -> dict[str, torch.Tensor]:
-        batches = generator_for(f"batches {lesson.num_examples} {lesson.seed}")
-        told = {"generator": batches, "folder": folder}
-        passed = snapshots(NetworkDenoiser(network(), 1.0), inside, lesson.plan, lesson.looks, **told)
-        return snapshot_weights(passed)
+        batches = generator_for(f"batches {run.num_examples} {run.seed}")
+        denoiser, steps = NetworkDenoiser(network(), 1.0), run.checkpoints
+        return snapshot_weights(snapshots(denoiser, examples, run.plan, steps, generator=batches, folder=folder))
 
-    return snapshot_denoisers(store.tensors(lesson.name, asdict(lesson), compute), network, 1.0)
+    return snapshot_denoisers(store.tensors(run.name, asdict(run), compute), network, 1.0)
 
 
-def walked(walk: Walk, denoiser: Denoiser, store: Store) -> GuidedSamples:
-    """The samples in raw coefficients, and the misfits on the way, waves in complex64.
+def sampled(run: SamplingRun, denoiser: Denoiser, store: Store) -> GuidedSamples:
+    """Samples in raw coefficients and their misfits at every step. The Helmholtz operator is in complex64.
 
-    denoiser: the prior that ``walk`` names, in standardized coordinates.
+    denoiser: the prior that ``run`` names, in standardized coordinates.
     """
-    training = TrainingSet.published(walk.num_examples, store.device)
+    training = TrainingSet.published(run.num_examples, store.device)
 
     def compute(folder: Path) -> dict[str, torch.Tensor]:
-        inversion = published_inversion(torch.complex64, store.device, truth=walk.truth, finer=walk.finer)
-        generator = generator_for(f"start {walk.seed}")
-        found = sample_guided(
+        inversion = published_inversion(torch.complex64, store.device, truth=run.truth, finer=run.finer)
+        generator = generator_for(f"start {run.seed}")
+        result = sample_guided(
             denoiser,
-            start(walk.num_samples, inversion.truth, generator=generator),
+            start(run.num_samples, inversion.truth, generator=generator),
             SIGMAS,
             step=released_step(standardized(inversion.likelihood, training.standardizer), STEP_SIZE),
             generator=generator,
             checkpoint=folder / "run.safetensors",
-            identity=asdict(walk),
+            identity=asdict(run),
         )
-        return {"x": found.x, "misfits": found.misfits}
+        return {"x": result.x, "misfits": result.misfits}
 
-    found = GuidedSamples(**store.tensors(walk.name, asdict(walk), compute))
-    return GuidedSamples(training.standardizer.restore(found.x), found.misfits)
+    samples = GuidedSamples(**store.tensors(run.name, asdict(run), compute))
+    return GuidedSamples(training.standardizer.restore(samples.x), samples.misfits)

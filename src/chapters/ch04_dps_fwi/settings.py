@@ -27,7 +27,7 @@ class Settings:
     workers: Natural
     num_seeds: Natural
     network: Network
-    looks: Counts
+    checkpoints: Counts
     num_samples: Annotated[int, Bounds(4)]  # so many are shown
     waves_for_exact: Annotated[Counts, Length(0)]
     further_truths: Annotated[tuple[Literal["disc", "held out"], ...], Length(0)]
@@ -40,7 +40,7 @@ class Settings:
     num_noise_waves: NaturalOrZero
     num_stencil: Annotated[int, Bounds(2, PUBLISHED[0])]  # of 50 examples; the likeliest is compared with the next
     num_tangent: Natural
-    num_course: Natural
+    num_checkpoint_samples: Natural
     step_sizes: Annotated[tuple[Positive, ...], Ascending()]
 
     def __post_init__(self):

@@ -1,6 +1,6 @@
-"""Chapter 4's experiment as one object: what is trained, what is sampled, and what that has come to.
+"""Chapter 4's experiment as one object: its training runs, its sampling runs, and their results.
 
-Networks are trained and samples drawn by :meth:`Study.run` alone, in parts (`runs`) that the store keeps.
+Only :meth:`Study.run` trains networks and draws samples. It does so in parts (`runs`), which the store keeps.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from chapters.ch04_dps_fwi import runs
-from chapters.ch04_dps_fwi.measures import TangentWalk, tangent_walk
-from chapters.ch04_dps_fwi.runs import PRIORS, Lesson, Walk, trained, walked
+from chapters.ch04_dps_fwi.measures import LinearizedRun, sample_linearized
+from chapters.ch04_dps_fwi.runs import PRIORS, SamplingRun, TrainingRun, sampled, trained
 from companion.jobs import one_thread_each, side_by_side, workers_on
 from companion.record import Run
 from companion.store import Store
@@ -30,8 +30,8 @@ if TYPE_CHECKING:  # what settings may be changes no result
 class Study:
     """The paper's FWI experiment at the sizes of ``settings`` (04_dps_fwi of notebooks/profiles.yml).
 
-    seed: that of the notebook; networks and walks take 100 seed, 100 seed + 1, ... store: keeps the parts.
-    generator: purpose -> randomness, for all that is short. tell: hears of every part that is done.
+    seed: that of the notebook; training and sampling runs take 100 seed, 100 seed + 1, ... store: keeps their results.
+    generator: purpose -> random generator, for short computations. tell: called with a message as each part ends.
     """
 
     settings: "Settings"
@@ -43,12 +43,12 @@ class Study:
 
     @classmethod
     def of(cls, run: Run, tell: Callable[[str], None]) -> "Study":
-        """That of one run of the notebook."""
+        """The study of one run of the notebook."""
         return cls(run.settings, run.seed, run.store(runs.__name__), run.generator, tell)
 
     @property
     def device(self) -> torch.device:
-        """Of everything that is computed."""
+        """The device on which everything is computed."""
         return self.store.device
 
     @cached_property
@@ -69,79 +69,79 @@ class Study:
     # ---- networks --------------------------------------------------------------------------------------------------
 
     @cached_property
-    def lessons(self) -> list[Lesson]:
-        """Every N from every seed."""
+    def training_runs(self) -> list[TrainingRun]:
+        """One for every N and seed."""
         size, network = self.settings, self.settings.network
-        kind = network.width, network.depth, network.batch_size, size.looks
+        kind = network.width, network.depth, network.batch_size, size.checkpoints
         seeds = [100 * self.seed + k for k in range(size.num_seeds)]
-        return [Lesson(n, k, *kind) for k in seeds for n in size.sizes]
+        return [TrainingRun(n, k, *kind) for k in seeds for n in size.sizes]
 
     @property
-    def networks(self) -> dict[Lesson, dict[int, Denoiser]]:
-        """Lesson -> step -> network there."""
-        return {lesson: self._result(lesson) for lesson in self.lessons}
+    def networks(self) -> dict[TrainingRun, dict[int, Denoiser]]:
+        """Training run -> step -> network at that step."""
+        return {part: self._result(part) for part in self.training_runs}
 
-    def course(self, n: int) -> dict[int, Denoiser]:
-        """Step -> network there, of the first network on N examples."""
-        return self.networks[self.lessons[self.settings.sizes.index(n)]]
+    def histories(self, n: int) -> dict[int, Denoiser]:
+        """Step -> network at that step, of the first training run on N examples."""
+        return self.networks[self.training_runs[self.settings.sizes.index(n)]]
 
     def prior(self, name: str, n: int) -> Denoiser:
         """Denoiser in the coordinates of N examples; name: "network" (the first, fully trained), "truth", "memory"."""
         known = self.training[n]
         return {
-            "network": lambda: self.course(n)[self.settings.looks[-1]],
+            "network": lambda: self.training_history(n)[self.settings.checkpoints[-1]],
             "truth": lambda: known.true_prior,
             "memory": lambda: known.memorized_prior,
         }[name]()
 
-    # ---- walks with the waves --------------------------------------------------------------------------------------
+    # ---- sampling runs with the nonlinear operator -----------------------------------------------------------------
 
     @property
     def workers(self) -> int:
-        """Parts at a time: a GPU takes one."""
+        """How many parts run in parallel: one on a GPU."""
         return workers_on(self.device, self.settings.workers)
 
     @cached_property
-    def walks(self) -> list[Walk]:
-        """Every walk with the waves: of each network, then of exact priors, of further truths and finer data."""
+    def sampling_runs(self) -> list[SamplingRun]:
+        """Every run with the nonlinear operator: each network, then exact priors, further truths and finer data."""
         size, sizes, seed = self.settings, self.settings.sizes, 100 * self.seed
-        num, few, first = size.num_samples, size.num_further, dict(zip(sizes, self.lessons, strict=False))
-        walks = [Walk("network", taught.num_examples, taught.seed, num, lesson=taught) for taught in self.lessons]
-        walks += [Walk(prior, n, seed, num) for prior in ("truth", "memory") for n in size.waves_for_exact]
+        num, few, first = size.num_samples, size.num_further, dict(zip(sizes, self.training_runs, strict=False))
+        runs = [SamplingRun("network", run.num_examples, run.seed, num, training_run=run) for run in self.training_runs]
+        runs += [SamplingRun(prior, n, seed, num) for prior in ("truth", "memory") for n in size.waves_for_exact]
         for truth in size.further_truths:
-            walks += [Walk("network", n, seed, few, truth=truth, lesson=first[n]) for n in sizes]
-            walks += [Walk("truth", 200, seed, few, truth=truth)]
+            runs += [SamplingRun("network", n, seed, few, truth=truth, training_run=first[n]) for n in sizes]
+            runs += [SamplingRun("truth", 200, seed, few, truth=truth)]
         if size.finer:
-            walks += [Walk("network", 200, seed, num, finer=True, lesson=first[200])]
-        return walks
+            runs += [SamplingRun("network", 200, seed, num, finer=True, training_run=first[200])]
+        return runs
 
     @property
-    def found(self) -> dict[Walk, GuidedSamples]:
-        """What every walk has come to."""
-        return {walk: self._result(walk) for walk in self.walks}
+    def samples(self) -> dict[SamplingRun, GuidedSamples]:
+        """The samples of every sampling run."""
+        return {part: self._result(part) for part in self.sampling_runs}
 
-    # ---- what takes long -------------------------------------------------------------------------------------------
+    # ---- long computations -----------------------------------------------------------------------------------------
 
     @property
-    def parts(self) -> list[Lesson | Walk]:
-        """Every network and every walk with the waves."""
-        return [*self.lessons, *self.walks]
+    def parts(self) -> list[TrainingRun | SamplingRun]:
+        """Every training run and every sampling run with the nonlinear operator."""
+        return [*self.training_runs, *self.sampling_runs]
 
-    def needs(self, part: Lesson | Walk) -> list[Lesson]:
-        """A walk of a network starts from its training."""
-        return [part.lesson] if isinstance(part, Walk) and part.lesson else []
+    def needs(self, part: TrainingRun | SamplingRun) -> list[TrainingRun]:
+        """A sampling run with a network needs that network's training run."""
+        return [part.training_run] if isinstance(part, SamplingRun) and part.training_run else []
 
-    def work(self, part: Lesson | Walk, earlier: Callable) -> dict[int, Denoiser] | GuidedSamples:
-        """A training's networks, or a walk's samples. earlier: training -> its networks."""
-        if isinstance(part, Lesson):
+    def work(self, part: TrainingRun | SamplingRun, earlier: Callable) -> dict[int, Denoiser] | GuidedSamples:
+        """The networks of a training run, or the samples of a sampling run. earlier: training run -> its networks."""
+        if isinstance(part, TrainingRun):
             return trained(part, self.store)
-        taught = part.lesson
-        prior = earlier(taught)[taught.looks[-1]] if taught else self.prior(part.prior, part.num_examples)
-        return walked(part, prior, self.store)
+        run = part.training_run
+        prior = earlier(run)[run.checkpoints[-1]] if run else self.prior(part.prior, part.num_examples)
+        return sampled(part, prior, self.store)
 
     def run(self) -> None:
-        """Train every network, draw every walk: with the waves, a network's as soon as it is trained, and then with F
-        linearized. What the store has is read.
+        """Train every network and draw all samples: first with the nonlinear operator, each network's as soon as it is
+        trained, then with F linearized. Results that the store already has are read.
         """
         self.training, self.linear  # noqa: B018 - made once, before several threads ask for them
         results = side_by_side(self.parts, self.work, self.workers, self.tell)
@@ -154,20 +154,22 @@ class Study:
         expect(what in self._results, "study", "run() before its results are asked for", "none of them yet")
         return self._results[what]
 
-    def seconds(self, part: Lesson | Walk) -> float:
-        """What a part took, over all attempts at it."""
+    def seconds(self, part: TrainingRun | SamplingRun) -> float:
+        """Wall time of a part in seconds, over all attempts."""
         return self.store.made(part.name, asdict(part))["seconds"]
 
-    def with_waves(self, prior: str, n: int, *, truth: str = "published", finer: bool = False) -> list[GuidedSamples]:
-        """The walks of one kind, from every seed; none where the settings have none."""
+    def nonlinear_runs(
+        self, prior: str, n: int, *, truth: str = "published", finer: bool = False
+    ) -> list[GuidedSamples]:
+        """Samples of one kind of run with the nonlinear operator, one entry per seed; [] if there is none."""
         kind = (prior, n, truth, finer)
         return [
             samples
-            for walk, samples in self.found.items()
-            if (walk.prior, walk.num_examples, walk.truth, walk.finer) == kind
+            for run, samples in self.samples.items()
+            if (run.prior, run.num_examples, run.truth, run.finer) == kind
         ]
 
-    # ---- walks without -----------------------------------------------------------------------------------------------
+    # ---- sampling runs with F linearized -----------------------------------------------------------------------------
 
     def tangent(
         self,
@@ -178,9 +180,9 @@ class Study:
         num: int,
         step_size: float = STEP_SIZE,
         watched: Sequence[int] = (),
-    ) -> TangentWalk:
-        """The released sampler with F linearized at the truth; ``denoiser``: in place of the prior's own."""
-        return tangent_walk(
+    ) -> LinearizedRun:
+        """The released sampler with F linearized at the truth. denoiser: replaces the prior's own."""
+        return sample_linearized(
             self.linear,
             self.training[n],
             denoiser or self.prior(prior, n),
@@ -191,17 +193,17 @@ class Study:
         )
 
     @property
-    def tangents(self) -> dict[tuple[str, int], TangentWalk]:
-        """(prior, N) -> as many such walks as the settings say."""
+    def tangents(self) -> dict[tuple[str, int], LinearizedRun]:
+        """(prior, N) -> ``settings.num_tangent`` samples with F linearized."""
         kinds = [(prior, n) for prior in PRIORS for n in self.settings.sizes]
         return {kind: self._result(kind) for kind in kinds}
 
     def each(self, items: Iterable, work: Callable) -> list:
-        """``work(item)`` of each, as many at a time as parts, one thread each: for what is short and is not kept."""
+        """``work(item)`` of each item, in parallel with one thread each: for short work that is not stored."""
         with one_thread_each(self.workers) as pool:
             return list(pool.map(work, items))
 
     def ratios(self, prior: str, n: int) -> torch.Tensor:
-        """r of the walks with the waves where all priors have walked with them at this N, else of the linearized."""
-        walks = self.with_waves(prior, n) if n in self.settings.waves_for_exact else [self.tangents[prior, n]]
-        return self.training[n].ratio(torch.cat([walk.x for walk in walks]))
+        """r of the samples with the nonlinear operator where every prior has them at this N, else with F linearized."""
+        runs = self.nonlinear_runs(prior, n) if n in self.settings.waves_for_exact else [self.tangents[prior, n]]
+        return self.training[n].ratio(torch.cat([run.x for run in runs]))

@@ -1,4 +1,4 @@
-"""Chapter 5: which samplers are compared, with which settings, and why likelihood weighting does so well here."""
+"""Chapter 5: the samplers that are compared, their settings, and the analysis of likelihood weighting."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import torch
 
-from chapters.ch05_samplers.problems import Draw, Stack, exact, guided, judge, particles
+from chapters.ch05_samplers.problems import Draw, ProblemBatch, evaluate, exact, guided, particles
 from companion.jobs import one_thread_each
 from memprior._random import choices, integers, normal
 from memprior.guidance import (
@@ -30,7 +30,7 @@ FORWARD_MODE = ("PiGDM", "MMPS")  # those that multiply by J
 
 
 def families() -> dict:
-    """name -> scale -> what makes the step of a likelihood: the samplers that have something to tune."""
+    """name -> scale -> function from a likelihood to its step: the samplers with a tuning parameter."""
     return {
         "DPS, squared": lambda scale: partial(dps_step, scale=scale, norm="squared"),
         "DPS, norm": lambda scale: partial(dps_step, scale=scale, norm="norm"),
@@ -42,7 +42,7 @@ def families() -> dict:
 
 
 def untuned(num_iterations: int) -> dict:
-    """name -> what makes the step of a likelihood. num_iterations: of conjugate gradients, m for exact ones."""
+    """name -> function from a likelihood to its step. num_iterations: of conjugate gradients; m makes them exact."""
     return {
         "DPS, own weight": point_step,
         "PiGDM": partial(pigdm_step, num_iterations=num_iterations),
@@ -51,14 +51,14 @@ def untuned(num_iterations: int) -> dict:
 
 
 def toy_samplers(num_iterations: int) -> dict[str, Draw]:
-    """name -> sampler: the steps of the main comparison, and its two ends."""
+    """name -> sampler: those of the main comparison, and the exact one."""
     scales = {"DPS, squared": SCALE, "DPS, norm": SCALE, "frozen, squared": FROZEN_SCALE}
     makes = {name: make(scales.get(name, STEP_SIZE)) for name, make in families().items() if name != "frozen, norm"}
     return {"exact": exact} | {name: guided(make) for name, make in (makes | untuned(num_iterations)).items()}
 
 
 def at(name: str, scale: float) -> str:
-    """What a sampler at one scale is called."""
+    """Name of a sampler at one scale."""
     return f"{name}, at {scale:g}"
 
 
@@ -67,130 +67,134 @@ def at_scales(scales) -> dict[str, Draw]:
     return {at(name, scale): guided(make(scale)) for name, make in families().items() for scale in scales}
 
 
-def best_of(found: dict[str, dict]) -> dict[str, dict]:
-    """Of what was judged at scales, each family's least mean distance: family -> judgement."""
+def best_of(results: dict[str, dict]) -> dict[str, dict]:
+    """family -> its results at the scale with the least mean distance."""
     best = {}
     for name in families():
-        tried = [one for key, one in found.items() if key.startswith(f"{name}, at ")]
+        tried = [one for key, one in results.items() if key.startswith(f"{name}, at ")]
         best[name] = min(tried, key=lambda one: sum(one["distances"]))
     return best
 
 
-def fwi_samplers(stack: Stack, covariance: torch.Tensor, num_langevin: int, particle_counts) -> dict[str, Draw]:
-    """What has no scale, for the linearized inversion. covariance: of the true law, (d, d), for one of them.
+def fwi_samplers(batch: ProblemBatch, covariance: torch.Tensor, num_langevin: int, particle_counts) -> dict[str, Draw]:
+    """Samplers without a scale, for the linearized inversion. covariance: of the true prior, (d, d).
 
-    A few conjugate gradients only: 100 would be exact, and dear.
+    Few conjugate-gradient iterations: 100 would be exact, and expensive.
     """
-    slope = stack.problems[0].forward.matrix
+    slope = batch.problems[0].forward.matrix
     makes = untuned(5) | {"covariance": partial(covariance_step, covariance=covariance, jacobian=slope)}
     every = {"exact": exact} | {name: guided(make) for name, make in makes.items()}
-    every["DAPS"] = decoupled(stack, num_langevin)
+    every["DAPS"] = decoupled(batch, num_langevin)
     return every | {f"twisted, K = {num}": particles(num, twisted=True) for num in particle_counts}
 
 
 def wave_samplers(chosen: dict[str, float]) -> dict[str, Draw]:
-    """Those that walk with the waves too: name -> scale, or 0 for those that have none."""
+    """Samplers for the nonlinear operator. chosen: name -> scale, or 0 for a sampler without one."""
     makes = {name: families()[name](scale) for name, scale in chosen.items() if scale}
     makes |= {name: untuned(2)[name] for name, scale in chosen.items() if not scale}
     return {"exact": exact} | {name: guided(make) for name, make in makes.items()}
 
 
-def decoupled(stack: Stack, num_langevin: int) -> Draw:
+def decoupled(batch: ProblemBatch, num_langevin: int) -> Draw:
     """DAPS with as many Metropolis-adjusted Langevin steps at each level, x_hat = D."""
-    return guided(partial(daps_step, num_ode=1, num_langevin=num_langevin, step_size=0.5, curvature=curvature(stack)))
+    return guided(partial(daps_step, num_ode=1, num_langevin=num_langevin, step_size=0.5, curvature=curvature(batch)))
 
 
-def curvature(stack: Stack) -> float:
+def curvature(batch: ProblemBatch) -> float:
     """The largest eigenvalue of J^T J at any training example."""
-    slopes = [jacobian(problem.forward, problem.train_set) for problem in stack.problems]
+    slopes = [jacobian(problem.forward, problem.train_set) for problem in batch.problems]
     return max(float(torch.linalg.matrix_norm(slope, 2).max()) ** 2 for slope in slopes)
 
 
 @dataclass(frozen=True, eq=False)
-class Bench:
-    """Judges samplers, ``workers`` at a time with one thread each.
+class SamplerBenchmark:
+    """Evaluates samplers, ``workers`` in parallel with one thread each.
 
-    generator: purpose -> randomness. kept: (purpose, compute) -> what ``compute(folder)`` gives, or gave before.
+    generator: purpose -> random generator. cached: (purpose, compute) -> ``compute(folder)``, or its stored result.
     """
 
     workers: int
     generator: Callable[[str], torch.Generator]
-    kept: Callable
+    cached: Callable
 
-    def judged(self, label: str, stack: Stack, samplers: dict[str, Draw], num: int, sigmas) -> dict[str, dict]:
-        """Name -> :func:`samplers.judge` of it, each with randomness of its own."""
-        stack.log_weights  # noqa: B018 - found once, before several threads ask for them
+    def evaluated(
+        self, label: str, batch: ProblemBatch, samplers: dict[str, Draw], num: int, sigmas
+    ) -> dict[str, dict]:
+        """Name -> :func:`problems.evaluate` of each sampler, with its own random generator."""
+        batch.log_weights  # noqa: B018 - computed once, before threads start
 
         def one(name):
             purpose = f"{label} {name}"
-            told = {"num": num, "sigmas": sigmas}
-            return self.kept(purpose, lambda _: judge(samplers[name], stack, **told, generator=self.generator(purpose)))
+            options = {"num": num, "sigmas": sigmas}
+            return self.cached(
+                purpose, lambda _: evaluate(samplers[name], batch, **options, generator=self.generator(purpose))
+            )
 
-        # torch's forward mode counts its levels for all threads together: what needs it runs in one thread.
+        # torch counts forward-mode levels across threads: samplers that use it run in one thread.
         alone = [name for name in samplers if name in FORWARD_MODE]
         with one_thread_each(self.workers) as pool:
             queue = pool.submit(lambda: {name: one(name) for name in alone})
             begun = {name: pool.submit(one, name) for name in samplers if name not in alone}
-            found = {name: future.result() for name, future in begun.items()} | queue.result()
-        return {name: found[name] for name in samplers}
+            results = {name: future.result() for name, future in begun.items()} | queue.result()
+        return {name: results[name] for name in samplers}
 
 
 # ---- likelihood weighting ------------------------------------------------------------------------------------------
 
 
-def weighting_law(stack: Stack, num: int, repeats: int, *, generator: torch.Generator) -> torch.Tensor:
-    """The law of likelihood weighting's draw over the examples, (P, N).
+def weighting_distribution(batch: ProblemBatch, num: int, repeats: int, *, generator: torch.Generator) -> torch.Tensor:
+    """The distribution of likelihood weighting's draw over the examples, (P, N).
 
-    K = ``num`` examples drawn with equal chances, one of them chosen by likelihood: the mean over ``repeats`` such
-    draws of the chances of each example, so that little noise is left.
+    K = ``num`` examples are drawn uniformly, and one of them by likelihood. The probability of each example is averaged
+    over ``repeats`` such sets.
     """
-    log_weights = stack.log_weights
+    log_weights = batch.log_weights
     shape = (len(log_weights), repeats * num)
     drawn = integers(log_weights.shape[1], *shape, like=log_weights, generator=generator)
     chances = log_weights.gather(1, drawn).view(-1, repeats, num).softmax(2).view(shape) / repeats
     return torch.zeros_like(log_weights).scatter_add_(1, drawn, chances)
 
 
-def weighting_distance(stack: Stack, num: int, repeats: int, *, generator: torch.Generator) -> torch.Tensor:
-    """Total variation of :func:`weighting_law` to the exact weights, (P,)."""
-    return total_variation(weighting_law(stack, num, repeats, generator=generator), stack.log_weights.exp())
+def weighting_distance(batch: ProblemBatch, num: int, repeats: int, *, generator: torch.Generator) -> torch.Tensor:
+    """Total variation of :func:`weighting_distribution` to the exact weights, (P,)."""
+    return total_variation(weighting_distribution(batch, num, repeats, generator=generator), batch.log_weights.exp())
 
 
-def concentration(stack: Stack) -> torch.Tensor:
-    """rho = N sum w_n^2, (P,), between 1 and N: K of a few rho are enough for likelihood weighting."""
-    return stack.log_weights.shape[1] * (2 * stack.log_weights).exp().sum(1)
+def concentration(batch: ProblemBatch) -> torch.Tensor:
+    """rho = N sum w_n^2, (P,), between 1 and N: likelihood weighting needs K of a few rho."""
+    return batch.log_weights.shape[1] * (2 * batch.log_weights).exp().sum(1)
 
 
-def effective_examples(stack: Stack) -> torch.Tensor:
+def effective_examples(batch: ProblemBatch) -> torch.Tensor:
     """exp of the entropy of the exact weights, (P,)."""
-    return effective_components(stack.log_weights)
+    return effective_components(batch.log_weights)
 
 
-# ---- where guidance errs -------------------------------------------------------------------------------------------
+# ---- errors of guidance --------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
-class Push:
-    """What guidance adds to the prior's denoised guess, beside what the exact posterior adds, level by level, (T,).
+class GuidanceTerm:
+    """The guidance term of a step compared with the exact posterior's, at each level, (T,).
 
-    gain: of the part along the exact push, 1 where it is right. cosine: of the angle between the two.
+    gain: of its component along the exact term; 1 is right. cosine: of the angle between the two.
     """
 
     gain: torch.Tensor
     cosine: torch.Tensor
 
 
-def pushes(
-    stack: Stack, makes: dict, num: int, sigmas: torch.Tensor, *, generator: torch.Generator
-) -> tuple[dict[str, Push], torch.Tensor]:
-    """Name -> the push of its step, made with the noise-free :func:`drift`, and (T,) what is left to choose.
+def guidance_terms(
+    batch: ProblemBatch, makes: dict, num: int, sigmas: torch.Tensor, *, generator: torch.Generator
+) -> tuple[dict[str, GuidanceTerm], torch.Tensor]:
+    """name -> :class:`GuidanceTerm` of its step, with the noise-free :func:`drift`; and the posterior variance, (T,).
 
-    At ``num`` exact draws of x_sigma | y for each problem. What is left: the mean square of x_0 - E[x_0 | x_sigma, y],
+    At ``num`` exact draws of x_sigma | y for each problem. The variance is the mean square of x_0 - E[x_0 | x_sigma, y]
     over its value at the first level.
     """
-    prior, posterior, likelihood = stack.prior(), stack.posterior(), stack.likelihood(stack.forward)
-    chosen = choices(stack.log_weights.exp(), num, generator=generator)
-    x_0 = stack.train_sets.gather(1, chosen[:, :, None].expand(-1, -1, stack.train_sets.shape[2])).flatten(0, 1)
+    prior, posterior, likelihood = batch.prior(), batch.posterior(), batch.likelihood(batch.forward)
+    chosen = choices(batch.log_weights.exp(), num, generator=generator)
+    x_0 = batch.train_sets.gather(1, chosen[:, :, None].expand(-1, -1, batch.train_sets.shape[2])).flatten(0, 1)
     products, left = {name: [] for name in makes}, []
     for sigma, sigma_next in pairwise(sigmas):
         eps = normal(*x_0.shape, like=x_0, generator=generator)
@@ -198,12 +202,12 @@ def pushes(
         plain, right = (drift(one, **level).x for one in (prior, posterior))
         right = right - plain
         for name, make in makes.items():
-            push = make(likelihood, base=drift)(prior, **level).x.detach() - plain
-            products[name].append(torch.stack([(push * right).sum(), right.square().sum(), push.square().sum()]))
+            term = make(likelihood, base=drift)(prior, **level).x.detach() - plain
+            products[name].append(torch.stack([(term * right).sum(), right.square().sum(), term.square().sum()]))
         left.append((posterior(level["x"], sigma) - x_0).square().sum(1).mean())
-    found = {name: torch.stack(rows).T for name, rows in products.items()}
-    found = {name: Push(a / b, a / (b * c).sqrt()) for name, (a, b, c) in found.items()}
-    return found, torch.stack(left) / left[0]
+    results = {name: torch.stack(rows).T for name, rows in products.items()}
+    results = {name: GuidanceTerm(a / b, a / (b * c).sqrt()) for name, (a, b, c) in results.items()}
+    return results, torch.stack(left) / left[0]
 
 
 def drift(denoiser, x, sigma, sigma_next, *, generator) -> SamplerState:

@@ -1,4 +1,4 @@
-"""Chapter 5: what a sample costs, in solves of F."""
+"""Chapter 5: the cost of a sample, in solves of F."""
 
 import torch
 
@@ -6,10 +6,10 @@ from memprior.operators import ForwardOperator, jacobian
 
 
 class Counted:
-    """A forward operator that counts solves, a model at a time.
+    """A forward operator that counts solves per model.
 
     ``forward``: evaluations of F. ``gradient``: products with its Jacobian, transposed (reverse mode) or not (forward
-    mode): each is one solve more of the same size.
+    mode): each costs one more solve of the same size.
     """
 
     def __init__(self, operator: ForwardOperator):
@@ -26,7 +26,7 @@ class Counted:
 
 
 class _Counted(torch.autograd.Function):
-    """The identity, that tells of derivatives."""
+    """The identity, which counts derivatives."""
 
     @staticmethod
     def forward(data, counter):

@@ -1,6 +1,6 @@
 """Figures of chapter 5: arrays in, Axes out; no science.
 
-A sampler has one colour and one marker in all figures: black what is exact, blue DPS, vermilion frozen gradients, green
+A sampler has one color and one marker in all figures: black what is exact, blue DPS, vermilion frozen gradients, green
 Gaussian moments, orange DAPS, purple particles. Legends are the caller's, by ``legend_below``.
 """
 
@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from memprior.figures.rows import named_rows
 from memprior.figures.style import (
     BLUE,
+    GRAY,
     GREEN,
-    GREY,
     INK,
     ORANGE,
     PALE,
@@ -25,7 +25,7 @@ from memprior.figures.style import (
     panels,
 )
 
-_LOOKS = {
+_MARKERS = {
     "exact": (INK, "*"),
     "DPS, squared": (BLUE, "o"),
     "DPS, norm": (BLUE, "s"),
@@ -45,10 +45,10 @@ _LOOKS = {
 DISTANCE = "total variation to the exact weights"
 
 
-def look(name: str) -> dict:
-    """Colour and marker of a sampler; "NAME, K = 16" looks like NAME."""
-    colour, marker = _LOOKS[name.split(", K")[0]]
-    return {"color": colour, "marker": marker, "ms": 11 if marker == "*" else 6}
+def marker_style(name: str) -> dict:
+    """Color and marker of a sampler; "NAME, K = 16" has that of NAME."""
+    color, marker = _MARKERS[name.split(", K")[0]]
+    return {"color": color, "marker": marker, "ms": 11 if marker == "*" else 6}
 
 
 def _within(value: float, half: float) -> np.ndarray:
@@ -57,50 +57,50 @@ def _within(value: float, half: float) -> np.ndarray:
 
 
 def cost_panel(ax: Axes, samplers: dict, curves: dict, *, floor: float, title: str) -> Axes:
-    """Distance against solves a sample, one marker each. samplers: name -> (solves, distance, half of its interval).
+    """Distance against solves per sample, one marker each. samplers: name -> (solves, distance, half of its interval).
 
     curves: name -> (solves, distances) of what grows with its number of particles. Shaded: up to the floor.
     """
     for name, (solves, distances) in curves.items():
-        ax.plot(solves, array(distances), "-", lw=1.3, **look(name), label=name)
+        ax.plot(solves, array(distances), "-", lw=1.3, **marker_style(name), label=name)
     costs = [solves for solves, *_ in samplers.values()]
     for name, (solves, distance, half) in samplers.items():
         same = [other for other, cost in zip(samplers, costs, strict=True) if cost == solves]
         aside = solves * 10 ** (0.07 * (same.index(name) - (len(same) - 1) / 2))  # side by side where they are equal
         bars = _within(distance, half)
-        ax.errorbar(aside, distance, bars, ls="", capsize=2.5, lw=1.2, **look(name), label=name, zorder=4)
+        ax.errorbar(aside, distance, bars, ls="", capsize=2.5, lw=1.2, **marker_style(name), label=name, zorder=4)
     if floor:
         ax.axhspan(0, floor, color=PALE, lw=0, zorder=0)
     ax.set(xscale="log", ylim=(-0.03, 1.05), xlabel="solves of F for one sample", ylabel=DISTANCE, title=title)
     return ax
 
 
-def distance_rows(ax: Axes, found: dict, *, floor: tuple[float, float], title: str) -> Axes:
+def distance_rows(ax: Axes, results: dict, *, floor: tuple[float, float], title: str) -> Axes:
     """A row for each sampler, from top to bottom: name -> (distance, half of its interval). floor: a range, shaded."""
-    for row, (name, (value, half)) in enumerate(found.items()):
-        ax.errorbar(value, row, xerr=_within(value, half), ls="", lw=1.6, **look(name), zorder=4)
+    for row, (name, (value, half)) in enumerate(results.items()):
+        ax.errorbar(value, row, xerr=_within(value, half), ls="", lw=1.6, **marker_style(name), zorder=4)
         ax.axhline(row, color=PALE, lw=0.7, zorder=0)
-    ax.axvspan(*floor, color=GREY, alpha=0.35, lw=0, zorder=1)
-    named_rows(ax, found, pad=6).set(xlim=(-0.04, 1.02), xticks=[0, 0.5, 1], title=title)
+    ax.axvspan(*floor, color=GRAY, alpha=0.35, lw=0, zorder=1)
+    named_rows(ax, results, pad=6).set(xlim=(-0.04, 1.02), xticks=[0, 0.5, 1], title=title)
     return ax
 
 
 def sweep_panel(ax: Axes, lines: dict, *, ylabel: str, title: str, top: float) -> Axes:
     """Against the scale, one line a family: name -> (scales, values, halves of intervals); beyond ``top`` cut off."""
     for name, (scales, values, halves) in lines.items():
-        style = look(name) | {"ms": 5}
+        style = marker_style(name) | {"ms": 5}
         bars = np.hstack([_within(value, half) for value, half in zip(values, halves, strict=True)])
         ax.errorbar(scales, values, bars, lw=1.3, elinewidth=0.8, capsize=2, **style, label=name)
     ax.set(xscale="log", ylim=(0, top), xlabel="scale, or length of a step", ylabel=ylabel, title=title)
     return ax
 
 
-def push_panel(ax: Axes, sigmas, curves: dict, left, *, ylabel: str, right: float | None = None) -> Axes:
-    """Curves by sampler against the noise level, down to where ``left`` (T,), what is still to choose, vanishes."""
+def guidance_panel(ax: Axes, sigmas, curves: dict, left, *, ylabel: str, right: float | None = None) -> Axes:
+    """Curves by sampler against the noise level, down to where ``left`` (T,), the posterior variance, vanishes."""
     x, open_still = array(sigmas), array(left) > 1e-3
-    ax.fill_between(x[open_still], 0, array(left)[open_still], color=PALE, lw=0, label="still to choose")
+    ax.fill_between(x[open_still], 0, array(left)[open_still], color=PALE, lw=0, label="posterior variance")
     for name, values in curves.items():
-        style = look(name) | {"ms": 4}
+        style = marker_style(name) | {"ms": 4}
         ax.plot(x[open_still], array(values)[open_still], lw=1.3, markevery=2, **style, label=name)
     if right is not None:
         ax.axhline(right, color=INK, lw=1, ls="--")
@@ -110,19 +110,19 @@ def push_panel(ax: Axes, sigmas, curves: dict, left, *, ylabel: str, right: floa
 
 
 def weighting_panel(ax: Axes, counts, mean, bound, dots: dict, *, title: str) -> Axes:
-    """Distance of likelihood weighting's law against K (S,), and its bound; dots: name -> (K, values, halves)."""
-    ax.plot(counts, bound, ls="--", color=GREY, lw=1.2, label=r"bound $2\rho/K$")
-    ax.plot(counts, array(mean), "-", **look("weighting") | {"ms": 0}, label="law of weighting")
+    """Exact distance of likelihood weighting against K (S,), and its bound; dots: name -> (K, values, halves)."""
+    ax.plot(counts, bound, ls="--", color=GRAY, lw=1.2, label=r"bound $2\rho/K$")
+    ax.plot(counts, array(mean), "-", **marker_style("weighting") | {"ms": 0}, label="exact weighting")
     for name, (at, values, halves) in dots.items():
-        ax.errorbar(at, values, halves, ls="", capsize=2.5, **look(name), label=name)
+        ax.errorbar(at, values, halves, ls="", capsize=2.5, **marker_style(name), label=name)
     ax.set(xscale="log", yscale="log", ylim=(1e-3, 2), xlabel="particles $K$", ylabel=DISTANCE, title=title)
     return ax
 
 
 def control_panel(ax: Axes, counts, curves: dict, floor: float, *, title: str) -> Axes:
     """Energy distance against K by name, and the floor of exact draws."""
-    for (name, values), colour, marker in zip(curves.items(), SERIES, "os^D", strict=False):
-        ax.plot(counts, np.maximum(array(values), 1e-4), marker + "-", color=colour, ms=4.5, lw=1.3, label=name)
+    for (name, values), color, marker in zip(curves.items(), SERIES, "os^D", strict=False):
+        ax.plot(counts, np.maximum(array(values), 1e-4), marker + "-", color=color, ms=4.5, lw=1.3, label=name)
     ax.axhspan(1e-4, floor, color=PALE, lw=0, zorder=0)
     ax.set(xscale="log", yscale="log", ylim=(5e-4, None), xlabel="particles $K$", ylabel="energy distance", title=title)
     return ax
@@ -131,9 +131,9 @@ def control_panel(ax: Axes, counts, curves: dict, floor: float, *, title: str) -
 def doubling_panel(ax: Axes, levels, errors: dict, *, ylabel: str, title: str) -> Axes:
     """Errors against the number of levels, by sampler, on logarithmic axes, and a line that halves as levels double."""
     for name, values in errors.items():
-        ax.plot(levels, array(values), lw=1.3, **look(name), label=name)
+        ax.plot(levels, array(values), lw=1.3, **marker_style(name), label=name)
     first = errors["MMPS"][0]
-    ax.plot(levels, [0.8 * first * levels[0] / n for n in levels], ":", color=GREY, lw=1.2, label="one over levels")
+    ax.plot(levels, [0.8 * first * levels[0] / n for n in levels], ":", color=GRAY, lw=1.2, label="one over levels")
     ax.set(xscale="log", yscale="log", xlabel="levels", ylabel=ylabel, title=title)
     ax.set_xticks(levels, [str(n) for n in levels], minor=False)
     ax.minorticks_off()
@@ -152,12 +152,12 @@ def step_frame(samples, train_set, weights, *, title: str, reach: float = 3.2) -
     return legend_below(figure, [ax], 2)
 
 
-def law_frame(weights, law, *, title: str) -> Figure:
-    """A frame of the slider over K: the law of weighting's draw over the examples (N,), and the exact weights."""
+def weighting_frame(weights, distribution, *, title: str) -> Figure:
+    """A frame of the slider over K: probabilities of weighting's draw over the examples (N,), and exact weights."""
     figure, (ax,) = panels(height=2.6)
     index = np.arange(len(weights))
-    ax.bar(index, array(weights), 0.85, color=PALE, ec=GREY, lw=0.6, label="exact weights")
-    ax.plot(index, array(law), "o", color=BLUE, ms=6, label="likelihood weighting")
+    ax.bar(index, array(weights), 0.85, color=PALE, ec=GRAY, lw=0.6, label="exact weights")
+    ax.plot(index, array(distribution), "o", color=BLUE, ms=6, label="likelihood weighting")
     ax.set(xlabel="example, likeliest first", ylabel="chance", ylim=(0, 1), title=title)
     ax.set_xticks(index[::2] if len(index) > 10 else index)
     return legend_below(figure, [ax], 2)
@@ -165,10 +165,10 @@ def law_frame(weights, law, *, title: str) -> Figure:
 
 def bias_panel(ax: Axes, noises, curves: dict, *, ylabel: str) -> Axes:
     """Curves against gamma: name -> values; dots: name -> (gammas, values) in ``curves[name]`` given as a pair."""
-    for (name, values), colour in zip(curves.items(), (INK, BLUE, VERMILION), strict=False):
+    for (name, values), color in zip(curves.items(), (INK, BLUE, VERMILION), strict=False):
         if isinstance(values, tuple):
             ax.plot(*values, "o", color=BLUE, ms=5, label=name)
         else:
-            ax.plot(noises, values, color=colour, label=name)
+            ax.plot(noises, values, color=color, label=name)
     ax.set(xscale="log", xlabel=r"noise $\gamma$", ylabel=ylabel)
     return ax

@@ -1,21 +1,21 @@
-"""Chapter 5's samplers put to chapter 4's inversion with an exactly memorized prior, F linearized or as it is.
+"""Chapter 5's samplers on chapter 4's inversion with an exactly memorized prior, F linearized or nonlinear.
 
-In the coordinates of diffusion: standardized by the training set. One example has nearly all of the posterior, so total
-variation is one minus the share of samples that chose it.
+Models are standardized by the training set. One example has nearly all of the posterior weight, so total variation is
+one minus the share of samples that chose it.
 """
 
 import torch
 
-from chapters.ch05_samplers.problems import Stack
+from chapters.ch05_samplers.problems import ProblemBatch
 from memprior.likelihood import GaussianLikelihood, noisy
 from memprior.operators import MatrixOperator
 from memprior.paper import Inversion, Problem, TrainingSet, published_law, standardized
 
 
-def linear_stack(
+def linear_batch(
     linear: GaussianLikelihood, truth: torch.Tensor, training: TrainingSet, num: int, *, generator: torch.Generator
-) -> Stack:
-    """F linearized at the truth (``linear``: :func:`dps_fwi.tangent`): the authors' noise, ``num`` - 1 other draws.
+) -> ProblemBatch:
+    """F linearized at the truth (``linear``: :func:`memprior.paper.tangent`): the authors' noise, ``num`` - 1 others.
 
     In standardized u, R z = (R S) u + R m with S, m the deviations and mean of the training set: again a matrix.
     """
@@ -24,17 +24,17 @@ def linear_stack(
         shift, clean = linear.forward(torch.stack([zero, truth]))
     matrix = MatrixOperator(linear.forward.matrix * (scales - zero))
     draws = [linear.observed] + [noisy(clean, linear.noise_std, generator) for _ in range(num - 1)]
-    return Stack([Problem(matrix, training.standardized, data - shift, linear.noise_std) for data in draws])
+    return ProblemBatch([Problem(matrix, training.standardized, data - shift, linear.noise_std) for data in draws])
 
 
-def wave_stack(inversion: Inversion, training: TrainingSet) -> Stack:
-    """The published data, F as it is: one problem."""
-    heard = standardized(inversion.likelihood, training.standardizer)
-    return Stack([Problem(heard.forward, training.standardized, heard.observed, heard.noise_std)])
+def nonlinear_batch(inversion: Inversion, training: TrainingSet) -> ProblemBatch:
+    """The published data with the nonlinear F: one problem."""
+    likelihood = standardized(inversion.likelihood, training.standardizer)
+    return ProblemBatch([Problem(likelihood.forward, training.standardized, likelihood.observed, likelihood.noise_std)])
 
 
-def law_covariance(training: TrainingSet) -> torch.Tensor:
-    """Of the law that the examples were drawn from, in standardized coordinates, (d, d)."""
+def true_covariance(training: TrainingSet) -> torch.Tensor:
+    """Covariance of the true prior in standardized coordinates, (d, d)."""
     covariance = published_law().covariance.to(training.examples)
     scales = training.standardizer.restore(torch.ones_like(training.examples[:1])) - training.standardizer.restore(
         torch.zeros_like(training.examples[:1])
@@ -44,5 +44,5 @@ def law_covariance(training: TrainingSet) -> torch.Tensor:
 
 
 def missed(num_examples: int, num_particles: int) -> float:
-    """Total variation of likelihood weighting where one of N examples has all weight: the chance not to draw it."""
+    """Total variation of likelihood weighting where one of N examples has all weight: the probability to miss it."""
     return (1 - 1 / num_examples) ** num_particles

@@ -1,6 +1,6 @@
-"""Chapter 5: the samplers where the prior is Gaussian and F linear, so that a step is affine and its law is known.
+"""Chapter 5: the samplers where the prior is Gaussian and F linear, so that steps are affine and distributions exact.
 
-Symbols: x_0 ~ N(0, C), y = A x_0 + gamma e. Nothing is drawn for affine steps: mean and covariance go down the levels.
+Symbols: x_0 ~ N(0, C), y = A x_0 + gamma e. For affine steps mean and covariance are propagated exactly, without draws.
 """
 
 import math
@@ -40,7 +40,7 @@ class GaussianCase:
         return GaussianDenoiser(self.prior_covariance.new_zeros(len(self.prior_covariance)), self.prior_covariance)
 
     @cached_property
-    def posterior_law(self) -> Gaussian:
+    def posterior_distribution(self) -> Gaussian:
         """The posterior."""
         prior = Gaussian(self.prior_covariance.new_zeros(len(self.prior_covariance)), self.prior_covariance)
         return prior.condition(self.matrix, self.likelihood.observed, self.likelihood.noise_std)
@@ -48,12 +48,12 @@ class GaussianCase:
     @property
     def covariance(self) -> torch.Tensor:
         """Of the posterior, (d, d)."""
-        return self.posterior_law.covariance
+        return self.posterior_distribution.covariance
 
     @property
     def mean(self) -> torch.Tensor:
         """Of the posterior, (d,)."""
-        return self.posterior_law.mean
+        return self.posterior_distribution.mean
 
     @property
     def posterior(self) -> GaussianDenoiser:
@@ -69,9 +69,9 @@ class GaussianCase:
 
 
 def toy_case(noise_std: float, *, white: bool, generator: torch.Generator, device=None) -> GaussianCase:
-    """The linear toy with the law that its examples come from for a prior, N(0, I), or one with deviations 2^k.
+    """The linear toy with the Gaussian prior of its examples, N(0, I), or one with unequal deviations.
 
-    white: False takes deviations from 1/2 to 2 along random axes, so that no single spread fits.
+    white: False takes deviations from 1/2 to 2 along random axes, so that no isotropic prior fits.
     """
     options = {"like": float64_on(device, generator), "generator": generator}
     matrix = normal(NUM_DATA, DIM, **options) / math.sqrt(DIM)
@@ -99,7 +99,7 @@ def affine_steps(case: GaussianCase, scale: float) -> dict[str, Callable[..., St
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """mean (d,) and covariance (d, d) of a sampler's law."""
+    """Mean (d,) and covariance (d, d) of a sampler's distribution."""
 
     mean: torch.Tensor
     covariance: torch.Tensor
@@ -114,8 +114,8 @@ class Moments:
         return {"mean": float(off.square().mean().sqrt()), "narrow": float(ratios[0]), "wide": float(ratios[-1])}
 
 
-def law_of(step: Step, denoiser, case: GaussianCase, sigmas: torch.Tensor) -> Moments:
-    """The law of x at the last of ``sigmas``, from the exact p(x_sigma | y) at the first.
+def sampler_moments(step: Step, denoiser, case: GaussianCase, sigmas: torch.Tensor) -> Moments:
+    """Mean and covariance of x at the last of ``sigmas``, from the exact p(x_sigma | y) at the first.
 
     ``step`` must be affine in x and made with :func:`drift` for its base: x' = b + x M, probed at 0 and along each
     axis, and the noise of an ancestral step is added, sigma'^2 (1 - sigma'^2 / sigma^2) I.
@@ -131,18 +131,18 @@ def law_of(step: Step, denoiser, case: GaussianCase, sigmas: torch.Tensor) -> Mo
     return Moments(mean, (covariance + covariance.T) / 2)
 
 
-def exact_law(case: GaussianCase, sigmas: torch.Tensor) -> Moments:
-    """That of ancestral steps with the posterior's own denoiser: what is left is that levels are finite."""
-    return law_of(drift, case.posterior, case, sigmas)
+def exact_moments(case: GaussianCase, sigmas: torch.Tensor) -> Moments:
+    """Moments of ancestral steps with the posterior's denoiser: only the discretization of levels is in error."""
+    return sampler_moments(drift, case.posterior, case, sigmas)
 
 
 def moments_of(samples: torch.Tensor) -> Moments:
-    """Of draws (B, d), for steps that are not affine."""
+    """Moments of draws (B, d), for steps that are not affine."""
     return Moments(samples.mean(0), samples.T.cov())
 
 
-def point_law(observed: float, noise_std: float) -> tuple[float, float]:
-    """Mean and variance that the own-weight step makes of x_0 ~ N(0, 1), y = x_0 + gamma e, as levels get dense.
+def point_moments(observed: float, noise_std: float) -> tuple[float, float]:
+    """Mean and variance of the own-weight step for x_0 ~ N(0, 1), y = x_0 + gamma e, in the limit of dense levels.
 
     y (1 - e^(-1 / gamma^2)) and (gamma^2 / 2) (1 - e^(-2 / gamma^2)); the posterior has y / (1 + gamma^2) and
     gamma^2 / (1 + gamma^2). Derived on chapter 5's page.
@@ -177,7 +177,7 @@ def weighting_control(
 
     counts: K, prior draws for each sample. "distance": at each K; "floor": of as many exact draws, eight times.
     """
-    root, found = torch.linalg.cholesky(case.prior_covariance), []
+    root, results = torch.linalg.cholesky(case.prior_covariance), []
     for count in counts:
         chosen = []
         for some in torch.arange(num, device=root.device).split(max(1, 2**18 // count)):
@@ -185,9 +185,9 @@ def weighting_control(
             weights = case.likelihood.log_prob(x).view(-1, count).softmax(1)
             pick = choices(weights, 1, generator=generator, replacement=False)[:, 0]
             chosen.append(x.view(len(some), count, -1)[torch.arange(len(some), device=x.device), pick])
-        found.append(distance_to_posterior(case, torch.cat(chosen), generator=generator))
+        results.append(distance_to_posterior(case, torch.cat(chosen), generator=generator))
     exact = [exact_draws(case, num, generator=generator) for _ in range(8)]
-    return {"distance": found, "floor": [distance_to_posterior(case, one, generator=generator) for one in exact]}
+    return {"distance": results, "floor": [distance_to_posterior(case, one, generator=generator) for one in exact]}
 
 
 def _normal(num: int, case: GaussianCase, generator: torch.Generator) -> torch.Tensor:

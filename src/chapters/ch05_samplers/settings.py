@@ -36,14 +36,14 @@ class Settings:
     particles: Annotated[Counts, Length(2)]  # the second of them is claimed
     num_swarms: Natural
     counts: Counts
-    num_laws: Natural
+    num_weighting_sets: Natural
     num_small: Natural
     num_small_draws: Natural
     num_small_levels: Levels
     scales: Scales
     num_sweep: Natural
     num_sweep_draws: Natural
-    num_pushes: Natural
+    num_guidance_states: Natural
     control_counts: Counts
     num_control: Natural
     dense_levels: Levels

@@ -1,7 +1,7 @@
 """Figures of chapter 6: arrays in, Axes out; no science.
 
-Colours: vermilion the true prior, blue the memory, purple smoothed examples, sky a Gaussian fitted to the examples,
-green networks, grey what is claimed. Artists carry labels; legends are the caller's.
+Colors: vermilion the true prior, blue the memory, purple smoothed examples, sky a Gaussian fitted to the examples,
+green networks, gray what is claimed. Artists carry labels; legends are the caller's.
 """
 
 import numpy as np
@@ -10,44 +10,44 @@ from matplotlib.figure import Figure
 
 from memprior.figures.maps import model_map
 from memprior.figures.rows import interval_rows
-from memprior.figures.style import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, SKY, VERMILION, array, panels
+from memprior.figures.style import BLUE, GRAY, GREEN, INK, ORANGE, PALE, PURPLE, SKY, VERMILION, array, panels
 
-COLOURS = {
+COLORS = {
     "exact prior": VERMILION,
     "memory": BLUE,
     "smoothed": PURPLE,
     "exact prior, mirrored": VERMILION,
     "Ledoit-Wolf": SKY,
     "Ledoit-Wolf, mirrored": INK,
-    "prior alone": GREY,
+    "prior alone": GRAY,
 }
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 PIT_BINS = np.linspace(0, 1, 21)
 
 
-def colour(name: str) -> str:
-    """The colour of a prior by its name, or by what stands before a comma; networks and their remedies are green."""
-    return COLOURS.get(name, COLOURS.get(name.split(",")[0], GREEN))
+def color(name: str) -> str:
+    """The color of a prior by its name, or by what stands before a comma; networks and their remedies are green."""
+    return COLORS.get(name, COLORS.get(name.split(",")[0], GREEN))
 
 
 def dot_rows(ax: Axes, rows: dict, *, truth: float | None, xlabel: str, limits: tuple[float, float]) -> Axes:
     """A dot and its interval, (value, low, high), for each name from top to bottom; dashed: what is right."""
     if truth is not None:
-        ax.axvline(truth, color=GREY, lw=1, ls="--", zorder=0)
-    interval_rows(ax, rows, colour).set(xlabel=xlabel, xlim=limits)
+        ax.axvline(truth, color=GRAY, lw=1, ls="--", zorder=0)
+    interval_rows(ax, rows, color).set(xlabel=xlabel, xlim=limits)
     return ax
 
 
 def by_size(ax: Axes, sizes, curves: dict, *, truth: float | None, ylabel: str) -> Axes:
     """(value, low, high) of each prior at each N: a line of markers with intervals; dashed: what is right."""
     if truth is not None:
-        ax.axhline(truth, color=GREY, lw=1, ls="--", zorder=0)
+        ax.axhline(truth, color=GRAY, lw=1, ls="--", zorder=0)
     for (name, found), marker in zip(curves.items(), MARKERS, strict=False):
         value, low, high = np.array(found).T
         reach = np.maximum(0, [value - low, high - value])
         # A ring around what lies on top of it: the exact prior and the mirrored examples nearly coincide.
         look = {"ms": 11, "mfc": "none", "mew": 1.6} if name == "exact prior" else {"ms": 5}
-        ax.errorbar(sizes, value, reach, fmt=marker + "-", color=colour(name), lw=1.5, label=name, **look)
+        ax.errorbar(sizes, value, reach, fmt=marker + "-", color=color(name), lw=1.5, label=name, **look)
     ax.set(xscale="log", xlabel="training models $N$", ylabel=ylabel)
     ax.set_xticks(sizes, [f"{n}" for n in sizes])
     ax.minorticks_off()
@@ -57,8 +57,8 @@ def by_size(ax: Axes, sizes, curves: dict, *, truth: float | None, ylabel: str) 
 def rank_histogram(ax: Axes, pit, name: str, *, top: float = 4) -> Axes:
     """Where truths fall among their posterior draws, over all components; flat at 1 when calibrated."""
     heights, _ = np.histogram(array(pit), PIT_BINS, density=True)
-    ax.stairs(heights, PIT_BINS, fill=True, color=colour(name), alpha=0.45)
-    ax.axhline(1, color=GREY, lw=1, ls="--")
+    ax.stairs(heights, PIT_BINS, fill=True, color=color(name), alpha=0.45)
+    ax.axhline(1, color=GRAY, lw=1, ls="--")
     if heights.max() > top:
         ax.annotate(
             f"up to {heights.max():.0f}", (0.5, 0.93), xycoords="axes fraction", ha="center", va="top", fontsize=8.5
@@ -69,11 +69,11 @@ def rank_histogram(ax: Axes, pit, name: str, *, top: float = 4) -> Axes:
 
 def tarp_curves(ax: Axes, credibilities: dict) -> Axes:
     """Share of truths within the region of each credibility, by prior; the diagonal when calibrated."""
-    ax.plot([0, 1], [0, 1], color=GREY, lw=1, ls="--")
+    ax.plot([0, 1], [0, 1], color=GRAY, lw=1, ls="--")
     for (name, u), line in zip(credibilities.items(), ("-", "--", "-.", ":"), strict=False):
         ordered = np.sort(array(u))
         share = np.arange(1, len(ordered) + 1) / len(ordered)
-        ax.step([0, *ordered, 1], [0, *share, 1], line, color=colour(name), lw=1.6, where="post", label=name)
+        ax.step([0, *ordered, 1], [0, *share, 1], line, color=color(name), lw=1.6, where="post", label=name)
     ax.set(xlabel="credibility", ylabel="share of truths", xlim=(0, 1), ylim=(0, 1), aspect="equal")
     return ax
 
@@ -86,7 +86,7 @@ def width_frame(widths, coverage, error, exact_error: float, best: float, pit, *
         ax.semilogx(widths, values, "o-", ms=3, color=PURPLE)
         ax.plot(widths[at], values[at], "o", ms=9, mfc="none", mec=INK, mew=1.5)
         ax.axhline(truth, color=VERMILION, lw=1.2, ls="--")
-        ax.axvline(best, color=GREY, lw=1, ls=":")
+        ax.axvline(best, color=GRAY, lw=1, ls=":")
         ax.set(xlabel="bandwidth $h$", title=name, ylim=(0, 1))
     rank_histogram(axes[2], pit, "smoothed")
     axes[2].set_title(f"ranks at $h = {widths[at]:.2g}$")

@@ -1,6 +1,6 @@
-"""Chapter 6: what draws of many posteriors say of a prior, and what gives a memory away.
+"""Chapter 6: calibration of the posteriors of many truths, and indicators of a memorized prior.
 
-Frozen dataclasses and short functions, no defaults: sizes come from notebooks/profiles.yml.
+No defaults: sizes come from notebooks/profiles.yml.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ LEVEL = 0.9  # of the intervals whose coverage is measured
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What draws of the posteriors of T truths say of a prior.
+    """Calibration of the posteriors of T truths under one prior.
 
     coverage: of central intervals of each coefficient; axes: of each principal coordinate; joint: of balls in prior
     deviations. error: |mean - truth| over the root of the prior's total variance; by_coefficient: the root mean square
@@ -51,7 +51,7 @@ class Measured:
 
     @property
     def dots(self) -> dict[str, tuple[float, float, float]]:
-        """Coverage and error with their intervals, what a figure draws."""
+        """Coverage and error with their intervals, for figures."""
         covered = self.coverage
         return {"coverage": (covered.value, covered.low, covered.high), "error": self.error.dot}
 
@@ -66,16 +66,16 @@ def measure(
 ) -> Measured:
     """Everything of :class:`Measured` from raw draws (T, S, 100).
 
-    The references of the TARP test are draws of the posteriors under the true prior, F linearized: they know the data
-    and not the truths. forward: raw z -> predicted data, in place of the linearized. Raises ``ValueError`` for fewer
-    than 19 draws of each truth: among them no rank is outside an interval of 90 % for certain.
+    The references of the TARP test are draws of the posteriors under the true prior, F linearized: they depend on the
+    data, not on the truths. forward: raw z -> predicted data, in place of the linearized. Raises ``ValueError`` for
+    fewer than 19 draws of each truth: among them no rank is outside an interval of 90 % for certain.
     """
     least = round(2 / (1 - LEVEL)) - 1
     expect(draws.ndim == 3 and draws.shape[1] >= least, "draws", f"(T, S >= {least}, d)", tuple(draws.shape))
     truths, unit, predicted = survey.truths, survey.deviations, forward or survey.predicted
     ranks = pit(draws, truths, generator=generator)
     turned = pit(draws @ survey.axes, truths @ survey.axes, generator=generator)
-    references = gaussian_draws(survey, survey.law, 1, generator=generator)[:, 0]
+    references = gaussian_draws(survey, survey.prior, 1, generator=generator)[:, 0]
     squares = ((survey.data - predicted(draws[:, 0])) / survey.noise_std).square().sum(1)
     beyond = stats.chi2.sf(squares.cpu().numpy(), survey.data.shape[1])
     return Measured(
@@ -91,7 +91,7 @@ def measure(
 
 
 def all_tests(survey: LinearSurvey, draws: torch.Tensor, *, generator: torch.Generator) -> dict[str, float]:
-    """p-values that posterior draws (T, S, 100) are calibrated, by name: four tests that see different things."""
+    """p-values of four calibration tests of posterior draws (T, S, 100), by name; each detects other errors."""
     m = measure(survey, draws, generator=generator)
     truths, unit = survey.truths / survey.deviations, survey.deviations
     credibility = joint_credibility(draws / unit, truths, generator=generator)
@@ -105,10 +105,10 @@ def all_tests(survey: LinearSurvey, draws: torch.Tensor, *, generator: torch.Gen
 
 
 def disagreement(first: torch.Tensor, second: torch.Tensor) -> Mean:
-    """How far two sets of samples (B, d), partner by partner from one noise, are apart.
+    """Distance between two sets of samples (B, d) that start from the same noise, pair by pair.
 
-    |a_i - b_i| over the mean |a_i - b_j|, j /= i: 0 when both networks send the noise to one model, 1 when partners are
-    as far apart as strangers (after kadkhodaie2024generalization).
+    |a_i - b_i| over the mean |a_i - b_j|, j /= i: 0 when both networks map a noise to one model, 1 when pairs are as
+    far apart as samples of different noise (after kadkhodaie2024generalization).
     """
     apart = torch.cdist(first, second, compute_mode="donot_use_mm_for_euclid_dist")
     partners = apart.diagonal()
@@ -116,6 +116,6 @@ def disagreement(first: torch.Tensor, second: torch.Tensor) -> Mean:
 
 
 def too_narrow(draws: torch.Tensor, factor: float) -> torch.Tensor:
-    """Draws (T, S, d) pulled towards their mean: a posterior whose deviations are ``factor`` times what they were."""
+    """Draws (T, S, d) contracted towards their mean: the standard deviations are multiplied by ``factor``."""
     mean = draws.mean(1, keepdim=True)
     return mean + factor * (draws - mean)

@@ -1,8 +1,8 @@
-"""Chapter 6 with the waves as they are: F is linearized where the data of each truth lead, and draws are weighted.
+"""Chapter 6 with the nonlinear (Helmholtz) operator: F is linearized for each truth, and draws are weighted.
 
-About the law's mean F is too crooked to be linearized once for all truths. So the most probable model under the true
-law is found for each, F is linearized there, and posteriors are drawn as with one linearization. A draw is weighted by
-the likelihood of the waves over that of the linearized F: the prior cancels, so that this holds under any prior.
+F is too nonlinear to be linearized at the prior's mean for all truths. So F is linearized for each truth at its most
+probable model under the true prior, and posteriors are drawn with that linearization. The weight of a draw is the ratio
+of the nonlinear likelihood to the linearized one: the prior cancels, so that this holds under any prior.
 """
 
 from collections.abc import Callable
@@ -24,8 +24,8 @@ MOST_STEPS = 60  # of Gauss-Newton; it takes about ten
 
 
 @dataclass(frozen=True)
-class Place:
-    """A part: where F is linearized for one truth. seed: that of the noise in its data."""
+class LinearizationPoint:
+    """The model at which F is linearized for one truth. seed: that of the noise in its data."""
 
     index: int
     seed: int
@@ -38,7 +38,7 @@ class Place:
 
 @dataclass(frozen=True, eq=False)
 class Local:
-    """survey: of one truth, F linearized at its most probable model. misfit: there, |y - F|^2 / gamma^2 a datum."""
+    """survey: of one truth, F linearized at its most probable model. misfit: there, |y - F|^2 / gamma^2 per datum."""
 
     survey: LinearSurvey
     misfit: float
@@ -52,27 +52,27 @@ class Drawn:
     weights: torch.Tensor
 
     @classmethod
-    def alike(cls, draws: torch.Tensor) -> "Drawn":
-        """With equal weights."""
+    def equally_weighted(cls, draws: torch.Tensor) -> "Drawn":
+        """Draws with equal weights."""
         return cls(draws, draws.new_full(draws.shape[:2], 1 / draws.shape[1]))
 
     @classmethod
-    def by_waves(cls, places: list[Local], draw: Callable[[LinearSurvey], torch.Tensor], likelihoods: list) -> "Drawn":
-        """``draw(survey)``, (1, S, 100), at each of ``places``, weighted by its likelihood with the waves."""
-        draws = [draw(local.survey)[0] for local in places]
-        weights = [weights_by_waves(*of) for of in zip(places, likelihoods, draws, strict=True)]
+    def reweighted(cls, local: list[Local], draw: Callable[[LinearSurvey], torch.Tensor], likelihoods: list) -> "Drawn":
+        """Draws ``draw(survey)``, (1, S, 100), of each local survey, weighted by the nonlinear likelihoods."""
+        draws = [draw(one.survey)[0] for one in local]
+        weights = [nonlinear_weights(*of) for of in zip(local, likelihoods, draws, strict=True)]
         return cls(torch.stack(draws), torch.stack(weights))
 
     @property
     def effective(self) -> torch.Tensor:
-        """As many unweighted draws would say as much, (T,): 1 / sum of squared weights."""
+        """Effective sample size, (T,): 1 / sum of squared weights."""
         return 1 / self.weights.square().sum(1)
 
     def attainable(self, level: float) -> float:
-        """What central intervals of ``level`` could cover, a mean over truths, were the draws of the right posterior.
+        """Coverage of central intervals of ``level`` for draws of the right posterior, averaged over truths.
 
-        Of n equal draws ceil(n a), a = (1 - level) / 2, are at or below the lower end. The truth is one draw more: it
-        lies outside with probability 2 ceil(n a) / (n + 1), and n is taken to be the effective number.
+        Of n equally weighted draws ceil(n a), a = (1 - level) / 2, are at or below the lower end. The truth is one
+        more draw: it lies outside with probability 2 ceil(n a) / (n + 1). n is the effective sample size.
         """
         outside = torch.ceil(self.effective * (1 - level) / 2) / (self.effective + 1)
         return float(1 - 2 * outside.mean())
@@ -83,19 +83,19 @@ class Drawn:
         return self.draws.gather(1, chosen[:, :, None].expand(-1, -1, self.draws.shape[2]))
 
 
-def most_probable(likelihood: GaussianLikelihood, law: Gaussian, most_steps: int) -> torch.Tensor:
-    """argmax p(z | y), (100,), by Gauss-Newton steps in a trust region from the law's mean (`scipy.least_squares`).
+def most_probable(likelihood: GaussianLikelihood, prior: Gaussian, most_steps: int) -> torch.Tensor:
+    """argmax p(z | y), (100,), by Gauss-Newton steps in a trust region from the prior mean (`scipy.least_squares`).
 
-    In z = mean + A u with A A^T the law's covariance the sum of squares is |y - F(z)|^2 / gamma^2 + |u|^2. A model that
-    is no medium has no finite data, and the trust region shrinks.
+    In z = mean + A u, with A A^T the prior covariance, the sum of squares is |y - F(z)|^2 / gamma^2 + |u|^2. The data
+    of a non-physical model are not finite, and the trust region shrinks.
     """
     expect_whole("most_steps", most_steps, 1)
-    variances, axes = torch.linalg.eigh(law.covariance)
-    held = variances > 1e-10 * variances.max()
-    root = axes[:, held] * variances[held].sqrt()
+    variances, axes = torch.linalg.eigh(prior.covariance)
+    nonzero = variances > 1e-10 * variances.max()
+    root = axes[:, nonzero] * variances[nonzero].sqrt()
 
     def model(u):
-        return law.mean + root @ torch.from_numpy(u).to(root)
+        return prior.mean + root @ torch.from_numpy(u).to(root)
 
     def residual(u):
         with torch.no_grad():
@@ -107,26 +107,29 @@ def most_probable(likelihood: GaussianLikelihood, law: Gaussian, most_steps: int
         return np.concatenate([-(rows / likelihood.noise_std).cpu().numpy(), np.eye(len(u))])
 
     start = np.zeros(root.shape[1])
-    found = least_squares(residual, start, slope, max_nfev=most_steps, ftol=1e-6, xtol=1e-6, gtol=1e-6)
-    return model(found.x)
+    solution = least_squares(residual, start, slope, max_nfev=most_steps, ftol=1e-6, xtol=1e-6, gtol=1e-6)
+    return model(solution.x)
 
 
-def located(survey: LinearSurvey, index: int, likelihood: GaussianLikelihood) -> Local:
-    """The truth of this ``index`` in ``survey`` with F linearized at its most probable model under the true law.
+def linearized_at(survey: LinearSurvey, index: int, likelihood: GaussianLikelihood) -> Local:
+    """The truth of this ``index`` in ``survey`` with F linearized at its most probable model under the true prior.
 
     likelihood: of raw models z, with all of this truth's data.
     """
-    z = most_probable(likelihood, survey.law, MOST_STEPS)
+    z = most_probable(likelihood, survey.prior, MOST_STEPS)
     with torch.no_grad():
         left = likelihood.residual(z[None])[0]
     q, response = torch.linalg.qr(jacobian(likelihood.forward, z[None])[0].detach().to(z))
-    data = left @ q + response @ (z - survey.law.mean)
-    one = LinearSurvey(survey.law, response, survey.truths[index, None], data[None], survey.noise_std)
+    data = left @ q + response @ (z - survey.prior.mean)
+    one = LinearSurvey(survey.prior, response, survey.truths[index, None], data[None], survey.noise_std)
     return Local(one, float(left.square().mean()) / survey.noise_std**2)
 
 
-def weights_by_waves(local: Local, likelihood: GaussianLikelihood, z: torch.Tensor) -> torch.Tensor:
-    """Normalized weights (S,) of draws z (S, 100) made with F linearized: one solve each. No medium has no weight."""
+def nonlinear_weights(local: Local, likelihood: GaussianLikelihood, z: torch.Tensor) -> torch.Tensor:
+    """Normalized weights (S,) of draws z (S, 100) made with F linearized: one solve each.
+
+    Non-physical models have weight 0.
+    """
     survey = local.survey
     exact = (likelihood.observed - solved(likelihood.forward, z)).square().sum(1)
     proposed = (survey.data - survey.predicted(z)).square().sum(1)

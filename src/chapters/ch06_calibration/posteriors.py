@@ -1,8 +1,7 @@
-"""Chapter 6: posteriors of many held-out truths, under one prior after another.
+"""Chapter 6: posteriors of many held-out truths, under different priors.
 
-F is linearized once: then the posterior under a Gaussian, or under a mixture of Gaussians, is known without error, and
-what is measured is the prior. Frozen dataclasses and short functions, no defaults: sizes come from
-notebooks/profiles.yml.
+F is linearized once. The posterior under a Gaussian or a mixture of Gaussians is then exact, so that only the prior is
+tested. No defaults: sizes come from notebooks/profiles.yml.
 """
 
 import math
@@ -29,14 +28,14 @@ SIGMA_RANGE = (0.02, 20.0)  # noise levels of networks and sampler; the widest a
 
 @dataclass(frozen=True, eq=False)
 class LinearSurvey:
-    """Noisy data of held-out truths, by 100 numbers each.
+    """Noisy data of held-out truths, reduced to 100 numbers each.
 
-    law: the true prior. response: R of J = Q R, J the Jacobian of F at the published truth, (100, 100). truths: raw
-    coefficients (T, 100). data: (T, 100). noise_std: gamma. Data are Q^T (y - F(m)), m the law's mean: with F
-    linearized about m they are R (z - m) plus noise, and the rest of y says nothing of z.
+    prior: the true prior. response: R of J = Q R, J the Jacobian of F at the published truth, (100, 100). truths: raw
+    coefficients (T, 100). data: (T, 100). noise_std: gamma. Data are Q^T (y - F(m)), m the prior's mean: with F
+    linearized about m they are R (z - m) plus noise, and the rest of y carries no information on z.
     """
 
-    law: Gaussian
+    prior: Gaussian
     response: torch.Tensor
     truths: torch.Tensor
     data: torch.Tensor
@@ -45,62 +44,62 @@ class LinearSurvey:
     @cached_property
     def deviations(self) -> torch.Tensor:
         """The true prior's standard deviation of each coefficient, (100,)."""
-        return self.law.covariance.diagonal().sqrt()
+        return self.prior.covariance.diagonal().sqrt()
 
     @cached_property
     def overall(self) -> torch.Tensor:
-        """The root mean square of the deviations, in each place, (100,): errors in this unit are |error| / sqrt(tr)."""
+        """Root mean square of the deviations, repeated, (100,): errors in this unit are |error| / sqrt(trace)."""
         return self.deviations.square().mean().sqrt().expand_as(self.deviations)
 
     @cached_property
     def axes(self) -> torch.Tensor:
-        """The principal axes of the true law, (100, 92): those with a variance above 1e-10 of the largest."""
-        variances, axes = torch.linalg.eigh(self.law.covariance)
+        """Principal axes of the true prior, (100, 92): those with a variance above 1e-10 of the largest."""
+        variances, axes = torch.linalg.eigh(self.prior.covariance)
         return axes[:, variances > 1e-10 * variances.max()]
 
     def predicted(self, z: torch.Tensor) -> torch.Tensor:
         """R (z - m) of raw coefficients (..., 100)."""
-        return (z - self.law.mean) @ self.response.T
+        return (z - self.prior.mean) @ self.response.T
 
     def first(self, num: int) -> "LinearSurvey":
         """The first ``num`` truths and their data."""
-        return LinearSurvey(self.law, self.response, self.truths[:num], self.data[:num], self.noise_std)
+        return LinearSurvey(self.prior, self.response, self.truths[:num], self.data[:num], self.noise_std)
 
 
 def linear_survey(inversion: Inversion, num: int, *, generator: torch.Generator) -> LinearSurvey:
     """The first ``num`` held-out fields, observed by F linearized about the prior's mean."""
-    law = published_law().to(inversion.truth)
-    response = torch.linalg.qr(inversion.slope.to(law.mean), mode="r").R
-    truths = published_coefficients(num, seed=HELD_OUT_SEED).to(law.mean)
+    prior = published_law().to(inversion.truth)
+    response = torch.linalg.qr(inversion.slope.to(prior.mean), mode="r").R
+    truths = published_coefficients(num, seed=HELD_OUT_SEED).to(prior.mean)
     noise_std = inversion.likelihood.noise_std
-    clean = (truths - law.mean) @ response.T
+    clean = (truths - prior.mean) @ response.T
     return LinearSurvey(
-        law, response, truths, clean + noise_std * normal(*truths.shape, like=truths, generator=generator), noise_std
+        prior, response, truths, clean + noise_std * normal(*truths.shape, like=truths, generator=generator), noise_std
     )
 
 
-def wave_survey(
+def nonlinear_survey(
     inversion: Inversion, num: int, *, generator: torch.Generator
 ) -> tuple[LinearSurvey, ForwardOperator, torch.Tensor]:
-    """The same with the waves as they are: survey, z -> Q^T (F(z) - F(m)), and all of the data y (T, 5880).
+    """The same with the nonlinear operator: survey, z -> Q^T (F(z) - F(m)), and the full data y (T, 5880).
 
-    R of the survey is that of the Jacobian at the prior's mean m. The noise of y and of the survey's data is one draw.
+    R of the survey is that of the Jacobian at the prior's mean m. y and the survey's data have the same noise.
     """
-    law, likelihood = published_law().to(inversion.truth), inversion.likelihood
-    q, response = torch.linalg.qr(likelihood.forward.jacobian(law.mean[None])[0].detach().to(law.mean))
-    truths = published_coefficients(num, seed=HELD_OUT_SEED).to(law.mean)
-    at_mean = solved(likelihood.forward, law.mean[None])
+    prior, likelihood = published_law().to(inversion.truth), inversion.likelihood
+    q, response = torch.linalg.qr(likelihood.forward.jacobian(prior.mean[None])[0].detach().to(prior.mean))
+    truths = published_coefficients(num, seed=HELD_OUT_SEED).to(prior.mean)
+    at_mean = solved(likelihood.forward, prior.mean[None])
 
     def forward(z):
         return (solved(likelihood.forward, z) - at_mean) @ q
 
     y = solved(likelihood.forward, truths)
     y = y + likelihood.noise_std * normal(*y.shape, like=y, generator=generator)
-    return LinearSurvey(law, response, truths, (y - at_mean) @ q, likelihood.noise_std), forward, y
+    return LinearSurvey(prior, response, truths, (y - at_mean) @ q, likelihood.noise_std), forward, y
 
 
 def solved(forward: ForwardOperator, z: torch.Tensor) -> torch.Tensor:
-    """F of raw models (B, 100), sixteen at a time and without a graph, (B, m)."""
+    """F of raw models (B, 100), in batches of sixteen and without gradients, (B, m)."""
     with torch.no_grad():
         return torch.cat([forward(some) for some in z.split(16)]).to(z)
 
@@ -108,28 +107,28 @@ def solved(forward: ForwardOperator, z: torch.Tensor) -> torch.Tensor:
 def lookup_draws(
     examples: torch.Tensor, predicted: torch.Tensor, y: torch.Tensor, noise_std: float, num: int, *, generator
 ) -> torch.Tensor:
-    """``num`` draws for each truth of the exactly memorized posterior, (T, num, 100), from data of the examples (N, m).
+    """``num`` draws for each truth of the exactly memorized posterior, (T, num, 100).
 
-    y: (T, m). The lookup of chapter 3, one forward solve an example for all truths.
+    predicted: data of the examples, (N, m). y: (T, m). The lookup of chapter 3: one forward solve per example.
     """
     apart = torch.cdist(y, predicted, compute_mode="donot_use_mm_for_euclid_dist") / noise_std
     return examples[choices((-0.5 * apart.square()).softmax(1), num, generator=generator)]
 
 
-# ---- posteriors that are known ---------------------------------------------------------------------------------------
+# ---- exact posteriors ------------------------------------------------------------------------------------------------
 
 
 def gaussian_draws(survey: LinearSurvey, prior: Gaussian, num: int, *, generator: torch.Generator) -> torch.Tensor:
     """``num`` draws for each truth under a Gaussian prior of raw coefficients, exact: (T, num, 100)."""
-    observed = survey.data + survey.law.mean @ survey.response.T
+    observed = survey.data + survey.prior.mean @ survey.response.T
     return prior.condition(survey.response, observed, survey.noise_std).sample(num, generator=generator)
 
 
 @dataclass(frozen=True, eq=False)
 class MixturePosterior:
-    """The posterior under training examples smoothed at one width, F affine: exact, for every truth at once.
+    """The exact posterior under smoothed training examples (one width), F affine, for all truths.
 
-    All components share one covariance, so their evidences share one determinant, which drops out. log_weights: (T, N).
+    All components have the same covariance, so the determinant in their evidences cancels. log_weights: (T, N).
     predicted: data of the examples, (N, 100). gain, factor: of a component in standardized coordinates, (100, 100).
     """
 
@@ -162,7 +161,7 @@ class MixturePosterior:
 
 
 def leave_one_out_width(x: torch.Tensor) -> float:
-    """The bandwidth h at which each of x (N, d) is likeliest, on average, under N(., h^2 I) about the others."""
+    """The bandwidth h that maximizes the leave-one-out log-likelihood of x (N, d) under kernels N(., h^2 I)."""
     squares = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist").square().fill_diagonal_(math.inf)
 
     def loss(log_width):
@@ -172,7 +171,7 @@ def leave_one_out_width(x: torch.Tensor) -> float:
 
 
 def ledoit_wolf(training: TrainingSet) -> Gaussian:
-    """The Ledoit-Wolf law of the standardized examples, in those coordinates: shrinkage depends on the unit."""
+    """The Ledoit-Wolf Gaussian of the standardized examples, in those coordinates: shrinkage depends on units."""
     return ledoit_wolf_of(training.standardized)
 
 
@@ -181,7 +180,7 @@ def ledoit_wolf_of(x: torch.Tensor) -> Gaussian:
     return Gaussian(x.mean(0), torch.from_numpy(LedoitWolf().fit(x.cpu().numpy()).covariance_).to(x))
 
 
-# ---- posteriors that are sampled -------------------------------------------------------------------------------------
+# ---- sampled posteriors ----------------------------------------------------------------------------------------------
 
 
 def guided_draws(
@@ -194,10 +193,10 @@ def guided_draws(
     *,
     generator: torch.Generator,
 ) -> torch.Tensor:
-    """``num`` raw draws for each truth by `guidance.covariance_step`, (T, num, 100): one call of D a step.
+    """``num`` raw draws for each truth by `guidance.covariance_step`, (T, num, 100): one call of D per step.
 
-    denoiser, covariance: of a prior in the coordinates of ``training``. The chains of all truths walk together: their
-    own data are part of the operator, whose observed data are 0.
+    denoiser, covariance: of a prior in the coordinates of ``training``. The samples of all truths are one batch: each
+    truth's data are subtracted in the operator, whose observed data are 0.
     """
     scale = training.standardizer.scale
     data = survey.data.repeat_interleave(num, 0)
@@ -205,8 +204,8 @@ def guided_draws(
     def misfit(x):
         return survey.predicted(training.standardizer.restore(x)) - data
 
-    heard = GaussianLikelihood(misfit, torch.zeros_like(survey.data[0]), survey.noise_std)
-    step = covariance_step(heard, covariance, survey.response * scale)
+    likelihood = GaussianLikelihood(misfit, torch.zeros_like(survey.data[0]), survey.noise_std)
+    step = covariance_step(likelihood, covariance, survey.response * scale)
     x = SIGMA_RANGE[1] * normal(*data.shape, like=data, generator=generator)
     with torch.no_grad():
         x = sample(denoiser, x, karras_sigmas(num_levels, *SIGMA_RANGE), step=step, generator=generator)
@@ -214,7 +213,7 @@ def guided_draws(
 
 
 def prior_draws(denoiser: Denoiser, noise: torch.Tensor, num_levels: int, *, generator: torch.Generator):
-    """Where the probability flow takes standard normal ``noise`` (B, d), scaled to the highest level: prior samples."""
+    """Prior samples by the probability-flow ODE from standard normal ``noise`` (B, d), scaled to the highest level."""
     with torch.no_grad():
         levels = karras_sigmas(num_levels, *SIGMA_RANGE)
         return sample(denoiser, SIGMA_RANGE[1] * noise, levels, step=heun_step, generator=generator)

@@ -1,6 +1,6 @@
-"""Chapter 6: what may keep a network from memorizing few examples: what is trained, and what is done to it afterwards.
+"""Chapter 6: remedies against memorization of few examples, in training and afterwards.
 
-Frozen dataclasses and short functions, no defaults: sizes come from notebooks/profiles.yml.
+No defaults: sizes come from notebooks/profiles.yml.
 """
 
 import math
@@ -21,20 +21,20 @@ from memprior.networks import ResidualMLP
 from memprior.paper import FASTEST, SLOWEST, TrainingSet, published_fields, published_grid
 from memprior.training import TrainingPlan, denoising_loss, snapshot_denoisers, snapshot_weights, train
 
-CENTRE = (FASTEST + SLOWEST) / 2  # the mean of the published fields, squared slowness
+CENTER = (FASTEST + SLOWEST) / 2  # the mean of the published fields, squared slowness
 KINDS = ("plain", "first half", "second half", "weight decay", "dropout", "augmented")
 
 
-# ---- symmetries of the law -------------------------------------------------------------------------------------------
+# ---- symmetries of the prior -----------------------------------------------------------------------------------------
 
 
 def symmetries() -> list[Callable[[torch.Tensor], torch.Tensor]]:
-    """The 32 maps of published fields (B, 64, 64) that leave their law as it is; the first leaves the fields too.
+    """The 32 maps of published fields (B, 64, 64) that leave their distribution invariant; the first is the identity.
 
     Every field is Re ifft2(a w) about its mean, w independent real normals. Reflection of one axis (index -i mod 64; of
     both it is the identity, for every field is point-symmetric) and transposition reorder w, and a does not change;
-    translation by half a period along an axis multiplies w by (-1)^k, the sign about the mean by -1. They make a group
-    of 2 x 2 x 4 x 2 maps. Translation by less is none: w would not stay real.
+    translation by half a period along an axis multiplies w by (-1)^k, the sign about the mean by -1. They form a group
+    of 2 x 2 x 4 x 2 maps. Shorter translations are not symmetries: w would not stay real.
     """
     return [
         lambda fields, of=(flip, turn, across, down, sign): _moved(fields, *of)
@@ -45,24 +45,24 @@ def symmetries() -> list[Callable[[torch.Tensor], torch.Tensor]]:
 def _moved(fields, flip, turn, across, down, sign):
     fields = fields.flip(1).roll(1, 1) if flip else fields
     fields = fields.mT if turn else fields
-    return CENTRE + sign * (fields.roll((across, down), (1, 2)) - CENTRE)
+    return CENTER + sign * (fields.roll((across, down), (1, 2)) - CENTER)
 
 
 def augmented(num: int, device: torch.device) -> TrainingSet:
-    """The first ``num`` published fields and their mirror images, (32 num, 100), standardized by all of them."""
+    """The first ``num`` published fields and their images under :func:`symmetries`, (32 num, 100), standardized."""
     fields, basis = published_fields(num), CosineBasis(published_grid())
     examples = torch.cat([basis.encode(move(fields)) for move in symmetries()]).to(device)
     return TrainingSet(examples, Standardizer.fit(examples))
 
 
 def moved_covariances(device: torch.device) -> list[torch.Tensor]:
-    """The covariance of z when every field is moved, (100, 100) for each of :func:`symmetries`: exact but for rounding.
+    """The covariance of z under each of :func:`symmetries`, (100, 100) each, exact up to rounding.
 
-    A coefficient is the inner product of a field and an image. To move the field is to move the image back, which is
-    one of the same maps. Against white noise w the image counts by a(k) times the real part of its transform.
+    A coefficient is the inner product of a field and an image. To map the field is to map the image by the inverse,
+    which is one of the same maps. The weight of w(k) in it is a(k) times the real part of the image's transform.
     """
     basis, k = CosineBasis(published_grid()), torch.fft.fftfreq(64, 1 / 64, dtype=torch.float64)
-    # Not taken from `fields`, whose law this is compared with.
+    # Not taken from `fields`, which this is compared with.
     amplitude = (4 * math.pi**2 * (k[:, None] ** 2 + k**2) + 25) ** -1.5
     amplitude[0, 0] = 0
     amplitude *= (SLOWEST - FASTEST) / 6 / amplitude.norm()
@@ -70,7 +70,7 @@ def moved_covariances(device: torch.device) -> list[torch.Tensor]:
     images = modes / modes.square().sum((1, 2), keepdim=True)  # of the projection, as the modes are orthogonal
     found = []
     for move in symmetries():
-        weights = (amplitude * torch.fft.fft2(move(images + CENTRE) - CENTRE).real).flatten(1)
+        weights = (amplitude * torch.fft.fft2(move(images + CENTER) - CENTER).real).flatten(1)
         found.append((weights @ weights.T).to(device))
     return found
 
@@ -79,9 +79,9 @@ def moved_covariances(device: torch.device) -> list[torch.Tensor]:
 
 
 class DropoutMLP(ResidualMLP):
-    """A residual network that, in training, leaves out each number that a block adds with probability ``rate``.
+    """A residual network with dropout of probability ``rate`` on the output of each block.
 
-    noise: (shape) -> numbers in [0, 1), called once a block; what is kept is divided by 1 - rate. ``eval()`` ends it.
+    noise: (shape) -> numbers in [0, 1), called once per block. Off after ``eval()``.
     Raises ``ValueError`` unless 0 < rate < 1.
     """
 
@@ -103,7 +103,7 @@ class DropoutMLP(ResidualMLP):
 class Training:
     """One network to train. kind: one of :data:`KINDS`; strength: of weight decay or dropout, 0 for the others.
 
-    looks: optimiser steps at which the averaged weights are kept, the last of them ends the training. Raises
+    looks: optimizer steps of the checkpoints; the last one ends the training. Raises
     ``ValueError`` for another kind.
     """
 
@@ -126,23 +126,23 @@ class Training:
 
     @property
     def plan(self) -> TrainingPlan:
-        """That of chapter 4's networks, over the levels of this chapter's sampler."""
+        """As for chapter 4's networks, over the noise levels of this chapter's sampler."""
         return TrainingPlan(self.looks[-1], self.batch_size, 2e-3, 1e-4, 0.999, *SIGMA_RANGE)
 
     def known(self, device: torch.device) -> TrainingSet:
-        """The examples that set the coordinates: all N of them, and their mirror images where it trains on those."""
+        """The examples that standardize the coordinates: all N, with their images for kind "augmented"."""
         published = TrainingSet.published(self.num_examples, device)
         return augmented(self.num_examples, device) if self.kind == "augmented" else published
 
     def seen(self, device: torch.device) -> torch.Tensor:
-        """The examples that are trained on, in those coordinates."""
+        """The standardized examples in the training set."""
         x = self.known(device).standardized
         return {"first half": x[::2], "second half": x[1::2]}.get(self.kind, x)
 
 
 def trained(part: Training, store: Store) -> dict[int, NetworkDenoiser]:
-    """step -> the averaged network there, at each of the looks."""
-    weights = store.tensors(part.name, asdict(part), lambda _: snapshot_weights(_course(part, store.device)))
+    """step -> the network with averaged weights, at each checkpoint."""
+    weights = store.tensors(part.name, asdict(part), lambda _: snapshot_weights(_checkpoints(part, store.device)))
     return snapshot_denoisers(weights, lambda: _network(part, store.device, None), 1.0)
 
 
@@ -158,8 +158,8 @@ def _network(part, device, generator):
     return DropoutMLP(*sizes, rate=part.strength, noise=noise, generator=weights, device=device)
 
 
-def _course(part: Training, device: torch.device):
-    """(step, averaged denoiser) at each look, which training changes as it goes on."""
+def _checkpoints(part: Training, device: torch.device):
+    """(step, averaged denoiser) at each checkpoint; the denoiser changes as training goes on."""
     generator = generator_for(f"batches {part.name}")
     denoiser = NetworkDenoiser(_network(part, device, generator), 1.0)
     plan = part.plan
@@ -172,13 +172,13 @@ def _course(part: Training, device: torch.device):
             yield state.step, state.average
 
 
-# ---- what is done afterwards -----------------------------------------------------------------------------------------
+# ---- after training --------------------------------------------------------------------------------------------------
 
 
 class TikhonovDenoiser:
     """A denoiser whose score is shrunk: D_c = x + (D - x) sigma^2 / (sigma^2 + c), c = width^2.
 
-    The minimiser of E |s - s_0|^2 + (c / sigma^2) |s|^2, s_0 the score of what D has learnt (baptista2025memorization):
+    The minimizer of E |s - s_0|^2 + (c / sigma^2) |s|^2, s_0 the learned score of D (baptista2025memorization):
     each x by itself, so s = s_0 / (1 + c / sigma^2). Where sigma is far below ``width`` it stops denoising.
     """
 
@@ -193,7 +193,7 @@ class TikhonovDenoiser:
 
 
 class Ensemble:
-    """The average of denoisers: members that remember differently cancel, what they have learnt alike stays."""
+    """The mean of several denoisers, which averages out what is particular to each."""
 
     def __init__(self, members: Sequence[Denoiser]):
         expect(len(members) > 0, "members", "at least one denoiser", len(members))
@@ -204,7 +204,7 @@ class Ensemble:
 
 
 def validation_loss(denoiser: Denoiser, points: torch.Tensor, num_levels: int, *, generator: torch.Generator) -> float:
-    """The training loss, over its own levels, of ``denoiser`` at clean ``points`` (P, d) that it has not seen."""
+    """The training loss, over its own levels, of ``denoiser`` at held-out clean ``points`` (P, d)."""
     levels = torch.logspace(*(math.log10(s) for s in SIGMA_RANGE), num_levels, dtype=points.dtype).tolist()
     with torch.no_grad():
         losses = [denoising_loss(denoiser, points, s, generator=generator).mean() * (1 / s**2 + 1) for s in levels]

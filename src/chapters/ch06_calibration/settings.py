@@ -42,7 +42,7 @@ class Settings:
     remedies_at: Counts
     num_members: Natural
     network: Network
-    looks: Counts
+    checkpoints: Counts
     weight_decay: NotNegative
     dropout: Annotated[float, Bounds(0, 0.99, above=True)]
     num_sampled_truths: Natural

@@ -1,6 +1,6 @@
-"""Chapter 6's long work as one object: networks that are trained, and posteriors that are drawn with them.
+"""Chapter 6's experiment as one object: its training runs, its posterior jobs, and their results.
 
-Networks are trained and posteriors drawn by :meth:`Study.run` alone, in parts that the store keeps.
+Only :meth:`Study.run` trains networks and draws posteriors. It does so in parts, which the store keeps.
 """
 
 from collections.abc import Callable
@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from chapters.ch06_calibration.columns import (
+from chapters.ch06_calibration.nonlinear import Drawn, LinearizationPoint, Local, linearized_at
+from chapters.ch06_calibration.posterior_jobs import (
     CLOSED,
+    NONLINEAR,
     OF_NETWORKS,
-    WITH_WAVES,
     WITHOUT,
-    Column,
     Networks,
-    gaussian_of,
-    prior_of,
+    PosteriorJob,
+    build_gaussian,
+    build_prior,
 )
-from chapters.ch06_calibration.nonlinear import Drawn, Local, Place, located
 from chapters.ch06_calibration.posteriors import (
     LinearSurvey,
     gaussian_draws,
     guided_draws,
     ledoit_wolf,
     linear_survey,
-    wave_survey,
+    nonlinear_survey,
 )
 from chapters.ch06_calibration.remedies import Training, trained
 from companion.jobs import side_by_side, workers_on
@@ -48,7 +48,7 @@ if TYPE_CHECKING:  # what settings may be changes no result
 class Study:
     """Networks and sampled posteriors at the sizes of ``settings`` (06_calibration of notebooks/profiles.yml).
 
-    seed: that of the notebook. store: keeps the parts. tell: hears of every part that is done.
+    seed: that of the notebook. store: keeps the results. tell: called with a message as each part ends.
     """
 
     settings: "Settings"
@@ -59,17 +59,17 @@ class Study:
 
     @classmethod
     def of(cls, run: Run, tell: Callable[[str], None]) -> "Study":
-        """That of one run of the notebook."""
+        """The study of one run of the notebook."""
         return cls(run.settings, run.seed, run.store(__name__), tell)
 
     @property
     def device(self) -> torch.device:
-        """Of everything that is computed."""
+        """The device on which everything is computed."""
         return self.store.device
 
     @cached_property
     def inversion(self) -> Inversion:
-        """The published one, whose Jacobian at the truth linearizes F for all."""
+        """The published inversion. Its Jacobian at the truth linearizes F for all truths."""
         return published_inversion(torch.complex64, self.device)
 
     @cached_property
@@ -80,120 +80,126 @@ class Study:
 
     @cached_property
     def waves(self) -> tuple[LinearSurvey, ForwardOperator, torch.Tensor]:
-        """Held-out truths with the waves: :func:`calibration_study.wave_survey`."""
+        """Held-out truths with the nonlinear operator: see ``nonlinear_survey``."""
         randomness = generator_for(f"waves {self.seed}")
-        return wave_survey(self.inversion, self.settings.waves.num_truths, generator=randomness)
+        return nonlinear_survey(self.inversion, self.settings.waves.num_truths, generator=randomness)
 
     @property
-    def places(self) -> tuple[Place, ...]:
-        """Where F is linearized for each truth with the waves; none where nothing is drawn with them."""
-        asked = self.settings.waves
-        return tuple(Place(index, self.seed) for index in range(asked.num_truths if asked.num_draws else 0))
+    def linearization_points(self) -> tuple[LinearizationPoint, ...]:
+        """One for each truth with the nonlinear operator; none if no posterior is drawn with it."""
+        size = self.settings.waves
+        return tuple(LinearizationPoint(index, self.seed) for index in range(size.num_truths if size.num_draws else 0))
 
     def trainings_of(self, n: int) -> tuple[Training, ...]:
-        """The networks on N examples: plain ones, and where remedies are tried two halves and one for each remedy."""
+        """Networks on N examples: plain ones and, where remedies are tried, two halves and one for each remedy."""
         size = self.settings
         tried = n in size.remedies_at
         kinds = [("plain", 0.0, k) for k in range(size.num_members if tried else 1)]
         if tried:
             kinds += [("first half", 0.0, 0), ("second half", 0.0, 0), ("augmented", 0.0, 0)]
             kinds += [("weight decay", size.weight_decay, 0), ("dropout", size.dropout, 0)]
-        shape = size.network.width, size.network.depth, size.network.batch_size, size.looks
+        shape = size.network.width, size.network.depth, size.network.batch_size, size.checkpoints
         return tuple(Training(kind, n, 100 * self.seed + k, strength, *shape) for kind, strength, k in kinds)
 
     @cached_property
-    def columns(self) -> list[Column]:
-        """Every posterior that is drawn: with F linearized for all remedies, with the waves for a few."""
-        size, columns = self.settings, []
+    def posterior_jobs(self) -> list[PosteriorJob]:
+        """Every posterior job: with F linearized for all remedies, with the nonlinear operator for a few."""
+        size, jobs = self.settings, []
         truths = size.num_sampled_truths, size.num_draws, size.num_levels, self.seed
         for n in size.network_sizes:
             parts, tried = self.trainings_of(n), n in size.remedies_at
             remedies = [*WITHOUT, *(OF_NETWORKS if tried else OF_NETWORKS[:1])]
-            columns += [Column(remedy, n, parts, 0.0, "linear", *truths) for remedy in remedies]
-            columns += [Column("Tikhonov", n, parts, w, "linear", *truths) for w in size.widths if tried]
-        if self.places:
+            jobs += [PosteriorJob(remedy, n, parts, 0.0, "linear", *truths) for remedy in remedies]
+            jobs += [PosteriorJob("Tikhonov", n, parts, w, "linear", *truths) for w in size.widths if tried]
+        if self.linearization_points:
             n, few = size.remedies_at[0], size.waves
             truths = few.num_truths, few.num_draws, few.num_levels, self.seed
-            columns += [Column(remedy, n, (), 0.0, "waves, closed", *truths) for remedy in CLOSED]
-            columns += [Column(remedy, n, self.trainings_of(n), 0.0, "waves", *truths) for remedy in WITH_WAVES]
-        return columns
+            jobs += [PosteriorJob(remedy, n, (), 0.0, "waves, closed", *truths) for remedy in CLOSED]
+            jobs += [PosteriorJob(remedy, n, self.trainings_of(n), 0.0, "waves", *truths) for remedy in NONLINEAR]
+        return jobs
 
-    def sampler(self, column: Column, networks: Networks) -> Callable[[LinearSurvey], torch.Tensor]:
-        """LinearSurvey -> raw draws (T, S, 100) of its posteriors, F linearized as the survey has it."""
-        randomness, num = generator_for(column.name), column.num_draws
-        if column.how == "waves, closed":
-            law = gaussian_of(column, self.survey.law, self.device)
-            return lambda survey: gaussian_draws(survey, law, num, generator=randomness)
-        denoiser, known = prior_of(column, networks, self.device)
-        told = known, denoiser, ledoit_wolf(known).covariance, num, column.num_levels
-        return lambda survey: guided_draws(survey, *told, generator=randomness)
+    def sampler(self, job: PosteriorJob, networks: Networks) -> Callable[[LinearSurvey], torch.Tensor]:
+        """LinearSurvey -> raw draws (T, S, 100) of its posteriors, with the survey's linearization."""
+        randomness, num = generator_for(job.name), job.num_draws
+        if job.how == "waves, closed":
+            prior = build_gaussian(job, self.survey.prior, self.device)
+            return lambda survey: gaussian_draws(survey, prior, num, generator=randomness)
+        denoiser, known = build_prior(job, networks, self.device)
+        options = known, denoiser, ledoit_wolf(known).covariance, num, job.num_levels
+        return lambda survey: guided_draws(survey, *options, generator=randomness)
 
     def likelihoods(self) -> list[GaussianLikelihood]:
-        """With the waves, one for each truth; an operator of their own, for parts run side by side."""
+        """Nonlinear likelihoods, one for each truth, with an operator of their own, as parts run in parallel."""
         forward = published_inversion(torch.complex64, self.device).likelihood.forward
         return [GaussianLikelihood(forward, y, self.waves[0].noise_std) for y in self.waves[2]]
 
-    def placed(self, place: Place) -> Local:
-        """One truth with F linearized where its data lead."""
+    def linearized(self, point: LinearizationPoint) -> Local:
+        """One truth with F linearized at its most probable model."""
         survey = self.waves[0]
 
         def compute(_):
-            found = located(survey, place.index, self.likelihoods()[place.index])
-            parts = {"response": found.survey.response, "data": found.survey.data, "misfit": found.misfit}
+            local = linearized_at(survey, point.index, self.likelihoods()[point.index])
+            parts = {"response": local.survey.response, "data": local.survey.data, "misfit": local.misfit}
             return {name: torch.as_tensor(x) for name, x in parts.items()}
 
-        kept = self.store.tensors(place.name, asdict(place), compute)
-        truth = survey.truths[place.index, None]
+        stored = self.store.tensors(point.name, asdict(point), compute)
+        truth = survey.truths[point.index, None]
         return Local(
-            LinearSurvey(survey.law, kept["response"], truth, kept["data"], survey.noise_std), float(kept["misfit"])
+            LinearSurvey(survey.prior, stored["response"], truth, stored["data"], survey.noise_std),
+            float(stored["misfit"]),
         )
 
-    def drawn(self, column: Column, networks: Networks, places: list[Local]) -> Drawn:
-        """The draws of a column."""
+    def drawn(self, job: PosteriorJob, networks: Networks, local: list[Local]) -> Drawn:
+        """The draws of a job."""
 
         def compute(_):
-            draw = self.sampler(column, networks)
-            if column.how == "linear":
-                found = Drawn.alike(draw(self.survey.first(column.num_truths)))
+            draw = self.sampler(job, networks)
+            if job.how == "linear":
+                drawn = Drawn.equally_weighted(draw(self.survey.first(job.num_truths)))
             else:
-                found = Drawn.by_waves(places, draw, self.likelihoods())
-            return {"draws": found.draws, "weights": found.weights}
+                drawn = Drawn.reweighted(local, draw, self.likelihoods())
+            return {"draws": drawn.draws, "weights": drawn.weights}
 
-        return Drawn(**self.store.tensors(column.name, asdict(column), compute))
+        return Drawn(**self.store.tensors(job.name, asdict(job), compute))
 
     @property
-    def parts(self) -> list[Training | Place | Column]:
-        """Every network, every place where F is linearized, every column."""
+    def parts(self) -> list[Training | LinearizationPoint | PosteriorJob]:
+        """Every training, every linearization point, every posterior job."""
         trainings = [part for n in self.settings.network_sizes for part in self.trainings_of(n)]
-        return [*trainings, *self.places, *self.columns]
+        return [*trainings, *self.linearization_points, *self.posterior_jobs]
 
-    def needs(self, part: Training | Place | Column) -> list[Training | Place]:
-        """A column starts from its networks and, with the waves, from every place."""
-        if not isinstance(part, Column):
+    def needs(self, part: Training | LinearizationPoint | PosteriorJob) -> list[Training | LinearizationPoint]:
+        """A posterior job needs its networks and, with the nonlinear operator, every linearization point."""
+        if not isinstance(part, PosteriorJob):
             return []
-        return [*part.trainings, *(() if part.how == "linear" else self.places)]
+        return [*part.trainings, *(() if part.how == "linear" else self.linearization_points)]
 
-    def work(self, part: Training | Place | Column, earlier: Callable) -> dict[int, Denoiser] | Local | Drawn:
-        """A training's networks, a place's survey, or a column's draws. earlier: part it needs -> what that came to."""
+    def work(
+        self, part: Training | LinearizationPoint | PosteriorJob, earlier: Callable
+    ) -> dict[int, Denoiser] | Local | Drawn:
+        """Result of a part: networks, a local survey, or draws. earlier: a part that it needs -> its result."""
         if isinstance(part, Training):
             return trained(part, self.store)
-        if isinstance(part, Place):
-            return self.placed(part)
-        places = [earlier(one) for one in self.needs(part) if isinstance(one, Place)]
-        return self.drawn(part, {one: earlier(one) for one in part.trainings}, places)
+        if isinstance(part, LinearizationPoint):
+            return self.linearized(part)
+        local = [earlier(one) for one in self.needs(part) if isinstance(one, LinearizationPoint)]
+        return self.drawn(part, {one: earlier(one) for one in part.trainings}, local)
 
     def run(self) -> None:
-        """Train every network, draw every column as soon as its networks are trained. What the store has is read."""
-        self.survey, self.waves if self.places else None  # noqa: B018 - made once, before several threads ask for them
+        """Train every network, and draw every posterior as soon as its networks are trained.
+
+        Results that the store already has are read.
+        """
+        self.survey, self.waves if self.linearization_points else None  # noqa: B018 - made once, before threads start
         workers = workers_on(self.device, self.settings.workers)
         results = side_by_side(self.parts, self.work, workers, self.tell)
         self._results.update(zip(self.parts, results, strict=True))
 
-    def result(self, part: Training | Place | Column) -> dict[int, Denoiser] | Local | Drawn:
-        """What a part has come to. Raises ``ValueError`` before :meth:`run`."""
+    def result(self, part: Training | LinearizationPoint | PosteriorJob) -> dict[int, Denoiser] | Local | Drawn:
+        """The result of a part. Raises ``ValueError`` before :meth:`run`."""
         expect(part in self._results, "study", "run() before its results are asked for", "none of them yet")
         return self._results[part]
 
     def networks(self, n: int) -> Networks:
-        """Training -> step -> network there, for N examples."""
+        """Training -> step -> network at that step, for N examples."""
         return {part: self.result(part) for part in self.trainings_of(n)}

@@ -1,4 +1,4 @@
-"""Is a posterior what it says it is? Tests of its draws against truths, and how far apart two laws are.
+"""Is a posterior calibrated? Tests of its draws against truths, and a distance of two distributions.
 
 T truths, S posterior draws of each, d components. Truths come from the prior and data from the truths: then each truth
 is one more draw of its posterior, exchangeable with the S others. Each test takes another consequence of that; none
@@ -181,14 +181,15 @@ def residuals(samples: torch.Tensor, truths: torch.Tensor) -> tuple[torch.Tensor
 def energy_test(
     x: torch.Tensor, y: torch.Tensor, *, num_permutations: int, generator: torch.Generator, paired: bool = False
 ) -> float:
-    """The p-value that x (n, d) and y (m, d) have one law: ``energy_distance`` among permutations (szekely2013energy).
+    """The p-value that x (n, d) and y (m, d) have one distribution, by permutations of ``energy_distance``
+    (szekely2013energy).
 
     paired: x_i and y_i belong to one truth (n = m) and each pair is swapped or not. That is exact for a truth and a
     draw of its posterior, which are dependent; permutations of all points suppose that all are independent, and reject
     dependent pairs too rarely. Truths against draws cannot see a posterior that ignores the data: both have the
-    prior's law, and so have both ``residuals``. Pairs (truth, data) against (draw, data) can, but see little of the
-    spread. Needs an (n + m)^2 matrix; the least p-value is 1 / (num_permutations + 1). Raises ``ValueError`` /
-    ``TypeError`` for sizes, dtypes or devices that differ, fewer than 2 points, and numbers that are not finite.
+    prior as distribution, and so have both ``residuals``. Pairs (truth, data) against (draw, data) can, but are less
+    sensitive to the spread. Needs an (n + m)^2 matrix; the least p-value is 1 / (num_permutations + 1). Raises
+    ``ValueError`` / ``TypeError`` for sizes, dtypes or devices that differ, fewer than 2 points, and NaN or inf.
     """
     expect_samples(x, y, ("x", "y"), (2, 2))
     expect_whole("num_permutations", num_permutations, 1)
@@ -208,13 +209,13 @@ def energy_test(
 
     # A split into the same two sets, or a mirrored one, has the same distance but for the rounding of its sums.
     rounding = torch.finfo(x.dtype).eps * total / (n + m)
-    found = distances(torch.arange(n + m, device=x.device)[None] < n) - rounding
+    observed = distances(torch.arange(n + m, device=x.device)[None] < n) - rounding
     above, rows = 0, max(1, 2**24 // (n + m))
     for start in range(0, num_permutations, rows):
         num = min(rows, num_permutations - start)
         draws = uniform(num, n if paired else n + m, like=x, dtype=torch.float64, generator=generator)
         is_x = torch.cat([draws < 0.5, draws >= 0.5], dim=1) if paired else draws.argsort(1) < n
-        above += int((distances(is_x) >= found).sum())
+        above += int((distances(is_x) >= observed).sum())
     return (1 + above) / (1 + num_permutations)
 
 
@@ -229,10 +230,10 @@ def normalized_error(samples: torch.Tensor, truths: torch.Tensor, scale: torch.T
 
 
 def energy_distance(samples: torch.Tensor, reference: torch.Tensor, *, reference_is_law: bool = False) -> torch.Tensor:
-    """``2 E|X - Y| - E|X - X'| - E|Y - Y'|``, scalar: the square of a metric between laws (Szekely and Rizzo 2013).
+    """``2 E|X - Y| - E|X - X'| - E|Y - Y'|``, scalar: a squared metric of distributions (Szekely and Rizzo 2013).
 
     samples: draws (A, d), A >= 2. reference: draws (B, d), B >= 2; or, with ``reference_is_law``, the equally likely
-    atoms of a law that is then known exactly. Unbiased, so it may come out below zero for equal laws. Raises
+    atoms of a distribution that is known exactly. Unbiased, so it may be negative for equal distributions. Raises
     ``ValueError`` / ``TypeError`` for sizes, dtypes or devices that differ and for numbers that are not finite.
     """
     expect_samples(samples, reference, ("samples", "reference"), (2, 1 if reference_is_law else 2))

@@ -17,16 +17,16 @@ from memprior._random import uniform
 def ranks(draws: torch.Tensor, own: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """How many of ``draws`` (T, S, ...) are below ``own`` (T, ...), equal ones counted as below or not at random."""
     below, equal = (draws < own[:, None]).sum(1), (draws == own[:, None]).sum(1)
-    lot = uniform(*own.shape, like=own, dtype=torch.float64, generator=generator)
-    return below + torch.minimum((lot * (equal + 1)).long(), equal)
+    tie = uniform(*own.shape, like=own, dtype=torch.float64, generator=generator)
+    return below + torch.minimum((tie * (equal + 1)).long(), equal)
 
 
 def position(draws: torch.Tensor, own: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """(rank + U) / (S + 1), kept off 0 and 1 when rounded to the dtype of ``own``."""
     rank = ranks(draws, own, generator)
-    lot = uniform(*own.shape, like=own, dtype=torch.float64, generator=generator)
+    tie = uniform(*own.shape, like=own, dtype=torch.float64, generator=generator)
     limits = torch.finfo(own.dtype)
-    return ((rank + lot) / (draws.shape[1] + 1)).to(own.dtype).clamp(limits.tiny, 1 - limits.eps)
+    return ((rank + tie) / (draws.shape[1] + 1)).to(own.dtype).clamp(limits.tiny, 1 - limits.eps)
 
 
 def norms(x: torch.Tensor) -> torch.Tensor:

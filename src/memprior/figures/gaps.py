@@ -17,5 +17,5 @@ def gap_histories(ax: Axes, histories, *, crossing=None, title: str) -> Axes:
         ax.semilogx(
             steps, b, "--", color=VERMILION, alpha=0.8, lw=1.4, label="$b$, to the true form" if k == 0 else None
         )
-    ax.set(xlabel="optimiser step", title=title, ylim=(0, 1.25))
+    ax.set(xlabel="optimizer step", title=title, ylim=(0, 1.25))
     return ax

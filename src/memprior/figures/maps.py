@@ -29,7 +29,7 @@ def density_map(ax: Axes, points, log_density, train_set, *, truth=None, title: 
 
 
 def velocity_map(ax: Axes, velocity, extent_km: float, limits, *, title: str = ""):
-    """A velocity field (nx, nz), km/s, depth downwards. Returns the image, for a colour bar."""
+    """A velocity field (nx, nz), km/s, depth downwards. Returns the image, for a color bar."""
     image = ax.imshow(
         array(velocity.T), extent=(0, extent_km, extent_km, 0), cmap="cividis", vmin=limits[0], vmax=limits[1]
     )
@@ -39,7 +39,7 @@ def velocity_map(ax: Axes, velocity, extent_km: float, limits, *, title: str = "
     return image
 
 
-# In steps, so that a slider's frames, which have few colours, show them as they are.
+# In steps, so that a slider's frames, which have few colors, show them as they are.
 SPEEDS, WAVES = colormaps["cividis"].resampled(24), colormaps["RdBu_r"].resampled(31)
 
 
@@ -52,5 +52,5 @@ def model_map(ax: Axes, squared_slowness, *, side_km: float, title: str, limits=
 
 
 def speed_bar(figure, axes: list[Axes]) -> None:
-    """One colour bar, in km/s, beside maps that share their limits."""
+    """One color bar, in km/s, beside maps that share their limits."""
     figure.colorbar(axes[0].images[0], ax=axes, shrink=0.75, label="velocity (km/s)", pad=0.02)

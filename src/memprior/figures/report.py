@@ -1,6 +1,6 @@
 """The picture of a memorization report: arrays in, Figure out; no science.
 
-Colours: green the samples, black held-out draws or, without them, purple training examples left out one by one.
+Colors: green the samples, black held-out draws or, without them, purple training examples left out one by one.
 """
 
 import textwrap
@@ -10,23 +10,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from memprior.figures.ratios import BINS
-from memprior.figures.style import GREEN, GREY, INK, PURPLE, legend_below, panels
+from memprior.figures.style import GRAY, GREEN, INK, PURPLE, legend_below, panels
 from memprior.memorization import COPY_GAP, PAPER_RATIO
 
-LOOKS = {"samples": (GREEN, "-"), "held-out draws": (INK, "-"), "examples, left out": (PURPLE, "--")}
+STYLES = {"samples": (GREEN, "-"), "held-out draws": (INK, "-"), "examples, left out": (PURPLE, "--")}
 
 
 def ratio_histogram(ax: Axes, ratios: dict, threshold: float) -> Axes:
     """Histograms of r (n,) by name, each over its own highest bar, so that a spike of copies hides nothing."""
     for name, values in ratios.items():
-        colour, line = LOOKS[name]
+        color, line = STYLES[name]
         heights, _ = np.histogram(np.clip(values.cpu().numpy(), 0, 1), BINS)  # 1 + rounding is 1
         first, last = np.flatnonzero(heights)[[0, -1]]  # no line along the axis where there is nothing
         shown = heights[first : last + 1] / heights.max(), BINS[first : last + 2]
         if name == "samples":
-            ax.stairs(*shown, fill=True, color=colour, alpha=0.35)
-        ax.stairs(*shown, color=colour, lw=1.6, ls=line, label=name)
-    ax.axvline(threshold, color=GREY, lw=1, ls=":")
+            ax.stairs(*shown, fill=True, color=color, alpha=0.35)
+        ax.stairs(*shown, color=color, lw=1.6, ls=line, label=name)
+    ax.axvline(threshold, color=GRAY, lw=1, ls=":")
     ax.set(xlabel="ratio $r$", title=f"left of {threshold:g}: the paper's mark")
     ax.set(xlim=(0, 1), ylim=(0, 1.08), xticks=[0, 0.5, 1], yticks=[])
     ax.spines["left"].set_visible(False)
@@ -38,12 +38,12 @@ def share_curves(
 ) -> Axes:
     """Share of the points of each set whose value (n,) is at most x, from 0 to ``right``; dotted: ``threshold``."""
     for name, these in values.items():
-        colour, line = LOOKS[name]
+        color, line = STYLES[name]
         x = np.sort(these.cpu().numpy())
         shares = np.arange(len(x) + 1) / len(x)
-        ax.step([0, *x, max(right, x[-1])], [*shares, 1], where="post", color=colour, ls=line, lw=1.6, label=name)
+        ax.step([0, *x, max(right, x[-1])], [*shares, 1], where="post", color=color, ls=line, lw=1.6, label=name)
     if threshold is not None:
-        ax.axvline(threshold, color=GREY, lw=1, ls=":")
+        ax.axvline(threshold, color=GRAY, lw=1, ls=":")
     # A set of exact copies is a line along the left edge and the top, which the frame must not cut.
     ax.set(xlabel=xlabel, ylabel="share of points", title=title, xlim=(-0.02 * right, right), ylim=(-0.02, 1.03))
     ax.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
@@ -53,7 +53,7 @@ def share_curves(
 def report_figure(
     ratios: dict, distances: dict, gaps: dict, *, threshold: float = PAPER_RATIO, gap: float = COPY_GAP, title: str = ""
 ) -> Figure:
-    """r, d_1 and d_1 / d_2 of named sets of points, dicts of (n,) tensors whose keys are among ``LOOKS``.
+    """r, d_1 and d_1 / d_2 of named sets of points, dicts of (n,) tensors whose keys are among ``STYLES``.
 
     threshold: the r below which the paper says memorized. gap: the d_1 / d_2 below which a sample is a copy.
     """

@@ -7,10 +7,10 @@ from matplotlib.axes import Axes
 from memprior.figures.style import PALE
 
 
-def whisker(ax: Axes, found: tuple, height: float, *, colour: str, label: str | None = None) -> None:
+def whisker(ax: Axes, interval: tuple, height: float, *, color: str, label: str | None = None) -> None:
     """(value, low, high): the dot over its line."""
-    ax.hlines(height, *found[1:], color=colour, lw=1.8, clip_on=False)
-    ax.plot(found[0], height, "o", color=colour, ms=6, clip_on=False, label=label)
+    ax.hlines(height, *interval[1:], color=color, lw=1.8, clip_on=False)
+    ax.plot(interval[0], height, "o", color=color, ms=6, clip_on=False, label=label)
 
 
 def named_rows(ax: Axes, names, *, pad: float | None = None) -> Axes:
@@ -23,9 +23,9 @@ def named_rows(ax: Axes, names, *, pad: float | None = None) -> Axes:
     return ax
 
 
-def interval_rows(ax: Axes, rows: dict, colour: Callable[[str], str], *, pad: float | None = None) -> Axes:
-    """A row for each name: (value, low, high); ``colour`` gives that of a name."""
-    for height, (name, found) in enumerate(rows.items()):
+def interval_rows(ax: Axes, rows: dict, color: Callable[[str], str], *, pad: float | None = None) -> Axes:
+    """A row for each name: (value, low, high); ``color`` gives that of a name."""
+    for height, (name, interval) in enumerate(rows.items()):
         ax.axhline(height, color=PALE, lw=0.8, zorder=0)
-        whisker(ax, found, height, colour=colour(name))
+        whisker(ax, interval, height, color=color(name))
     return named_rows(ax, rows, pad=pad)

@@ -1,4 +1,4 @@
-"""How every figure of the book looks: sizes, and colours that colour-blind readers can tell apart.
+"""How every figure of the book looks: sizes, and colors that color-blind readers can tell apart.
 
 Figures have a white ground of their own, so that they read the same on a dark page.
 """
@@ -11,7 +11,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#AA4499", "#E69F00", "#56B4E9"
-INK, GREY, PALE = "#222222", "#777777", "#D9D9D9"
+INK, GRAY, PALE = "#222222", "#777777", "#D9D9D9"
 SERIES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE)
 DENSITY = LinearSegmentedColormap.from_list("density", ["#FFFFFF", "#BBD7EA", "#5A9BC8", "#0B4F8A", "#062A4F"])
 WIDTH = 7.2  # inches: the article's width, so that 9 pt in a figure is 9 pt on the page
@@ -32,7 +32,7 @@ def use() -> None:
             "legend.frameon": False,
             "axes.spines.top": False,
             "axes.spines.right": False,
-            "axes.edgecolor": GREY,
+            "axes.edgecolor": GRAY,
             "axes.labelcolor": INK,
             "xtick.color": INK,
             "ytick.color": INK,

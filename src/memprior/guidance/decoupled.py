@@ -1,11 +1,11 @@
 """DAPS: draw x_0 near the end of the probability-flow ODE, given the data, and add noise again (Zhang et al. 2025).
 
-From x at sigma: x_hat by the ODE, then Langevin steps on x_0 for the law
+From x at sigma: x_hat by the ODE, then Langevin steps on x_0 for the distribution
 
     p(x_0 | x_hat, y) prop. N(x_0; x_hat, r^2 I) p(y | x_0),   r^2 = spread^2 sigma^2 / (spread^2 + sigma^2)
 
 and x_next = x_0 + sigma_next eps. A step so forgets x but for x_hat, and may go far. The Langevin steps are Metropolis-
-adjusted (MALA), which the published ones are not: the length of a step then costs time, and does not bend the law.
+adjusted (MALA), which the published ones are not: the step size then costs time, and does not bias the distribution.
 The Gaussian about x_hat is the approximation.
 """
 
@@ -85,16 +85,16 @@ def daps_step(
 
     @torch.no_grad()
     def step(denoiser, x, sigma, sigma_next, *, generator):
-        centre = _end_of_ode(denoiser, x, sigma, num_ode, generator)
+        center = _end_of_ode(denoiser, x, sigma, num_ode, generator)
         variance = spread**2 * sigma**2 / (spread**2 + sigma**2)
 
         def target(guess):
             value, score = likelihood.value_and_score(guess)
-            away = guess - centre
+            away = guess - center
             return value, value - away.square().sum(1) / (2 * variance), score - away / variance
 
         length = step_size / (1 / variance + curvature / gamma**2)
-        good, guess, value, acceptance = _langevin(target, centre, length, num_langevin, generator)
+        good, guess, value, acceptance = _langevin(target, center, length, num_langevin, generator)
         eps = normal(*x.shape, like=x, generator=generator)
         moved = torch.where(good[:, None], guess + sigma_next * eps, x)
         return DecoupledState(moved, sigma_next, guess, -(value + normalizer), acceptance)

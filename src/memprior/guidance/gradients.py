@@ -10,7 +10,7 @@ Lengths are those of the variance-preserving iterate sqrt(abar) x, in which the 
 x = x_0 + sigma eps, where 1 / abar = 1 + sigma^2, they are longer by sqrt(1 + sigma_next^2). Nothing is drawn but by
 the reverse step, `base`: with one that draws nothing, a guided step takes ``generator=None``.
 
-A sample whose data are not finite (a stray iterate; see `helmholtz.FreezeStrays`) stays where it is.
+A sample whose data are not finite (a non-physical model; see `waves.FreezeInvalid`) stays where it is.
 """
 
 from dataclasses import dataclass

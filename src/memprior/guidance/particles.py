@@ -5,8 +5,8 @@ the end. A reverse step proposes x' from q(x' | x), guided by psi, and the weigh
 
     p(x' | x) psi'(x') / (q(x' | x) psi(x))
 
-so that psi and q change how many particles are needed, and not what is drawn. What is drawn is the law of the ancestral
-sampler's chain, conditioned on y: the posterior, when that chain draws the prior.
+so that psi and q change how many particles are needed, and not what is drawn. The draws have the distribution of the
+ancestral sampler's chain, conditioned on y: the posterior, when that chain draws the prior.
 """
 
 import math
@@ -134,9 +134,9 @@ def smc(
         log_weights, log_evidence = _normalized(psi + equal)
         for sigma, sigma_next in pairwise(sigmas):
             # Every run has a draw, resampled or not, and is resampled on its own: runs never hear of each other.
-            worn = (_effective(log_weights) < x.shape[1] / 2)[:, None]
-            chosen = torch.where(worn, _systematic(log_weights, uniform(len(x), 1, **options)), each)
-            log_weights = torch.where(worn, equal, log_weights)
+            resample = (_effective(log_weights) < x.shape[1] / 2)[:, None]
+            chosen = torch.where(resample, _systematic(log_weights, uniform(len(x), 1, **options)), each)
+            log_weights = torch.where(resample, equal, log_weights)
             ancestors, psi = ancestors.gather(1, chosen), psi.gather(1, chosen)
             x, denoised, pull = (_rows(one, chosen) for one in (x, denoised, pull))
             x, ratio = _proposed(x, denoised, pull, sigma, sigma_next, options)

@@ -26,8 +26,8 @@ def nearest(samples: torch.Tensor, train_set: torch.Tensor, k: int) -> tuple[tor
     """Distances (B, k) of the nearest of ``train_set`` (K, d), ascending, and their indices."""
     if samples.dtype in HALF:
         samples, train_set = samples.float(), train_set.float()
-    found = [_of_block(part, train_set, k) for part in samples.split(max(1, TABLE // len(train_set)))]
-    values, indices = (torch.cat(tables) for tables in zip(*found, strict=True))
+    matches = [_of_block(part, train_set, k) for part in samples.split(max(1, TABLE // len(train_set)))]
+    values, indices = (torch.cat(tables) for tables in zip(*matches, strict=True))
     return values, indices
 
 
@@ -82,9 +82,9 @@ def rescaled(points: torch.Tensor, examples: torch.Tensor, *, itself: bool = Fal
     They correlate as 1 - 1e-12 or more: noise of a millionth is none. ``itself``: points are the examples, beside the
     others. Two numbers always are, so none is at d < 3.
     """
-    found = torch.zeros(len(points), dtype=torch.bool, device=points.device)
+    matches = torch.zeros(len(points), dtype=torch.bool, device=points.device)
     if points.shape[1] < 3 or points.device.type == "mps":
-        return found
+        return matches
 
     def directions(x: torch.Tensor) -> torch.Tensor:
         x = x - x.mean(1, keepdim=True)
@@ -96,5 +96,5 @@ def rescaled(points: torch.Tensor, examples: torch.Tensor, *, itself: bool = Fal
             alike = (u @ directions(block).T).abs() > 1 - 1e-12
             if itself:
                 alike[torch.arange(first, first + len(u))[:, None] == torch.arange(start, start + len(block))] = False
-            found[first : first + len(u)] |= alike.any(1)
-    return found
+            matches[first : first + len(u)] |= alike.any(1)
+    return matches

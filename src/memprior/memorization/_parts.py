@@ -15,8 +15,8 @@ def rank_statistic(near: torch.Tensor, fresh: torch.Tensor) -> float:
     """
     b, m = len(near), len(fresh)
     both = (x.detach().double().cpu().numpy() for x in (near, fresh))
-    found = stats.mannwhitneyu(*both, method="asymptotic").statistic
-    return (float(found) - b * m / 2) / math.sqrt(b * m * (b + m + 1) / 12)
+    test = stats.mannwhitneyu(*both, method="asymptotic").statistic
+    return (float(test) - b * m / 2) / math.sqrt(b * m * (b + m + 1) / 12)
 
 
 def distinct(points: torch.Tensor, numbers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -32,8 +32,8 @@ def distinct(points: torch.Tensor, numbers: torch.Tensor) -> tuple[torch.Tensor,
         _, group, alike = torch.unique(points[rows], dim=0, return_inverse=True, return_counts=True)
         times[rows] = alike[group]
         first[rows] = rows.new_full(alike.shape, len(points)).scatter_reduce(0, group, rows, "amin")[group]
-    kept = (first == torch.arange(len(points), device=points.device)).nonzero()[:, 0]
-    return kept, times[kept]
+    unique = (first == torch.arange(len(points), device=points.device)).nonzero()[:, 0]
+    return unique, times[unique]
 
 
 def share_statistic(ours: torch.Tensor, null: torch.Tensor) -> float:
@@ -59,7 +59,7 @@ def few_values(distances: torch.Tensor, examples: torch.Tensor) -> bool:
     """Do the data lie on a lattice so coarse that points coincide by chance, as rounded, whole and sparse ones do?
 
     Then nearest distances (n,) take the same few values: of 5 % of the points, those of more than four others; beyond
-    mutual neighbours and their mirror images continuous data have no such ties. So do the gaps between the sorted
+    mutual neighbors and their mirror images continuous data have no such ties. So do the gaps between the sorted
     values of a coordinate of the examples (K, d), which the symmetries of an augmented training set do not make.
     """
 
@@ -75,7 +75,7 @@ def few_values(distances: torch.Tensor, examples: torch.Tensor) -> bool:
 
 
 def grouped(distances: torch.Tensor, gap: float) -> bool:
-    """Do most of the points, beyond sampling error, have one to nine neighbours much nearer than the next?
+    """Do most of the points, beyond sampling error, have one to nine neighbors much nearer than the next?
 
     ``distances`` (n, k) ascending; much: d_j / d_j+1 < ``gap``. At 1/3 chance makes 44 % of them on a line, 12 % in the
     plane.

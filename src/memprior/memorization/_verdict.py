@@ -55,20 +55,20 @@ class Evidence:
     tight: bool
 
 
-def finding_of(seen: Evidence) -> str:
+def finding_of(evidence: Evidence) -> str:
     """The first finding that holds, in the order of the list in ``report``."""
-    repeats, crowded = seen.repeats, seen.crowd.more and seen.crowd.most
+    repeats, crowded = evidence.repeats, evidence.crowd.more and evidence.crowd.most
     ordered = [
-        ("unclear", seen.left_out and seen.few_values and (seen.fired or repeats.num > 0)),
-        ("copies", seen.fired and seen.mostly and (repeats.most or not crowded)),
-        ("repeats", repeats.num > 0 and (repeats.more or (repeats.null == 0 and not seen.few_values))),
-        ("reordered", seen.reordered.more),
-        ("rescaled", seen.rescaled.more),
+        ("unclear", evidence.left_out and evidence.few_values and (evidence.fired or repeats.num > 0)),
+        ("copies", evidence.fired and evidence.mostly and (repeats.most or not crowded)),
+        ("repeats", repeats.num > 0 and (repeats.more or (repeats.null == 0 and not evidence.few_values))),
+        ("reordered", evidence.reordered.more),
+        ("rescaled", evidence.rescaled.more),
         ("one example", crowded),
-        ("attraction", seen.fired and seen.singled),
-        ("nearer", seen.fired and not seen.farther),
-        ("unclear", seen.tight or seen.same_draws),
-        ("farther", seen.farther),
+        ("attraction", evidence.fired and evidence.singled),
+        ("nearer", evidence.fired and not evidence.farther),
+        ("unclear", evidence.tight or evidence.same_draws),
+        ("farther", evidence.farther),
     ]
     return next((name for name, holds in ordered if holds), "none")
 
@@ -78,29 +78,29 @@ def _share(value: float) -> str:
     return f"{value:.{digits}%}".replace(".0%", "%")
 
 
-def in_words(finding: str, seen: Evidence) -> str:
+def in_words(finding: str, evidence: Evidence) -> str:
     """The verdict: the finding, its numbers beside the null's, and what cannot be told apart."""
-    null = "training examples beside the others" if seen.left_out else "held-out draws"
+    null = "training examples beside the others" if evidence.left_out else "held-out draws"
 
     def counted(count: Count, what: str) -> str:
         return f"{count.num} of {count.of_samples} samples {what} ({null}: {count.null} of {count.of_null})"
 
-    p = f"p {f'= {seen.p:.2g}' if seen.p > 1e-300 else '< 1e-300'}"
-    p += ", beside a null that is weaker than held-out draws, for there are none" if seen.left_out else ""
+    p = f"p {f'= {evidence.p:.2g}' if evidence.p > 1e-300 else '< 1e-300'}"
+    p += ", beside a null that is weaker than held-out draws, for there are none" if evidence.left_out else ""
     copies = (
-        f"{_share(seen.share)} of the samples are more than three times nearer to one training example than to any "
-        f"other ({null}: {_share(seen.chance)})"
+        f"{_share(evidence.share)} of the samples are more than three times nearer to one training example than to any "
+        f"other ({null}: {_share(evidence.chance)})"
     )
-    repeats = f"repeat{'s' * (seen.repeats.num == 1)} a training example, but for rounding"
-    repeats = counted(seen.repeats, repeats)
+    repeats = f"repeat{'s' * (evidence.repeats.num == 1)} a training example, but for rounding"
+    repeats = counted(evidence.repeats, repeats)
     farther = f"farther from the training set than {null} are"
-    farther += f" (median distance {seen.medians[0]:.3g}, theirs {seen.medians[1]:.3g})"
-    nearer = "the training set" if seen.nearer else "single training examples"
+    farther += f" (median distance {evidence.medians[0]:.3g}, theirs {evidence.medians[1]:.3g})"
+    nearer = "the training set" if evidence.nearer else "single training examples"
     no_answer = (
         "the data take so few values that samples repeat examples, or lie three times nearer to one, by chance"
-        if seen.left_out and seen.few_values and (seen.fired or seen.repeats.num)
+        if evidence.left_out and evidence.few_values and (evidence.fired or evidence.repeats.num)
         else "all samples are among the held-out draws, and beside themselves they cannot be nearer"
-        if seen.same_draws
+        if evidence.same_draws
         else "most training examples have twins or lie in tight groups, beside which copies do not stand out"
     )
     not_shown = f"the samples are not detectably nearer to the training set than {null} are"
@@ -112,15 +112,18 @@ def in_words(finding: str, seen: Evidence) -> str:
             f"{copies}; {p}",
         ],
         "reordered": [
-            f"Copies in another order: {counted(seen.reordered, 'hold the numbers of a training example, reordered')}",
+            "Copies in another order: "
+            f"{counted(evidence.reordered, 'hold the numbers of a training example, reordered')}",
             "Axes are swapped, or copies are mirrored or shuffled: check the axes",
         ],
         "rescaled": [
-            f"Copies in other units: {counted(seen.rescaled, 'are a training example times a factor plus a constant')}",
+            "Copies in other units: "
+            f"{counted(evidence.rescaled, 'are a training example times a factor plus a constant')}",
             "Units, an offset or a normalization differ: check the units",
         ],
         "one example": [
-            f"One example: {counted(seen.crowd, f'are nearest to training example {seen.example}, counted from 0')}",
+            "One example: "
+            f"{counted(evidence.crowd, f'are nearest to training example {evidence.example}, counted from 0')}",
             "It is copied, or the samples are narrower than the null, or axes, units or an offset differ; "
             "these tests cannot tell which: check axes and units",
             f"{copies}; {p}",
@@ -139,19 +142,22 @@ def in_words(finding: str, seen: Evidence) -> str:
             f"{farther.capitalize()}: check axes and units",
             "Where they or a normalization differ, copies are hidden; else the samples follow another distribution",
         ],
-        "unclear": [f"No answer{' without held-out draws' if seen.left_out else ''}: {no_answer}", f"{copies}; {p}"],
+        "unclear": [
+            f"No answer{' without held-out draws' if evidence.left_out else ''}: {no_answer}",
+            f"{copies}; {p}",
+        ],
         "none": [
             f"No copying is shown: {not_shown}, though {copies}; {p}"
-            if seen.share > seen.chance
+            if evidence.share > evidence.chance
             else f"No sign of copying: as axes and units stand, {not_shown}; {p}"
         ],
     }[finding]
-    if seen.again and finding in ("copies", "one example", "attraction", "nearer"):
+    if evidence.again and finding in ("copies", "one example", "attraction", "nearer"):
         sentences.append(
-            f"Of the samples {seen.again} repeat an earlier one: unless they are independent, p is too small"
+            f"Of the samples {evidence.again} repeat an earlier one: unless they are independent, p is too small"
         )
-    if seen.repeats.num and finding != "repeats":
+    if evidence.repeats.num and finding != "repeats":
         sentences.append(repeats)
-    if seen.farther and finding in ("copies", "repeats", "reordered", "rescaled", "one example", "attraction"):
+    if evidence.farther and finding in ("copies", "repeats", "reordered", "rescaled", "one example", "attraction"):
         sentences.append(f"Over all the samples are {farther}: check axes and units")
     return ". ".join(sentences) + "."

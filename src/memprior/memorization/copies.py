@@ -20,7 +20,7 @@ class CopyCounts:
 def copy_counts(
     samples: torch.Tensor | Neighbors, train_set: torch.Tensor, held_out: torch.Tensor | None, threshold: float
 ) -> CopyCounts:
-    """The paper's ratio with k = min(50, N), or of given neighbours; the test beside ``held_out``, where there are.
+    """The paper's ratio with k = min(50, N), or of given neighbors; the test beside ``held_out``, where there are.
 
     Example:
         >>> import torch

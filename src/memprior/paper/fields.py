@@ -12,7 +12,7 @@ FASTEST, SLOWEST = 1 / 9, 1 / 2.25
 SIDE_KM = 2.0  # of the paper's square
 TRAINING_SEED = 42  # of the paper's training fields
 HELD_OUT_SEED = 12345  # of the fields that no published training set holds
-_CONTRAST, _CENTRE = (SLOWEST - FASTEST) / 6, (SLOWEST + FASTEST) / 2  # scale and mean of the published fields
+_CONTRAST, _CENTER = (SLOWEST - FASTEST) / 6, (SLOWEST + FASTEST) / 2  # scale and mean of the published fields
 
 
 def square(cells: int) -> Grid:
@@ -53,7 +53,7 @@ def published_fields(num: int, *, seed: int = TRAINING_SEED) -> torch.Tensor:
     expect_whole("num", num, 1)
     noise = np.random.RandomState(seed).standard_normal((num, 64, 64))
     waves = np.fft.ifft2(64**2 * _amplitude() * noise).real
-    return torch.from_numpy(waves * _CONTRAST + _CENTRE)
+    return torch.from_numpy(waves * _CONTRAST + _CENTER)
 
 
 def _amplitude() -> np.ndarray:
@@ -104,7 +104,7 @@ def published_law() -> Gaussian:
     basis = CosineBasis(published_grid())
     analysis = basis._analysis.reshape(-1, 64, 64).numpy()
     noise_to_z = torch.from_numpy(_CONTRAST * _amplitude() * np.fft.fft2(analysis).real).flatten(1)
-    mean = basis.encode(torch.full((1, 64, 64), _CENTRE, dtype=torch.float64))[0]
+    mean = basis.encode(torch.full((1, 64, 64), _CENTER, dtype=torch.float64))[0]
     return Gaussian(mean, noise_to_z @ noise_to_z.T)
 
 

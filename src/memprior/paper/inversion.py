@@ -19,7 +19,7 @@ from memprior.noise import ddpm_sigmas
 from memprior.operators import ForwardOperator, MatrixOperator, compose, jacobian
 from memprior.paper.fields import HELD_OUT_SEED, published_coefficients, published_grid, published_law, published_truth
 from memprior.paper.survey import published_operator, reference_operator
-from memprior.waves.helmholtz import FreezeStrays
+from memprior.waves.helmholtz import FreezeInvalid
 
 NOISE_SHARE = 0.055  # the paper's noise: standard deviation of the complex noise over the largest |datum|
 NOISE_SEED = 1123  # of the authors' draw, numpy's default_rng
@@ -38,17 +38,17 @@ class GridOperator(ForwardOperator, Protocol):
 class Inversion:
     """The paper's inverse problem. operator: its survey; truth: z, (100,); likelihood: of raw coefficients z (B, 100).
 
-    strays: guards the operator in a run, and counts.
+    guard: handles non-physical models in a sampler's run, and counts them.
     """
 
     operator: GridOperator
-    strays: FreezeStrays
+    guard: FreezeInvalid
     truth: torch.Tensor
     likelihood: GaussianLikelihood
 
     @cached_property
     def slope(self) -> torch.Tensor:
-        """The Jacobian of F at the truth, (m, 100), which every linearization here is made of."""
+        """The Jacobian of F at the truth, (m, 100), used by every linearization here."""
         return jacobian(self.likelihood.forward, self.truth[None])[0]
 
 
@@ -78,19 +78,19 @@ def published_inversion(
     if not isinstance(truth, torch.Tensor):
         expect(truth in TRUTHS, "truth", f"one of {tuple(TRUTHS)}", truth)
         truth = TRUTHS[truth]()
-    if operator is None:  # a run of a sampler passes through any medium
+    if operator is None:  # a sampler visits models with any velocity
         operator = published_operator(dtype=dtype or torch.complex64, any_velocity=True)
     basis = CosineBasis(operator.grid)
     expect(truth.shape == (basis.size,), "truth", f"shape ({basis.size},)", tuple(truth.shape))
-    strays, z = FreezeStrays(operator), truth.to(device)
-    forward = compose(strays, basis.decode)
+    guard, z = FreezeInvalid(operator), truth.to(device)
+    forward = compose(guard, basis.decode)
     with torch.no_grad():
         clean = (finer_forward() if finer else forward)(z[None])[0]
     drawn, noise_std = authors_noise(clean)
     if noise is not None:
         expect(noise.shape == clean.shape, "noise", f"shape {tuple(clean.shape)}", tuple(noise.shape))
         drawn = noise.to(clean)
-    return Inversion(operator, strays, z, GaussianLikelihood(forward, clean + drawn, noise_std))
+    return Inversion(operator, guard, z, GaussianLikelihood(forward, clean + drawn, noise_std))
 
 
 def finer_forward() -> ForwardOperator:
@@ -100,14 +100,14 @@ def finer_forward() -> ForwardOperator:
 
 
 def held_out_truth() -> torch.Tensor:
-    """The first of the held-out fields, (100,): drawn from the law of the examples, and none of them."""
+    """The first of the held-out fields, (100,): drawn from the distribution of the examples, and none of them."""
     return published_coefficients(1, seed=HELD_OUT_SEED)[0]
 
 
 def disc_truth() -> torch.Tensor:
-    """A fast disc, 2.25 in 2 km/s, .35 km in radius, as far as 100 cosines can hold it: about half of its contrast.
+    """A fast disc, 2.25 in 2 km/s, .35 km in radius, as far as 100 cosines represent it: about half of its contrast.
 
-    Off the support of the law of the examples: a model that it does not make. (100,).
+    Outside the support of the distribution of the examples. (100,).
     """
     grid = published_grid()
     at = (torch.arange(64, dtype=torch.float64) + 0.5) * grid.spacing_km
@@ -181,8 +181,8 @@ class TrainingSet:
     @property
     def true_prior(self) -> GaussianDenoiser:
         """The denoiser of the true prior, the distribution that the examples were drawn from."""
-        law = published_law().to(self.examples).standardized(self.standardizer)
-        return GaussianDenoiser(law.mean, law.covariance)
+        true = published_law().to(self.examples).standardized(self.standardizer)
+        return GaussianDenoiser(true.mean, true.covariance)
 
     def ratio(self, z: torch.Tensor) -> torch.Tensor:
         """The paper's r = d_1 / mean(d_2..d_k), k = min(50, N), of raw samples (B, 100)."""

@@ -13,5 +13,5 @@ def published_priors(raw: torch.Tensor, held_out: torch.Tensor) -> tuple[Priors,
     held_out: coefficients of other draws, ``HELD_OUT_SEED`` in the paper's setting, standardized with them.
     """
     standardizer = Standardizer.fit(raw)
-    law = published_law().to(raw).standardized(standardizer)
-    return Priors(standardizer.normalize(raw), standardizer.normalize(held_out), law), standardizer
+    true = published_law().to(raw).standardized(standardizer)
+    return Priors(standardizer.normalize(raw), standardizer.normalize(held_out), true), standardizer

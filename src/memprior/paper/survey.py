@@ -15,7 +15,7 @@ FREQUENCY_HZ, SPEED_KMS = 6.0, 2.0  # of the paper's data; the speed of its back
 def published_acquisition() -> Acquisition:
     """The paper's survey of its 2 km x 2 km square: 15 sources at 25 m depth, 196 receivers at 1975 m.
 
-    At centres of its 10 m cells: sources at columns int(linspace(2, 197, 15)) of row 2, receivers at columns 2..197 of
+    At centers of its 10 m cells: sources at columns int(linspace(2, 197, 15)) of row 2, receivers at columns 2..197 of
     row 197 (settings of the released code).
 
     Example:
@@ -28,7 +28,7 @@ def published_acquisition() -> Acquisition:
 
 
 def _row(columns: np.ndarray, row: int) -> torch.Tensor:
-    """Centres of 10 m cells in one row, (n, 2), km."""
+    """Centers of 10 m cells in one row, (n, 2), km."""
     return torch.tensor(
         [[(column + 0.5) * 0.01, (row + 0.5) * 0.01] for column in columns.tolist()], dtype=torch.float64
     )

@@ -5,7 +5,7 @@ Those in time need deepwave, the extra ``waves``.
 """
 
 from memprior.waves.acquisition import Acquisition
-from memprior.waves.helmholtz import FreezeStrays, HelmholtzOperator
+from memprior.waves.helmholtz import FreezeInvalid, HelmholtzOperator
 from memprior.waves.openfwi import read_openfwi_data, read_openfwi_models
 from memprior.waves.segy import SegyGather, read_segy
 from memprior.waves.stencil import FivePointOperator
@@ -16,7 +16,7 @@ __all__ = [
     "Acquisition",
     "BornOperator",
     "FivePointOperator",
-    "FreezeStrays",
+    "FreezeInvalid",
     "HelmholtzOperator",
     "SegyGather",
     "Survey",

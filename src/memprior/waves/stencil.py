@@ -1,6 +1,6 @@
 """The 5-point stencil for the Helmholtz equation: the usual operator, kept as the reference for the fast one.
 
-(omega^2 m + Laplacian) u = delta(x - x_s) on cell centres, second order in the spacing h, in a perfectly matched layer
+(omega^2 m + Laplacian) u = delta(x - x_s) on cell centers, second order in the spacing h, in a perfectly matched layer
 (PML). Stretching each coordinate by s = 1 + i sigma / omega and multiplying by s_x s_z,
 
     d/dx (s_z / s_x du/dx) + d/dz (s_x / s_z du/dz) + omega^2 m s_x s_z u = delta(x - x_s),
@@ -51,10 +51,10 @@ class FivePointOperator:
     those of the discrete operator, exact for every cell. The factors of all models of a batch (with their wavefields
     some 0.09 GB each at the published 200 x 200 cells) are in memory during a call, then as long as the data's graph.
 
-    grid: cells of the square. acquisition: sources and receivers, each at the centre of a cell of ``grid``: a point
+    grid: cells of the square. acquisition: sources and receivers, each at the center of a cell of ``grid``: a point
     source is 1/h^2 in one cell. frequency_hz: > 0. num_pml_cells: on each of the four sides, >= 1. max_bytes: work
     that needs more memory, by the estimate of 73 n log2(n) bytes for n unknowns, is refused before it is begun.
-    Raises ``ValueError`` naming the argument otherwise; for a position off the centres, with the nearest one.
+    Raises ``ValueError`` naming the argument otherwise; for a position off the centers, with the nearest one.
     """
 
     def __init__(
@@ -74,13 +74,13 @@ class FivePointOperator:
         self._expect_fits("grid", 1, "a coarser or smaller grid")
         omega, spacing = 2 * math.pi * self.frequency_hz, grid.spacing_km
 
-        centres, edges = zip(*(_stretch(cells, num_pml_cells, spacing, omega) for cells in grid.shape), strict=True)
+        centers, edges = zip(*(_stretch(cells, num_pml_cells, spacing, omega) for cells in grid.shape), strict=True)
         across, down = (_second_difference(s) / spacing**2 for s in edges)
-        laplacian = sparse.kron(across, sparse.diags(centres[1])) + sparse.kron(sparse.diags(centres[0]), down)
+        laplacian = sparse.kron(across, sparse.diags(centers[1])) + sparse.kron(sparse.diags(centers[0]), down)
         self._laplacian = laplacian.tocsc()
         columns = np.repeat(np.arange(laplacian.shape[1]), np.diff(self._laplacian.indptr))
         self._diagonal = np.flatnonzero(self._laplacian.indices == columns)
-        self._mass = omega**2 * np.outer(*centres).ravel()  # times m: its share of the diagonal
+        self._mass = omega**2 * np.outer(*centers).ravel()  # times m: its share of the diagonal
         # m of every padded cell is that of the nearest cell of the square.
         self._pad = sparse.kron(*(_replicate(cells, num_pml_cells) for cells in grid.shape)).tocsr()
 
@@ -141,14 +141,14 @@ class FivePointOperator:
         expect_fits(name, num_models * model, self.max_bytes, what, f"{remedy}, or raise max_bytes")
 
     def _cells(self, name: str, positions_km: torch.Tensor) -> np.ndarray:
-        """Indices of the padded cells at whose centres the positions lie, (n,)."""
+        """Indices of the padded cells at whose centers the positions lie, (n,)."""
         spacing, (nx, nz) = self.grid.spacing_km, self.grid.shape
         positions = positions_km.detach().double().cpu().numpy()
         cells = np.clip(np.floor(positions / spacing), 0, np.array([nx, nz]) - 1).astype(int)
-        centres = (cells + 0.5) * spacing
-        for index, ((x, z), (near_x, near_z)) in enumerate(zip(positions, centres, strict=True)):
+        centers = (cells + 0.5) * spacing
+        for index, ((x, z), (near_x, near_z)) in enumerate(zip(positions, centers, strict=True)):
             away = math.hypot(x - near_x, z - near_z)
-            nearest = f"the centre of a cell (the nearest, ({near_x:g}, {near_z:g}) km, is {away:.3g} km away)"
+            nearest = f"the center of a cell (the nearest, ({near_x:g}, {near_z:g}) km, is {away:.3g} km away)"
             expect(away <= 1e-6 * spacing, f"{name}[{index}]", nearest, f"({x:g}, {z:g}) km")
         cells = cells + self.num_pml_cells
         return cells[:, 0] * (nz + 2 * self.num_pml_cells) + cells[:, 1]
@@ -205,7 +205,7 @@ def _numpy(x: torch.Tensor) -> np.ndarray:
 
 
 def _stretch(cells: int, pml: int, spacing: float, omega: float) -> tuple[np.ndarray, np.ndarray]:
-    """s at the centres and at the faces of the padded cells of an axis, (n,) and (n + 1,).
+    """s at the centers and at the faces of the padded cells of an axis, (n,) and (n + 1,).
 
     sigma = (3 c / 2 L) log(1 / R) (depth / L)^2 in a layer of thickness L.
     """

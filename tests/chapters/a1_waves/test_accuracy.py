@@ -1,4 +1,4 @@
-"""Appendix A1: what its experiments measure is what they say."""
+"""Appendix A1: its experiments measure what they claim to."""
 
 import math
 
@@ -15,7 +15,7 @@ from memprior.waves.helmholtz import HelmholtzOperator
 CPU = torch.device("cpu")
 
 
-def test_snapped_positions_are_centres_no_farther_than_half_a_cell():
+def test_snapped_positions_are_centers_within_half_a_cell():
     grid, survey = paper.square(60), published_acquisition()
     moved = waves.snapped(survey, grid)
     cells = moved.receivers_km / grid.spacing_km - 0.5
@@ -24,7 +24,7 @@ def test_snapped_positions_are_centres_no_farther_than_half_a_cell():
     moved.expect_inside(grid)
 
 
-def test_data_are_unstacked_by_frequency_source_and_receiver():
+def test_as_complex_orders_data_by_frequency_source_and_receiver():
     survey = inversion.coarse_survey()
     operator = HelmholtzOperator(paper.square(12), survey, [4.0, 6.0])
     data = operator(waves.homogeneous(operator.grid, 2.0, CPU))
@@ -33,7 +33,7 @@ def test_data_are_unstacked_by_frequency_source_and_receiver():
     assert found[0, 1, 3, 5].imag == data[0, 2 * 15 * 28 + 15 * 28 + 3 * 28 + 5]
 
 
-def test_spectral_errors_fall_faster_the_higher_the_order():
+def test_spectral_accuracy_rises_faster_the_higher_the_order():
     found = waves.spectral_accuracy([4, 8], [4, 8], CPU)
     (coarse, large), (fine, small) = found[4]
     assert (coarse, fine) == pytest.approx((8 / 3, 16 / 3))
@@ -41,12 +41,12 @@ def test_spectral_errors_fall_faster_the_higher_the_order():
     assert found[8][0][1] < small / 50 < large / 500
 
 
-def test_the_stencils_error_falls_with_the_square_of_the_cell():
+def test_stencil_error_falls_with_the_square_of_the_cell():
     (_, first), (_, second) = waves.stencil_accuracy([100, 200])
     assert first / second == pytest.approx(4, rel=0.05)
 
 
-def test_a_model_of_one_value_per_edge_has_the_derivative_of_its_copies(generator):
+def test_padded_operator_has_the_derivative_of_repeated_edges(generator):
     """Whole gradients have remainders of second order; without the margin's share, of first order on the ring."""
     operator = derivatives.padded_operator(20, 4)
     model = waves.published_model(paper.square(20), 0, CPU)
@@ -57,14 +57,14 @@ def test_a_model_of_one_value_per_edge_has_the_derivative_of_its_copies(generato
     assert cropped.slope == pytest.approx(1, abs=0.05)
 
 
-def test_directions_are_of_unit_length_and_on_the_ring(generator):
+def test_ring_direction_has_unit_length_and_stays_on_the_ring(generator):
     ring = derivatives.ring_direction(paper.square(9), generator)
     assert float(ring.norm()) == pytest.approx(1)
     assert not ring[:, 1:-1, 1:-1].any()
     assert (derivatives.random_direction(paper.square(9), generator) != 0).all()
 
 
-def test_a_wrong_adjoint_has_a_gap(generator):
+def test_adjoint_gap_of_a_wrong_adjoint_is_large(generator):
     operator, model = published_operator(), waves.published_model(paper.square(64), 0, CPU)
     assert derivatives.adjoint_gap(operator, model, generator) < 1e-15
 
@@ -89,7 +89,7 @@ def test_a_wrong_adjoint_has_a_gap(generator):
     assert derivatives.adjoint_gap(Wrong.apply, model, generator) > 1e-5
 
 
-def test_the_layer_alone_changes_between_the_chapters_operators():
+def test_chapters_operator_changes_its_layer_alone():
     one, two = waves.chapters_operator(1), waves.chapters_operator(2)
     model = waves.homogeneous(one.grid, 2.0, CPU)
     assert torch.equal(one(model), published_operator()(model))
@@ -104,7 +104,7 @@ def test_digits_repairs_what_it_counts():
     assert torch.equal(found.repaired[~repaired], found.plain[~repaired])
 
 
-def test_the_two_solvers_differ_by_half_a_cell_of_their_outsides():
+def test_solvers_differ_by_half_a_cell_of_their_outsides():
     """With outsides of their own the difference halves with the cell; with one outside it nearly vanishes."""
     apart = [
         waves.time_against_frequency(
@@ -121,7 +121,7 @@ def measured():
     return inversion.survey(published_operator(cells=24), 24, generator=torch.Generator().manual_seed(1))
 
 
-def test_the_noise_is_the_papers(measured):
+def test_noise_is_the_papers(measured):
     clean = published_operator(cells=24)(measured.truth)[0]
     largest = torch.hypot(*clean.unflatten(0, (2, -1))).max()
     assert measured.likelihood.noise_std == pytest.approx(0.055 * float(largest) / math.sqrt(2))
@@ -130,7 +130,7 @@ def test_the_noise_is_the_papers(measured):
 
 
 @pytest.mark.parametrize("invert", [inversion.invert_cells, inversion.invert_coefficients])
-def test_an_inversion_starts_flat_falls_at_every_iterate_and_fits_the_noise(measured, invert):
+def test_invert_starts_flat_falls_at_every_iterate_and_fits_the_noise(measured, invert):
     found = invert(measured.likelihood, 24, [0, 3, 25])
     assert found.iterations == [0, 3, 25]
     assert torch.equal(found.models[0], torch.full((24, 24), 0.25))

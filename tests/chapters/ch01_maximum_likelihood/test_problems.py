@@ -1,4 +1,4 @@
-"""Chapter 1's experiment: laws that are known, judged as the chapter judges its fits."""
+"""Chapter 1's experiment: known distributions, judged as the chapter judges its fits."""
 
 import math
 from dataclasses import replace
@@ -21,14 +21,14 @@ def problem():
     return experiment.plane_problem(10, 0.02, num_scored=2000, num_fresh=3000, generator=generator)
 
 
-def test_the_ceiling_is_the_entropy_of_separate_kernels(problem):
+def test_ceiling_is_the_entropy_of_separate_kernels(problem):
     # Ten points of a law of size 1.5: kernels of .02 do not touch, and half of |eps|^2 has a standard deviation of 1.
     expected = -math.log(10) - math.log(2 * math.pi * math.e * 0.02**2)
     assert problem.ceiling == pytest.approx(expected, abs=4 / math.sqrt(2000))
 
 
-def test_the_memory_is_judged_to_be_memory(problem, generator):
-    seen = experiment.judge(exact(problem.memory), problem, num_samples=3000, generator=generator)
+def test_judge_finds_the_memorized_prior_memorized(problem, generator):
+    seen = experiment.evaluate(exact(problem.memorized), problem, num_samples=3000, generator=generator)
     assert seen["train"] == problem.ceiling
     assert seen["held_out"] < problem.truth - 10
     # The floor's own share of the squared distance is .027, and 3000 draws have a deviation of .01 (20 repeats).
@@ -36,17 +36,17 @@ def test_the_memory_is_judged_to_be_memory(problem, generator):
     assert seen["to_truth"] == pytest.approx(1, abs=0.15)
 
 
-def test_the_truth_is_judged_to_be_the_truth(problem, generator):
+def test_judge_finds_the_truth_to_be_the_truth(problem, generator):
     law = experiment.crescents(CPU)
     noised = exact(IsotropicMixture(law.means, math.hypot(law.sigma, 0.02)))
-    seen = experiment.judge(noised, problem, num_samples=3000, generator=generator)
+    seen = experiment.evaluate(noised, problem, num_samples=3000, generator=generator)
     assert seen["held_out"] == problem.truth
     assert seen["train"] < problem.ceiling - 1
     assert seen["to_truth"] < 0.2
     assert seen["to_memory"] == pytest.approx(1, abs=0.15)
 
 
-def test_the_published_truth_is_its_own_entropy():
+def test_published_problem_scores_the_truth_at_its_entropy():
     generator = torch.Generator().manual_seed(0)
     problem = experiment.published_problem(50, 0.1, num_scored=400, num_fresh=10, generator=generator)
     assert problem.train_set.shape == (50, 100)
@@ -58,15 +58,15 @@ def test_the_published_truth_is_its_own_entropy():
     assert problem.ceiling > problem.truth + 50
 
 
-def test_every_trained_trace_ends_at_its_last_step(problem, generator):
+def test_fits_that_are_trained_end_at_their_last_step(problem, generator):
     plan = TrainingPlan(30, 32, 1e-3, 1e-3, 0.9, 0.02, 40.0)
     budget = experiment.Budget(4, "full", None, None, plan, width=16, depth=1)
-    seen = experiment.trace("diffusion", problem, budget, looks=3, num_samples=50, generator=generator)
+    seen = experiment.trace("diffusion", problem, budget, checkpoints=3, num_samples=50, generator=generator)
     assert [look["step"] for look in seen] == [1, 3, 30] == experiment.log_steps(30, 3)
     assert len(seen[-1]["points"]) == 400
 
 
-def test_spikes_raise_the_likelihood_without_moving_the_law(problem, generator):
+def test_spiked_raises_the_likelihood_and_leaves_the_distribution(problem, generator):
     law = experiment.crescents(CPU)
     narrow, narrower = (experiment.spiked(law, problem.train_set, 0.01, width) for width in (1e-4, 1e-6))
 
@@ -79,7 +79,7 @@ def test_spikes_raise_the_likelihood_without_moving_the_law(problem, generator):
     assert float(near.double().mean()) == pytest.approx(0.01, abs=4 * math.sqrt(0.01 / 20_000))
 
 
-def test_the_training_likelihood_rises_as_the_floor_falls_with_slope_d(problem):
+def test_floor_sweep_of_the_training_set_has_slope_d(problem):
     floors = torch.tensor([1e-4, 2e-4, 0.1])
     sweep = experiment.floor_sweep(problem.train_set, problem.fresh[:100], floors)
     slope = float((sweep.train[0] - sweep.train[1]) / math.log(2))
@@ -87,14 +87,14 @@ def test_the_training_likelihood_rises_as_the_floor_falls_with_slope_d(problem):
     assert sweep.held_out[0] < sweep.held_out[1] < sweep.held_out[2]
 
 
-def test_more_components_never_fit_noised_examples_better_than_the_memory(problem, generator):
+def test_component_sweep_stays_below_the_memorized_prior(problem, generator):
     wide = replace(problem, floor=0.1)
     found = experiment.component_sweep(wide, [1, 4, 10], generator=generator)
     assert found[1]["train"] < found[4]["train"] < found[10]["train"] <= problem.ceiling
     assert found[10]["held_out"] < found[1]["held_out"]
 
 
-def test_a_denoiser_on_few_examples_comes_nearer_to_memory_and_stops_there(tmp_path, generator):
+def test_denoiser_on_few_examples_nears_the_memorized_prior_and_stops_there(tmp_path, generator):
     truth = experiment.crescents(CPU)
     train_set = truth.sample(3, generator=generator)
     plan = TrainingPlan(600, 64, 3e-3, 3e-3, 0.9, 0.05, 20.0)
@@ -102,7 +102,7 @@ def test_a_denoiser_on_few_examples_comes_nearer_to_memory_and_stops_there(tmp_p
 
     def run():
         seeded = torch.Generator().manual_seed(4)
-        return timing.memory_curve(train_set, truth, plan, [20, 100, 300, 600], **work, generator=seeded)
+        return timing.memorization_curve(train_set, truth, plan, [20, 100, 300, 600], **work, generator=seeded)
 
     curve = run()
     assert curve[0][1] > 0.6 > 0.5 > curve[-1][1]
@@ -120,11 +120,11 @@ def test_a_denoiser_on_few_examples_comes_nearer_to_memory_and_stops_there(tmp_p
     ],
     ids=["a power law", "from the start", "never", "twice: the first"],
 )
-def test_the_step_at_which_a_curve_falls_below(curve, expected):
+def test_first_below_is_the_step_at_which_a_curve_crosses(curve, expected):
     assert timing.first_below(curve, 0.5) == pytest.approx(expected)
 
 
-def test_a_power_law_is_found_with_its_error(generator):
+def test_power_law_is_found_with_its_error(generator):
     sizes = [5, 10, 20, 40]
     exact_times = [[3 * size**1.3 for size in sizes]] * 2
     assert timing.power_law(sizes, exact_times) == (pytest.approx(1.3), pytest.approx(0, abs=1e-9))
@@ -137,7 +137,7 @@ def test_a_power_law_is_found_with_its_error(generator):
     assert float(torch.tensor(errors).square().mean()) == pytest.approx(22 / 20, abs=4 * math.sqrt(2 / 400))
 
 
-def test_seeds_are_averaged_with_their_error():
+def test_last_averages_seeds_with_their_error():
     seeds = [[{"train": 9.0}, {"train": value}] for value in (1.0, 2.0, 3.0)]
     assert experiment.last(seeds, "train") == (2.0, pytest.approx(1 / math.sqrt(3)))
     assert experiment.last(seeds[:1], "train") == (1.0, 0.0)

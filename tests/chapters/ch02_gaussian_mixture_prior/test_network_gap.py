@@ -36,12 +36,12 @@ def fifty():
     return paper.published_priors(published_coefficients(50), published_coefficients(100, seed=paper.HELD_OUT_SEED))
 
 
-def test_the_closed_form_score_is_the_gradient():
+def test_closed_form_score_is_the_gradient():
     assert closed.score_gap(normal(7, 5), 0.8, num_points=50, generator=generator(1)) < 1e-13
 
 
 @pytest.mark.parametrize("sigma", [0.3, 3.0, 10.0])
-def test_excess_loss_is_the_distance_to_memory(fifty, sigma):
+def test_excess_loss_is_the_distance_to_the_memorized_prior(fifty, sigma):
     """To rounding with the mean over examples exact; within four standard errors by plain draws."""
     priors, _ = fifty
     excess = closed.excess_loss(priors, priors.true, sigma, num_draws=500, generator=generator(2))
@@ -49,8 +49,8 @@ def test_excess_loss_is_the_distance_to_memory(fifty, sigma):
     assert abs(excess.loss - excess.distance) <= 4 * excess.standard_error + 1e-12
 
 
-def test_the_sigma_of_the_identity_matters(fifty):
-    """The check above can fail: the denoiser of another level is not the minimiser, and its loss is higher."""
+def test_excess_loss_at_another_sigma_is_higher(fifty):
+    """The check above can fail: the denoiser of another level is not the minimizer, and its loss is higher."""
     priors, _ = fifty
     off = closed.excess_loss(
         priors, lambda x, sigma: priors.empirical(x, 2 * sigma), 3.0, num_draws=200, generator=generator()
@@ -58,7 +58,7 @@ def test_the_sigma_of_the_identity_matters(fifty):
     assert off.distance > 0.01
 
 
-def test_memory_wins_on_its_examples_and_loses_on_others(fifty):
+def test_memorized_prior_wins_on_its_examples_and_loses_on_others(fifty):
     priors, _ = fifty
     sigmas = torch.tensor([0.5, 2.0, 5.0], dtype=F64)
     curves = [
@@ -71,14 +71,14 @@ def test_memory_wins_on_its_examples_and_loses_on_others(fifty):
 
 
 @pytest.mark.parametrize("num", [2, 5, 20])
-def test_the_nats_under_the_loss_name_the_example(num):
+def test_nats_under_the_loss_are_log_n(num):
     """Area log N, for points so far apart that nothing is left of the overlap at the lowest level."""
     sigmas = torch.logspace(-2, 3, 201, dtype=F64)
     slopes = closed.nats_per_level(4 * normal(num, 3), sigmas, num_draws=4000, generator=generator(4))
     assert closed.area(sigmas, slopes) == pytest.approx(math.log(num), rel=0.03)
 
 
-def test_the_gaussian_nats_integrate_to_its_information():
+def test_gaussian_nats_integrate_to_its_information():
     variances = torch.tensor([4.0, 1.0, 0.1], dtype=F64)
     sigmas = torch.logspace(math.log10(0.5), 4, 2001, dtype=F64)
     information = 0.5 * float(torch.log1p(variances / 0.25).sum())
@@ -87,26 +87,26 @@ def test_the_gaussian_nats_integrate_to_its_information():
 
 
 @pytest.mark.parametrize(("dim", "num"), [(2, 5), (10, 50), (100, 1000)])
-def test_the_level_of_white_data_has_a_closed_form(dim, num):
+def test_predicted_level_of_white_data_has_a_closed_form(dim, num):
     level = condensation.predicted_level(torch.ones(dim, dtype=F64), num)
     assert level == pytest.approx((num ** (2 / dim) - 1) ** -0.5, rel=1e-8)
 
 
-def test_directions_without_variance_do_not_count():
+def test_predicted_level_ignores_directions_without_variance():
     ones = torch.ones(4, dtype=F64)
     padded = torch.cat([ones, torch.zeros(3, dtype=F64), torch.tensor([-1e-17], dtype=F64)])
     assert condensation.predicted_level(padded, 9) == condensation.predicted_level(ones, 9)
 
 
-def test_no_level_without_variance_or_without_rivals():
+def test_predicted_level_refuses_no_variance_and_a_single_example():
     with pytest.raises(ValueError, match="variances: expected at least one above zero"):
         condensation.predicted_level(torch.zeros(3), 5)
     with pytest.raises(ValueError, match="num: expected an integer >= 2"):
         condensation.predicted_level(torch.ones(3), 1)
 
 
-def test_the_share_of_one_of_two_examples_never_falls_to_a_half():
-    """Without noise it is one; with all noise a half, which it comes down to and does not cross."""
+def test_own_share_of_one_of_two_examples_never_falls_to_a_half():
+    """Without noise it is one; with all noise a half, which it approaches and does not cross."""
     with pytest.raises(ValueError, match="sign"):
         condensation.measured_level(
             torch.tensor([[-1.0], [1.0]], dtype=F64), torch.ones(1, dtype=F64), num_draws=200, generator=generator()
@@ -123,13 +123,13 @@ def test_measured_level_is_near_its_prediction():
 @pytest.mark.parametrize("num", [50, 200])
 def test_published_levels_are_within_fifteen_percent(num):
     priors, _ = paper.published_priors(published_coefficients(num), published_coefficients(2, seed=1))
-    variances = torch.linalg.eigvalsh(priors.law.covariance)
+    variances = torch.linalg.eigvalsh(priors.distribution.covariance)
     found = condensation.measured_level(priors.train_set, variances, num_draws=3000, generator=generator(6))
     assert 0.85 < found.ratio < 1.15
     assert found.ratio == pytest.approx({50: 0.963, 200: 0.944}[num], abs=4 * found.ratio_error)
 
 
-def test_distances_to_both_forms_obey_the_triangle(fifty):
+def test_distances_to_both_closed_forms_obey_the_triangle_inequality(fifty):
     priors, _ = fifty
     sigmas = torch.tensor([0.1, 1.0, 3.0, 10.0], dtype=F64)
     ruler = closed_form_reference(priors, priors.train_set, sigmas, num_inputs=60, generator=generator(7))
@@ -142,19 +142,19 @@ def test_distances_to_both_forms_obey_the_triangle(fifty):
     assert float(relative_distances(ruler.squares(priors.true).sum(0))[1]) == 0
 
 
-def test_a_straight_crossing_is_found_exactly():
+def test_crossing_step_of_straight_lines_is_exact():
     steps = [10, 100, 1000]
     assert network_gap.crossing_step(steps, [1, 0.5, 0.1], [0.5, 0.5, 0.5]) == pytest.approx(100)
     assert network_gap.crossing_step(steps, [1, 0.7, 0.3], [0.5, 0.5, 0.5]) == pytest.approx(10**2.5)
 
 
 @pytest.mark.parametrize("a", [[1, 0.9, 0.8], [0.1, 0.2, 0.3], [0.1, 0.9, 0.8]])
-def test_no_crossing_has_no_step(a):
-    """Never nearer; nearer from the first look on; nearer only at the first look."""
+def test_crossing_step_of_no_crossing_is_nan(a):
+    """Never nearer; nearer from the first checkpoint on; nearer only at the first checkpoint."""
     assert math.isnan(network_gap.crossing_step([1, 2, 3], a, [0.5, 0.5, 0.5]))
 
 
-def test_crossing_wants_a_gap_for_every_step():
+def test_crossing_step_needs_a_gap_for_every_step():
     with pytest.raises(ValueError, match="steps: expected 2 of them"):
         network_gap.crossing_step([1, 2, 3], [1, 0], [0, 1])
 
@@ -168,22 +168,22 @@ def test_log_interval_is_students():
 
 
 @pytest.mark.parametrize("values", [[100.0], [100.0, math.nan, 90.0]])
-def test_an_event_not_seen_has_no_interval(values):
+def test_log_interval_of_an_unseen_event_is_nan(values):
     assert all(math.isnan(v) for v in log_interval(values, 0.95))
 
 
-def test_a_course_is_what_training_passed_through(fifty):
-    """Through JSON and back; the first look is at a network that has hardly moved from x / (1 + sigma^2)."""
+def test_training_history_has_every_checkpoint(fifty):
+    """Through JSON and back; at the first checkpoint the network has hardly moved from x / (1 + sigma^2)."""
     priors, _ = fifty
     sigmas = torch.tensor([0.5, 3.0], dtype=F64)
     ruler = closed_form_reference(priors, priors.train_set, sigmas, num_inputs=50, generator=generator(8))
     plan = TrainingPlan(40, 32, 1e-3, 1e-4, 0.9, 0.05, 20.0)
-    look = network_gap.published_look({"train": ruler}, 40, 20 * normal(6, 100), plan, 5, generator=generator())
+    look = network_gap.published_measure({"train": ruler}, 40, 20 * normal(6, 100), plan, 5, generator=generator())
     sizes = {"spread": 1.0, "width": 16, "depth": 1, "folder": None}
     seen = network_gap.follow(
         priors.train_set, plan, [1, 40], look, weights=generator(9), generator=generator(10), **sizes
     )
-    course = network_gap.Course.of([1, 40], json.loads(json.dumps(seen)))
+    course = network_gap.TrainingHistory.of([1, 40], json.loads(json.dumps(seen)))
     start = ruler.squares(lambda x, sigma: x / (1 + sigma**2))
     torch.testing.assert_close(course.squares["train"][0], start, rtol=0.02, atol=1e-6)
     assert course.samples.shape == (6, 100)
@@ -194,8 +194,8 @@ def test_snapshots_stop_where_training_does():
     assert network_gap.snapshots_until(1000) == [100, 200, 400, 600, 800, 1000]
 
 
-def test_the_truncated_schedule_chooses_unevenly_and_its_start_is_why(fifty):
-    """The paper's recipe: .35 from even. The same levels from the right law are at the floor."""
+def test_truncated_schedule_selects_unevenly_because_of_its_start(fifty):
+    """The paper's recipe: .35 from even. The same levels from the right distribution are at the floor."""
     priors, _ = fifty
     levels, num = ddpm_sigmas(200), 2000
     starts = {
@@ -211,7 +211,7 @@ def test_the_truncated_schedule_chooses_unevenly_and_its_start_is_why(fifty):
     assert int(released.chosen.bincount().sum()) == num
 
 
-def test_the_gaussian_start_has_the_variance_of_standardized_data():
+def test_gaussian_start_has_the_variance_of_standardized_data():
     x = selection.gaussian_start(20_000, normal(2, 3), 2.0, generator=generator(13))
     torch.testing.assert_close(x.var(0), torch.full((3,), 5.0, dtype=F64), rtol=0.05, atol=0)
 
@@ -224,7 +224,7 @@ def test_field_space_keeps_the_distances_of_decoded_fields():
     assert not torch.allclose(found, torch.pdist(published_fields(12).flatten(1)), rtol=0.1)  # the basis holds a third
 
 
-def test_copies_are_counted_and_strangers_are_not(fifty):
+def test_copies_are_counted_and_other_fields_are_not(fifty):
     priors, _ = fifty
     strangers = perturb(priors.held_out, 1e-9, generator=generator(14))
     copied = copy_counts(

@@ -18,13 +18,13 @@ from memprior.posterior import MemorizedPosteriorDenoiser, collapsed_log_weights
 CPU = torch.device("cpu")
 
 
-def test_the_line_is_the_papers():
+def test_line_problem_is_the_papers():
     line = paper.line_problem(CPU)
     assert line.train_set.flatten().tolist() == [-1.5, -0.4, 0.4, 1.2, 2.5]
     assert (line.observed.tolist(), line.noise_std) == ([0.0], 0.3)
 
 
-def test_the_pentagon_is_the_papers():
+def test_pentagon_problem_is_the_papers():
     pentagon, truth = paper.pentagon_problem(CPU)
     torch.testing.assert_close(pentagon.train_set.norm(dim=1), torch.full((5,), 2.0))
     torch.testing.assert_close(pentagon.train_set[0], torch.tensor([2.0, 0.0]))
@@ -48,13 +48,13 @@ def test_effective_components_settle_at_the_lookups():
     assert found.sigmas[0] < found.onset < found.sigmas[-1]
 
 
-def test_the_limit_of_effective_components_is_asymptotic_in_the_noise():
+def test_limit_gap_falls_as_the_square_of_the_noise():
     gaps = [abs(lookup.limit_gap(10_000, noise, CPU)) for noise in (0.3, 0.1, 0.03)]
     # F is straight up to x^2 ~ gamma^2: the gap falls as its square.
     assert gaps[1] / gaps[2] == pytest.approx((0.1 / 0.03) ** 2, rel=0.1)
 
 
-def test_a_sampler_without_the_data_misses_the_lookup(generator):
+def test_sampler_without_the_data_misses_the_lookup(generator):
     line = paper.line_problem(CPU)
     noisy = paper.Problem(line.forward, line.train_set, line.observed, 1.0)
     weights = collapsed_log_weights(noisy.train_set, noisy.likelihood).exp()
@@ -68,14 +68,14 @@ def test_a_sampler_without_the_data_misses_the_lookup(generator):
     assert max(exact.spread, blind.spread) < 1e-6
 
 
-def test_the_multinomial_floor_is_the_mean_absolute_deviation_of_two_counts(generator):
+def test_multinomial_floor_of_two_counts_is_their_mean_absolute_deviation(generator):
     num, weights = 400, torch.tensor([0.5, 0.5])
     mean, std = multinomial_floor(weights, num, generator=generator)
     expected = math.sqrt(1 / (2 * math.pi * num))  # E|count/num - 1/2| of a fair coin, to leading order
     assert mean == pytest.approx(expected, abs=4 * std / math.sqrt(200))
 
 
-def test_many_examples_make_the_lookup_the_posterior(generator):
+def test_lookup_of_many_examples_nears_the_posterior(generator):
     many = lookup.many_examples(
         paper.line_problem(CPU), [100, 10_000], num_repeats=20, num_grid=2001, generator=generator
     )
@@ -84,7 +84,7 @@ def test_many_examples_make_the_lookup_the_posterior(generator):
     assert ratio == pytest.approx(10, rel=0.35)
 
 
-def test_an_affine_problem_has_no_linearization_error(generator):
+def test_affine_gap_is_zero(generator):
     gap = experiment.affine_gap(num_examples=6, model_size=5, data_size=2, generator=generator)
     assert gap < 1e-10
 
@@ -102,7 +102,7 @@ def test_straight_rays_have_the_jacobian_of_a_difference(generator):
     torch.testing.assert_close(jacobian(forward, z)[0] @ direction, slope[0], rtol=1e-6, atol=1e-9)
 
 
-def test_a_noiseless_survey_of_an_example_finds_it(generator):
+def test_published_lookup_finds_the_example_of_noiseless_data(generator):
     example = published_coefficients(50)[7]
     found = lookup.published_lookup(example, (50,), torch.tensor([1e-5]), generator=generator)
     assert found.chosen == (7,)

@@ -1,4 +1,4 @@
-"""The answers that samples stand beside are exact: against quadrature, against the lookup, against a known affine F."""
+"""The references of the samples are exact: against quadrature, against the lookup, against a known affine F."""
 
 import math
 
@@ -8,7 +8,7 @@ import torch
 from helpers import ROUNDING, assert_same, pentagon, square_grid
 
 from chapters.ch04_dps_fwi import exact as dps_exact
-from chapters.ch04_dps_fwi.exact import Lookup, Weighted, corrected, misfits_of
+from chapters.ch04_dps_fwi.exact import Lookup, Weighted, corrected, data_misfit
 from memprior import paper
 from memprior.gaussian import Gaussian
 from memprior.likelihood import GaussianLikelihood
@@ -53,7 +53,7 @@ def test_linearized_is_the_value_and_the_slope_at_the_truth(generator):
     assert_same(dps_exact.linearized(inversion)(TRUTH + v), value + slope)
 
 
-def test_where_the_operator_is_affine_all_weights_are_equal(generator):
+def test_corrected_has_equal_weights_for_an_affine_operator(generator):
     inversion = plane_problem(MatrixOperator(torch.tensor([[1.0, 0.5], [-0.2, 2.0]], dtype=torch.float64)))
     forward, linear = inversion.likelihood.forward, dps_exact.linearized(inversion)
     found = corrected(ideal_of(inversion), forward, linear, OBSERVED, GAMMA, 500, generator=generator)
@@ -91,8 +91,8 @@ def test_corrected_has_the_moments_of_quadrature(generator):
     assert found.effective / num == pytest.approx(1 / float(integral), rel=0.005)
 
 
-def test_effective_numbers_are_counts():
-    """Equal weights on k samples say as much as k samples do."""
+def test_effective_number_of_equal_weights_is_their_count():
+    """Equal weights on k samples have the effective number k."""
     for k in (1, 3, 8):
         weights = torch.zeros(8)
         weights[:k] = 1 / k
@@ -111,30 +111,30 @@ def test_new_noise_is_the_likelihoods_around_the_data_of_the_truth(generator):
     assert float((spread - torch.eye(2)).abs().max()) < 4 * math.sqrt(2 / num)
 
 
-def test_misfits_are_half_the_squares_of_each_datum_in_deviations(generator):
-    """Nothing for the truth of data without noise; and 130 models at once are 130 models one by one."""
+def test_misfit_is_half_the_squared_residual_over_gamma(generator):
+    """Zero for the truth of noiseless data; 130 models at once are as 130 models one by one."""
     forward, models = CoupledQuadraticOperator(), torch.randn(130, 2, generator=generator)
     clean = GaussianLikelihood(forward, forward(TRUTH[None])[0], GAMMA)
-    assert float(misfits_of(clean, TRUTH[None])) == 0
+    assert float(data_misfit(clean, TRUTH[None])) == 0
     noisy = GaussianLikelihood(forward, OBSERVED, GAMMA)
-    found = misfits_of(noisy, models)
-    assert_same(found, torch.cat([misfits_of(noisy, one[None]) for one in models]))
+    found = data_misfit(noisy, models)
+    assert_same(found, torch.cat([data_misfit(noisy, one[None]) for one in models]))
     assert_same(found, ((OBSERVED - forward(models)) / GAMMA).square().mean(1) / 2)
 
 
 # The lookup
 
 
-def test_the_lookup_weighs_examples_as_the_memorized_posterior_does():
+def test_lookup_has_the_weights_of_the_memorized_posterior():
     likelihood, examples = GaussianLikelihood(CoupledQuadraticOperator(), OBSERVED, GAMMA), pentagon()
-    lookup = Lookup(misfits_of(likelihood, examples), float(misfits_of(likelihood, TRUTH[None])), 2)
+    lookup = Lookup(data_misfit(likelihood, examples), float(data_misfit(likelihood, TRUTH[None])), 2)
     log_weights = collapsed_log_weights(examples, likelihood)
     assert_same(lookup.weights, log_weights.exp())
     assert lookup.chosen == int(log_weights.argmax())
     assert lookup.gap == pytest.approx(float(log_weights.topk(2).values.diff().abs()), rel=1e-12)
 
 
-def test_a_lookup_by_hand():
+def test_lookup_by_hand():
     lookup = Lookup(torch.tensor([2.0, 0.5, 1.0]), 0.25, 4)
     assert_same(lookup.weights, np.exp([-6.0, 0.0, -2.0]) / (1 + np.exp(-2) + np.exp(-6)))
     assert (lookup.chosen, lookup.gap, lookup.ratio) == (1, 2.0, 2.0)
@@ -143,7 +143,7 @@ def test_a_lookup_by_hand():
 # The stencil
 
 
-def test_the_stencil_inverts_its_own_data_with_the_authors_noise():
+def test_stencil_inversion_has_its_own_data_and_the_authors_noise():
     truth = published_truth()
     likelihood = dps_exact.stencil_inversion(truth)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What chapter 4's samples are measured by gives what is known: of copies, of the law's draws, of both closed forms."""
+"""Chapter 4's metrics give the known values for copies, for draws of the true prior and for both closed forms."""
 
 import math
 from itertools import pairwise
@@ -27,14 +27,14 @@ def training():
 # Shares
 
 
-def test_a_share_is_of_ratios_below_the_papers_threshold():
+def test_memorized_share_counts_ratios_below_the_papers_threshold():
     share = memorized_share(torch.tensor([0.1, 0.6999, 0.7, 2.0]))
     assert (share.value, share.num) == (0.5, 4)
     assert share.dot == (0.5, *share.interval)
 
 
 @pytest.mark.parametrize(("k", "n"), [(1, 4), (26, 256), (128, 256), (255, 256)])
-def test_the_interval_is_jeffreys(k, n):
+def test_share_interval_is_jeffreys(k, n):
     """The two ends leave 2.5 % each of the posterior of k in n under Beta(1/2, 1/2)."""
     low, high = Share(k / n, n).interval
     posterior = stats.beta(k + 0.5, n - k + 0.5)
@@ -43,33 +43,33 @@ def test_the_interval_is_jeffreys(k, n):
     assert low < k / n < high
 
 
-def test_none_and_all_end_at_zero_and_one():
+def test_share_interval_of_none_or_all_ends_at_zero_or_one():
     low, high = memorized_share(torch.full((256,), 0.9)).interval
     assert (low, high) == (0, pytest.approx(stats.beta.ppf(0.975, 0.5, 256.5), rel=1e-9))
     assert memorized_share(torch.full((256,), 0.1)).interval == (pytest.approx(1 - high, rel=1e-9), 1)
 
 
 @pytest.mark.parametrize("p", [0.03, 0.3, 0.5, 0.97])
-def test_the_interval_covers_its_share_nineteen_times_in_twenty(p):
+def test_share_interval_covers_nineteen_times_in_twenty(p):
     """Summed over every count of 256: no draws are needed."""
     intervals = [Share(k / 256, 256).interval for k in range(257)]
     covered = sum(stats.binom.pmf(k, 256, p) for k, (low, high) in enumerate(intervals) if low <= p <= high)
     assert covered == pytest.approx(0.95, abs=0.02)
 
 
-def test_equal_weights_are_no_weights(generator):
+def test_memorized_share_with_equal_weights_is_that_without(generator):
     ratios = torch.rand(300, generator=generator)
     plain, weighted = memorized_share(ratios), memorized_share(ratios, torch.full((300,), 1 / 300))
     assert (weighted.value, weighted.num) == pytest.approx((plain.value, plain.num), rel=ROUNDING)
     assert weighted.interval == pytest.approx(plain.interval, rel=1e-9)
 
 
-def test_weighted_samples_count_as_their_effective_number():
+def test_memorized_share_of_weighted_samples_has_their_effective_number():
     share = memorized_share(torch.tensor([0.1, 0.2, 0.9]), torch.tensor([0.5, 0.25, 0.25]))
     assert (share.value, share.num) == (0.75, pytest.approx(8 / 3))
 
 
-def test_a_share_is_told_as_a_count():
+def test_share_reads_as_a_count():
     share = Share(26 / 256, 256)
     low, high = (256 * end for end in share.interval)
     assert (low, high) == (pytest.approx(17.5, abs=0.5), pytest.approx(36.8, abs=0.5))
@@ -85,10 +85,10 @@ def linear():
     return paper.tangent(paper.published_inversion(torch.complex64, CPU))
 
 
-def test_with_the_exact_memory_every_walk_ends_on_an_example(linear, training):
+def test_tangent_walk_with_the_memorized_prior_ends_on_examples(linear, training):
     """.011 to .014: the last step along the data's gradient, .07 long in standardized coordinates."""
     draws = [torch.Generator().manual_seed(0) for _ in range(2)]
-    walk = measures.tangent_walk(
+    walk = measures.sample_linearized(
         linear, training, training.memorized_prior, 16, step_size=STEP_SIZE, generator=draws[0], watched=(0, 100, 199)
     )
     assert walk.x.shape == (16, 100)
@@ -110,9 +110,9 @@ def test_with_the_exact_memory_every_walk_ends_on_an_example(linear, training):
         assert torch.equal(guess, training.standardizer.restore(states[k].denoised))
 
 
-def test_a_walk_that_nobody_watches_has_no_guesses(linear, training, generator, monkeypatch):
+def test_tangent_walk_without_a_trace_has_no_guesses(linear, training, generator, monkeypatch):
     monkeypatch.setattr(measures, "SIGMAS", SIGMAS[::50])
-    walk = measures.tangent_walk(linear, training, training.true_prior, 3, step_size=1e-3, generator=generator)
+    walk = measures.sample_linearized(linear, training, training.true_prior, 3, step_size=1e-3, generator=generator)
     assert walk.guesses.shape == (0, 3, 100)
     assert walk.misfits.shape == (4, 3)
 
@@ -120,15 +120,15 @@ def test_a_walk_that_nobody_watches_has_no_guesses(linear, training, generator, 
 # Without data
 
 
-def test_without_data_the_exact_memory_copies(training, generator):
-    samples = measures.without_data(training, training.memorized_prior, 200, generator=generator)
+def test_memorized_prior_without_data_copies(training, generator):
+    samples = measures.sample_prior(training, training.memorized_prior, 200, generator=generator)
     assert float(training.ratio(samples).max()) < 1e-6
 
 
-def test_without_data_the_true_prior_is_the_flow_of_a_gaussian(training):
+def test_true_prior_without_data_is_the_flow_of_a_gaussian(training):
     """Along an eigenvector of variance v an Euler step from s to t multiplies by (v + s t) / (v + s^2)."""
     draws = [torch.Generator().manual_seed(7) for _ in range(2)]
-    samples = measures.without_data(training, training.true_prior, 1000, generator=draws[0])
+    samples = measures.sample_prior(training, training.true_prior, 1000, generator=draws[0])
     law = published_law().standardized(training.standardizer)
     variances, axes = torch.linalg.eigh(law.covariance)
     start = math.sqrt(1 + float(SIGMAS[0]) ** 2) * torch.randn(1000, 100, generator=draws[1])
@@ -145,7 +145,7 @@ def test_without_data_the_true_prior_is_the_flow_of_a_gaussian(training):
 # The networks
 
 
-def test_gaps_are_the_distances_to_memory_and_to_the_law(training, generator):
+def test_gaps_are_the_distances_to_the_memorized_and_the_true_prior(training, generator):
     """In units of the distance between the two: (0, 1) and (1, 0), and halfway a half of each."""
     memory, true = training.memorized_prior, training.true_prior
 
@@ -164,23 +164,23 @@ LEVELS = torch.tensor([0.01, 0.1, 0.3, 1.0, 2.5], dtype=torch.float64)
 
 def push(training, denoiser, length=1.0, seed=0, num=400):
     generator = torch.Generator().manual_seed(seed)
-    return measures.left_of_a_push(training, denoiser, LEVELS, length, num, generator=generator)
+    return measures.residual_after_perturbation(training, denoiser, LEVELS, length, num, generator=generator)
 
 
-def test_memory_leaves_nothing_of_a_push_until_examples_blur(training):
+def test_memorized_prior_removes_a_perturbation_until_examples_blur(training):
     left = push(training, training.memorized_prior)
     assert float(left[:3].abs().max()) < 1e-12
     assert float(left[-1]) > 0.2
 
 
-def test_who_corrects_nothing_leaves_all_of_a_push(training):
+def test_perturbation_is_left_whole_by_a_denoiser_that_removes_nothing(training):
     assert_same(push(training, lambda x, sigma: x), torch.ones(5))
     assert_same(push(training, lambda x, sigma: 0.25 * x, length=0.01), 0.25 * torch.ones(5), rounding=1e-9)
 
 
 @pytest.mark.parametrize("length", [0.1, 3.0])
-def test_of_the_true_prior_a_push_is_left_by_its_closed_form(training, length):
-    """<S p, p> / |p|^2 with S = C (C + sigma^2)^-1: pushes from one example towards another, drawn without repeats."""
+def test_perturbation_left_by_the_true_prior_has_its_closed_form(training, length):
+    """<S p, p> / |p|^2 with S = C (C + sigma^2)^-1: perturbations from one example toward another, no repeats."""
     x, covariance = training.standardized, published_law().standardized(training.standardizer).covariance
     pairs = torch.multinomial(torch.ones(400, 50), 2, generator=torch.Generator().manual_seed(3))
     ways = x[pairs[:, 1]] - x[pairs[:, 0]]
@@ -196,7 +196,7 @@ def test_of_the_true_prior_a_push_is_left_by_its_closed_form(training, length):
 
 
 def test_held_out_draws_and_other_examples_are_in_no_training_set():
-    """No nearer to any than draws of the law are to each other."""
+    """No nearer to any than draws of the true prior are to each other."""
     held_out, others = measures.held_out_draws(100), measures.other_examples(100, CPU)
     assert_same(held_out, held_out_set()[:100])
     sets = [held_out, others.examples, training_set()]
@@ -205,9 +205,9 @@ def test_held_out_draws_and_other_examples_are_in_no_training_set():
     assert_same(others.standardizer.mean, others.examples.mean(0))
 
 
-def test_a_copy_is_a_copy_in_every_space(training, generator):
+def test_copy_is_a_copy_in_every_space(training, generator):
     samples = training.examples[torch.randint(50, (64,), generator=generator)]
-    found = measures.in_spaces(samples, training, measures.held_out_draws(100))
+    found = measures.copy_counts_by_space(samples, training, measures.held_out_draws(100))
     assert list(found) == ["coefficients", "standardized", "fields", "coefficients, k = 10"]
     for counts in found.values():
         assert (counts.memorized, counts.median, counts.near) == (1, 0, 1)
@@ -218,9 +218,9 @@ def test_a_copy_is_a_copy_in_every_space(training, generator):
 
 
 def test_held_out_draws_have_the_shares_of_their_distances(training):
-    """.973 of a thousand, the claim of chapter 2; and in every space those of distances taken there one by one."""
+    """.973 of a thousand, the claim of chapter 2; in every space those of distances taken there one by one."""
     z = measures.held_out_draws(1000)
-    found = measures.in_spaces(z, training, z[:100])
+    found = measures.copy_counts_by_space(z, training, z[:100])
     assert found["coefficients"].memorized == pytest.approx(0.973, abs=1e-9)
     decode = CosineBasis(published_grid()).decode
     spaces = {

@@ -1,4 +1,4 @@
-"""Chapter 4's long work: parts that no kill, neighbour or order changes, each kept by itself."""
+"""Chapter 4's long work: parts that no kill, neighbor or order changes, each stored by itself."""
 
 import os
 import random
@@ -20,7 +20,7 @@ import torch
 from helpers import PATHS, assert_same, store_in
 
 from chapters.ch04_dps_fwi import runs as dps_parts
-from chapters.ch04_dps_fwi.runs import Lesson, Walk, trained, walked
+from chapters.ch04_dps_fwi.runs import SamplingRun, TrainingRun, sampled, trained
 from companion import store as stores
 from companion.jobs import side_by_side
 from memprior import paper, training
@@ -32,10 +32,10 @@ from memprior.sampling import trajectory
 from memprior.training import train
 
 CPU = torch.device("cpu")
-LESSON = Lesson(num_examples=5, seed=0, width=16, depth=1, batch_size=16, looks=(20, 60, 100))
-LONGER = replace(LESSON, looks=(20, 540, 700))  # training is kept every 500 steps
-WALK = Walk("memory", num_examples=50, seed=0, num_samples=2)
-TAUGHT = Walk("network", 5, 0, 2, lesson=LESSON)
+LESSON = TrainingRun(num_examples=5, seed=0, width=16, depth=1, batch_size=16, checkpoints=(20, 60, 100))
+LONGER = replace(LESSON, checkpoints=(20, 540, 700))  # training is kept every 500 steps
+WALK = SamplingRun("memory", num_examples=50, seed=0, num_samples=2)
+TAUGHT = SamplingRun("network", 5, 0, 2, training_run=LESSON)
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def assert_same_bits(came, expected):
 
 
 def do(what, folder, tell):
-    """A lesson of 700 steps, or a walk of 40 with the waves; ``tell`` before each call of its network or prior."""
+    """A training run of 700 steps, or a nonlinear sampling run of 40; ``tell`` before each call of network or prior."""
     with ExitStack() as patches:
         if what == "lesson":
             forward = ResidualMLP.forward
@@ -80,7 +80,7 @@ def do(what, folder, tell):
             return trained(LONGER, store_in(folder))
         patches.enter_context(mock.patch.object(dps_parts, "SIGMAS", paper.SIGMAS[::5]))
         memory = prior_of(WALK)
-        return walked(WALK, lambda x, sigma: (tell(), memory(x, sigma))[1], store_in(folder))
+        return sampled(WALK, lambda x, sigma: (tell(), memory(x, sigma))[1], store_in(folder))
 
 
 def say():
@@ -104,7 +104,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("what", CASES)
-def test_killed_at_a_random_moment_and_started_again_the_bits_are_the_same(what, tmp_path):
+def test_run_killed_at_random_resumes_to_the_same_bits(what, tmp_path):
     case, moments, calls = CASES[what], random.Random(3), []
     whole = do(what, tmp_path / "whole", lambda: calls.append(1))
     assert len(calls) == case.calls
@@ -124,20 +124,20 @@ def test_killed_at_a_random_moment_and_started_again_the_bits_are_the_same(what,
 
 
 @pytest.mark.usefixtures("ten_steps")
-def test_a_walk_that_is_done_is_read_and_not_repeated(store):
+def test_sampling_run_that_is_done_is_read_and_not_repeated(store):
     calls = []
 
     def counting(x, sigma):
         calls.append(1)
         return prior_of(WALK)(x, sigma)
 
-    first = walked(WALK, counting, store)
+    first = sampled(WALK, counting, store)
     assert len(calls) == 20
-    assert_same_bits(walked(WALK, counting, store), first)
+    assert_same_bits(sampled(WALK, counting, store), first)
     assert len(calls) == 20
 
 
-def test_a_lesson_that_is_done_is_read_and_not_repeated(store, monkeypatch):
+def test_training_run_that_is_done_is_read_and_not_repeated(store, monkeypatch):
     """Its networks ask for no gradient, fresh or read: a sampler would carry their graphs along."""
     fresh = trained(LESSON, store)
     monkeypatch.setattr(training, "denoising_loss", None)
@@ -153,8 +153,8 @@ def test_a_lesson_that_is_done_is_read_and_not_repeated(store, monkeypatch):
 # What a part does
 
 
-def test_a_lesson_is_training_by_hand(store):
-    """Weights of its seed and batches of seed and number; levels a little wider than those the sampler walks."""
+def test_training_run_is_training_by_hand(store):
+    """Weights of its seed and batches of seed and number; levels a little wider than the sampler's."""
     plan = LESSON.plan
     assert (plan.num_steps, plan.batch_size) == (100, 16)
     assert plan.sigma_min < float(paper.SIGMAS[-2]) < float(paper.SIGMAS[0]) < plan.sigma_max
@@ -163,15 +163,15 @@ def test_a_lesson_is_training_by_hand(store):
     states = train(NetworkDenoiser(network, 1.0), examples, plan, generator=generator_for("batches 5 0"))
     found = bits_of(trained(LESSON, store))
     for state in states:
-        if state.step in LESSON.looks:
+        if state.step in LESSON.checkpoints:
             for name, weight in state.average.network.state_dict().items():
                 assert torch.equal(found[f"{state.step}.{name}"], weight), (state.step, name)
 
 
 @pytest.mark.usefixtures("ten_steps")
-def test_a_walk_is_the_released_sampler_by_hand(store):
+def test_sampling_run_is_the_released_sampler_by_hand(store):
     walk = replace(WALK, truth="disc", finer=True, seed=4)
-    found = walked(walk, prior_of(walk), store)
+    found = sampled(walk, prior_of(walk), store)
     inversion = paper.published_inversion(torch.complex64, CPU, truth="disc", finer=True)
     known, generator = paper.TrainingSet.published(50, CPU), generator_for("start 4")
     step = released_step(paper.standardized(inversion.likelihood, known.standardizer), 0.07)
@@ -182,8 +182,8 @@ def test_a_walk_is_the_released_sampler_by_hand(store):
 
 
 @pytest.mark.usefixtures("ten_steps")
-def test_a_walk_of_a_network_carries_no_graph(store):
-    found = walked(TAUGHT, trained(LESSON, store)[100], store)
+def test_sampling_run_of_a_network_carries_no_graph(store):
+    found = sampled(TAUGHT, trained(LESSON, store)[100], store)
     assert not found.x.requires_grad
     assert not found.misfits.requires_grad
     assert bool(torch.isfinite(found.misfits).all())
@@ -194,26 +194,26 @@ class StartedError(Exception):
 
 
 def first_state(walk, folder):
-    """Where a walk starts, in its standardized coordinates."""
+    """Where a sampling run starts, in its standardized coordinates."""
 
     def stopping(x, sigma):
         raise StartedError(x)
 
     with pytest.raises(StartedError) as started:
-        walked(walk, stopping, store_in(folder))
+        sampled(walk, stopping, store_in(folder))
     return started.value.args[0]
 
 
-def test_walks_of_one_seed_start_from_the_same_noise(tmp_path):
+def test_sampling_runs_of_one_seed_start_from_the_same_noise(tmp_path):
     first = first_state(WALK, tmp_path)
-    for other in (Walk("truth", 10, 0, 2, truth="disc"), TAUGHT):
+    for other in (SamplingRun("truth", 10, 0, 2, truth="disc"), TAUGHT):
         assert torch.equal(first_state(other, tmp_path), first)
     # Two other draws of a hundred coordinates: their correlation is 0 with a deviation of 1 / sqrt(200).
     other = first_state(replace(WALK, seed=1), tmp_path)
     assert abs(float(torch.corrcoef(torch.stack([first.flatten(), other.flatten()]))[0, 1])) < 4 / 200**0.5
 
 
-def test_randomness_depends_on_nothing_but_its_purpose():
+def test_generator_for_depends_on_nothing_but_its_purpose():
     one = torch.randn(5, generator=generator_for("start 1"))
     with torch.random.fork_rng():
         torch.manual_seed(2)
@@ -221,14 +221,14 @@ def test_randomness_depends_on_nothing_but_its_purpose():
     assert not torch.equal(torch.randn(5, generator=generator_for("start 2")), one)
 
 
-def test_a_file_of_another_walk_is_refused(store):
+def test_sampling_run_refuses_a_file_of_another(store):
     other = replace(WALK, seed=1)
     with mock.patch.object(dps_parts, "SIGMAS", paper.SIGMAS[::100]):
-        walked(WALK, prior_of(WALK), store)
+        sampled(WALK, prior_of(WALK), store)
         one, another = (store.file(walk.name, asdict(walk)) for walk in (WALK, other))
         one.rename(another)
         with pytest.raises(ValueError, match=r"expected the result of .*'seed': 1.*, got that of .*'seed': 0"):
-            walked(other, prior_of(other), store)
+            sampled(other, prior_of(other), store)
 
 
 # Names
@@ -239,7 +239,7 @@ def test_parts_that_differ_in_anything_differ_in_their_folder():
         replace(LESSON, **{name: getattr(LESSON, name) + 1})
         for name in ("num_examples", "seed", "width", "depth", "batch_size")
     ]
-    lessons += [replace(LESSON, looks=looks) for looks in ((20, 100), (20, 60, 101), (100,))]
+    lessons += [replace(LESSON, checkpoints=looks) for looks in ((20, 100), (20, 60, 101), (100,))]
     walks = [
         WALK,
         replace(WALK, prior="truth"),
@@ -250,12 +250,12 @@ def test_parts_that_differ_in_anything_differ_in_their_folder():
         replace(WALK, truth="held out"),
         replace(WALK, finer=True),
     ]
-    walks += [Walk("network", lesson.num_examples, 0, 2, lesson=lesson) for lesson in lessons]
+    walks += [SamplingRun("network", lesson.num_examples, 0, 2, training_run=lesson) for lesson in lessons]
     names = [part.name for part in (*lessons, *walks)]
     assert len(set(names)) == len(names)
     # A folder anywhere, and readable: what is done, with how many examples, and the seed.
     assert all(re.fullmatch(r"[a-z0-9_-]+", name) for name in names)
-    assert replace(WALK, truth="held out", seed=7).name.startswith("walk_memory_50_held_out_7-")
+    assert replace(WALK, truth="held out", seed=7).name.startswith("sample_memory_50_held_out_7-")
     assert LESSON.name.startswith("train_5_0-")
 
 
@@ -264,12 +264,21 @@ def test_parts_that_differ_in_anything_differ_in_their_folder():
     [
         ({"prior": "networks"}, r"prior: expected one of \('network', 'truth', 'memory'\), got networks"),
         ({"truth": "square"}, r"truth: expected one of \('published', 'held out', 'disc'\), got square"),
-        ({"prior": "network"}, "lesson: expected that of a network of 50 examples, for a network alone, got None"),
-        ({"prior": "network", "lesson": LESSON}, r"lesson: expected that of a network of 50 examples, .*, got Lesson"),
-        ({"num_examples": 5, "lesson": LESSON}, r"lesson: expected that of .*, for a network alone, got Lesson"),
+        (
+            {"prior": "network"},
+            "training_run: expected that of a network of 50 examples, .*, got None",
+        ),
+        (
+            {"prior": "network", "training_run": LESSON},
+            "training_run: expected that of a network of 50 ex.*, got TrainingRun",
+        ),
+        (
+            {"num_examples": 5, "training_run": LESSON},
+            "training_run: expected .*, for a network alone, got TrainingRun",
+        ),
     ],
 )
-def test_a_walk_that_cannot_be_is_refused(wrong, message):
+def test_sampling_run_refuses_values_that_do_not_go_together(wrong, message):
     with pytest.raises(ValueError, match=rf"^{message}"):
         replace(WALK, **wrong)
 
@@ -286,9 +295,9 @@ PARTS = [Part(f"part {k}") for k in range(20)]
 
 
 @pytest.mark.usefixtures("ten_steps")
-def test_two_workers_give_the_bits_of_one(tmp_path, capsys):
+def test_side_by_side_gives_the_same_bits_with_two_workers(tmp_path, capsys):
     def work(store, part, _):
-        return trained(part, store) if isinstance(part, Lesson) else walked(part, prior_of(part), store)
+        return trained(part, store) if isinstance(part, TrainingRun) else sampled(part, prior_of(part), store)
 
     parts = [WALK, LESSON, replace(WALK, prior="truth"), replace(LESSON, seed=1)]
     stores = [store_in(tmp_path / str(workers)) for workers in (1, 2)]
@@ -300,7 +309,7 @@ def test_two_workers_give_the_bits_of_one(tmp_path, capsys):
     assert sorted(line.split(":")[0] for line in said[4:]) == sorted(part.name for part in parts)
 
 
-def test_results_come_in_the_order_of_the_parts_whichever_is_done_first(capsys):
+def test_side_by_side_returns_results_in_the_order_of_the_parts(capsys):
     second_is_done = threading.Event()
 
     def work(part, _):
@@ -314,7 +323,7 @@ def test_results_come_in_the_order_of_the_parts_whichever_is_done_first(capsys):
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
-def test_each_works_on_one_thread_and_the_others_keep_theirs():
+def test_one_thread_each_leaves_other_threads_as_they_are():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -324,7 +333,7 @@ def test_each_works_on_one_thread_and_the_others_keep_theirs():
         torch.set_num_threads(before)
 
 
-def test_an_error_in_one_ends_the_rest(capsys):
+def test_side_by_side_ends_the_rest_after_an_error(capsys):
     begun = []
 
     def work(part, _):
@@ -340,13 +349,13 @@ def test_an_error_in_one_ends_the_rest(capsys):
     assert "part 1:" not in capsys.readouterr().out
 
 
-def test_no_workers_are_refused():
+def test_side_by_side_refuses_no_workers():
     with pytest.raises(ValueError, match=r"^workers: expected an integer >= 1, got 0"):
         side_by_side(PARTS, len, 0, print)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_part_waits_for_an_earlier_one_that_it_needs(workers):
+def test_side_by_side_waits_for_an_earlier_part_that_is_needed(workers):
     def work(part, earlier):
         if part is PARTS[0]:
             time.sleep(0.1)
@@ -356,7 +365,7 @@ def test_a_part_waits_for_an_earlier_one_that_it_needs(workers):
     assert side_by_side(PARTS[:3], work, workers, lambda _: None) == [1, 2, 2]
 
 
-def test_who_waits_for_a_part_that_fails_fails_too():
+def test_side_by_side_fails_parts_that_wait_for_a_failed_one():
     def work(part, earlier):
         if part is PARTS[0]:
             time.sleep(0.1)
@@ -375,7 +384,7 @@ def made(store, part):
 
 
 @pytest.mark.usefixtures("ten_steps")
-def test_a_part_costs_what_all_of_its_attempts_took_as_far_as_they_are_known(store, monkeypatch):
+def test_seconds_of_a_part_cover_all_of_its_attempts(store, monkeypatch):
     """On a clock that goes on by a second with each call of a prior. A killed attempt counts to its last checkpoint."""
     now = [0.0]
     monkeypatch.setattr(stores, "time", SimpleNamespace(perf_counter=lambda: now[0]))
@@ -388,10 +397,10 @@ def test_a_part_costs_what_all_of_its_attempts_took_as_far_as_they_are_known(sto
 
     dies_at = 14
     with pytest.raises(StartedError):
-        walked(WALK, passing, store)
+        sampled(WALK, passing, store)
     (begun,) = store.folder.glob("*.begun")
     for file, moment in ((begun / "attempts.safetensors", 1000.0), (begun / "run.safetensors", 1010.0)):
         os.utime(file, (moment, moment))
     dies_at = None
-    walked(WALK, passing, store)  # on from its fifth step, which was its tenth call
+    sampled(WALK, passing, store)  # on from its fifth step, which was its tenth call
     assert made(store, WALK) == {"seconds": 20.0, "made_on": ["cpu in words"]}

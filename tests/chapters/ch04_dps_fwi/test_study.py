@@ -7,7 +7,7 @@ import pytest
 import torch
 from helpers import store_in
 
-from chapters.ch04_dps_fwi.measures import TangentWalk
+from chapters.ch04_dps_fwi.measures import LinearizedRun
 from chapters.ch04_dps_fwi.runs import PRIORS
 from chapters.ch04_dps_fwi.study import Study
 from companion import profiles
@@ -26,9 +26,9 @@ def study(tmp_path, profile="full", seed=0, device="cpu"):
     return Study(settings(profile), seed, store_in(tmp_path, device), lambda _: generator, print)
 
 
-def walked(plan):
+def sampled(plan):
     """Every walk's samples carry its place in the plan."""
-    for k, walk in enumerate(plan.walks):
+    for k, walk in enumerate(plan.sampling_runs):
         plan._results[walk] = GuidedSamples(torch.full((2, 100), float(k)), torch.zeros(1, 2))
     return plan
 
@@ -37,24 +37,28 @@ def places(samples):
     return [int(s.x[0, 0]) for s in samples]
 
 
-def test_the_full_plan_is_the_papers_panel_three_times_and_what_stands_beside_it(tmp_path):
+def test_study_at_full_size_is_the_papers_panel_three_times_and_more(tmp_path):
     plan = study(tmp_path)
-    assert [(one.num_examples, one.seed, one.width) for one in plan.lessons] == [
+    assert [(one.num_examples, one.seed, one.width) for one in plan.training_runs] == [
         (n, k, 256) for k in (0, 1, 2) for n in (50, 200, 1000)
     ]
-    assert {one.plan.num_steps * one.batch_size for one in plan.lessons} == {2_560_000}  # the paper's: 2.5 million
-    published = [walk for walk in plan.walks if walk.truth == "published"]
+    assert {one.plan.num_steps * one.batch_size for one in plan.training_runs} == {
+        2_560_000
+    }  # the paper's: 2.5 million
+    published = [walk for walk in plan.sampling_runs if walk.truth == "published"]
     assert {walk.num_samples for walk in published} == {256}
     kinds = [walk.prior for walk in published]
     assert [kinds.count(prior) for prior in ("network", "truth", "memory")] == [10, 3, 3]
-    elsewhere = [walk for walk in plan.walks if walk.truth != "published"]
+    elsewhere = [walk for walk in plan.sampling_runs if walk.truth != "published"]
     assert sorted({walk.truth for walk in elsewhere}) == ["disc", "held out"]
     assert len(elsewhere) == 8
-    assert len({part.name for part in [*plan.lessons, *plan.walks]}) == 9 + 24
+    assert len({part.name for part in [*plan.training_runs, *plan.sampling_runs]}) == 9 + 24
 
 
-def test_another_seed_shares_no_part(tmp_path):
-    one, other = ({part.name for part in [*s.lessons, *s.walks]} for s in (study(tmp_path), study(tmp_path, seed=1)))
+def test_study_of_another_seed_shares_no_part(tmp_path):
+    one, other = (
+        {part.name for part in [*s.training_runs, *s.sampling_runs]} for s in (study(tmp_path), study(tmp_path, seed=1))
+    )
     assert not one & other
 
 
@@ -67,51 +71,51 @@ def test_another_seed_shares_no_part(tmp_path):
         (("truth", 1000, {"truth": "disc"}), []),
     ],
 )
-def test_walks_are_found_by_what_they_are(asked, found, tmp_path):
-    plan = walked(study(tmp_path))
+def test_sampling_runs_are_found_by_what_they_are(asked, found, tmp_path):
+    plan = sampled(study(tmp_path))
     prior, n, options = asked
-    got = [plan.walks[k] for k in places(plan.with_waves(prior, n, **options))]
+    got = [plan.sampling_runs[k] for k in places(plan.nonlinear_runs(prior, n, **options))]
     assert [(w.prior, w.num_examples, w.seed, w.truth) for w in got] == found
     assert not any(w.finer for w in got)
 
 
-def test_the_finer_grid_is_found_apart(tmp_path):
-    plan = walked(study(tmp_path))
-    [finer] = plan.with_waves("network", 200, finer=True)
-    assert plan.walks[places([finer])[0]].finer
+def test_sampling_run_on_the_finer_grid_is_found_apart(tmp_path):
+    plan = sampled(study(tmp_path))
+    [finer] = plan.nonlinear_runs("network", 200, finer=True)
+    assert plan.sampling_runs[places([finer])[0]].finer
 
 
-def test_ratios_are_those_of_the_waves_where_all_priors_have_them(tmp_path):
+def test_ratios_are_of_the_nonlinear_runs_where_all_priors_have_them(tmp_path):
     for profile, source in (("full", "waves"), ("quick", "tangent")):
-        plan = walked(study(tmp_path, profile))
+        plan = sampled(study(tmp_path, profile))
         example = plan.training[50].examples[7]
         of = {"waves": example, "tangent": example + 1.0}
-        for walk, samples in plan.found.items():
+        for walk, samples in plan.samples.items():
             if (walk.prior, walk.num_examples, walk.truth) == ("network", 50, "published"):
                 samples.x[:] = of["waves"]
         for kind in product(PRIORS, plan.settings.sizes):
-            plan._results[kind] = TangentWalk(of["tangent"][None], torch.zeros(1, 1), None)
+            plan._results[kind] = LinearizedRun(of["tangent"][None], torch.zeros(1, 1), None)
         expected = plan.training[50].ratio(of[source][None])
         assert torch.equal(plan.ratios("network", 50).unique(), expected)
 
 
-def test_a_gpu_takes_one_part_at_a_time(tmp_path):
+def test_workers_on_a_gpu_are_one(tmp_path):
     assert study(tmp_path, device="cuda").workers == 1
     assert study(tmp_path).workers == 2
     assert [workers_on(torch.device(device), 3) for device in ("cpu", "cuda", "mps")] == [3, 1, 1]
 
 
-def test_nothing_is_done_before_it_is_asked_for(tmp_path):
+def test_study_computes_nothing_before_it_is_asked_for(tmp_path):
     plan = study(tmp_path, "quick")
-    plan.walks  # noqa: B018
-    for what in ("networks", "found", "tangents"):
+    plan.sampling_runs  # noqa: B018
+    for what in ("networks", "samples", "tangents"):
         with pytest.raises(ValueError, match=r"^study: expected run\(\) before its results are asked for"):
             getattr(plan, what)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_walk_of_a_network_needs_its_training(tmp_path):
+def test_sampling_run_of_a_network_needs_its_training_run(tmp_path):
     plan = study(tmp_path)
-    assert [plan.needs(part) for part in plan.lessons] == [[]] * 9
-    for walk in plan.walks:
-        assert plan.needs(walk) == ([walk.lesson] if walk.prior == "network" else [])
+    assert [plan.needs(part) for part in plan.training_runs] == [[]] * 9
+    for walk in plan.sampling_runs:
+        assert plan.needs(walk) == ([walk.training_run] if walk.prior == "network" else [])

@@ -1,4 +1,4 @@
-"""Gaussian prior and linear F: laws of affine steps against closed forms, draws and the exact posterior."""
+"""Gaussian prior and linear F: distributions of affine steps against closed forms, draws and the exact posterior."""
 
 import math
 from itertools import pairwise
@@ -23,7 +23,7 @@ def case(request, generator):
     return gaussian.toy_case(0.5, white=request.param, generator=generator)
 
 
-def test_the_posterior_is_the_joint_gaussian_conditioned(case):
+def test_posterior_is_the_joint_gaussian_conditioned(case):
     a, c = case.matrix, case.prior_covariance
     gain = c @ a.T @ torch.linalg.inv(a @ c @ a.T + 0.25 * torch.eye(4))
     assert_same(case.mean, gain @ case.likelihood.observed, rounding=10 * ROUNDING)
@@ -40,12 +40,12 @@ def test_nats_are_the_divergence_of_torch(case):
 
 
 def test_moment_matching_is_the_exact_denoiser(case):
-    """MMPS and the one covariance go down the levels exactly as the posterior's own denoiser does."""
+    """MMPS and the single covariance sample exactly as the posterior's own denoiser does."""
     levels = down(20.0, 0.01, 12)
-    exact = gaussian.exact_law(case, levels)
+    exact = gaussian.exact_moments(case, levels)
     for name in ("MMPS", "covariance"):
         step = gaussian.affine_steps(case, 0.01)[name](base=drift)
-        found = gaussian.law_of(step, case.prior, case, levels)
+        found = gaussian.sampler_moments(step, case.prior, case, levels)
         assert_same(found.mean, exact.mean, rounding=1e-8)
         assert_same(found.covariance, exact.covariance, rounding=1e-8)
 
@@ -55,32 +55,32 @@ def test_pigdm_is_exact_for_a_white_prior_alone(generator):
     for white in (True, False):
         case = gaussian.toy_case(0.5, white=white, generator=generator)
         step = gaussian.affine_steps(case, 0.01)["PiGDM"](base=drift)
-        off = gaussian.law_of(step, case.prior, case, levels).against(case)["mean"]
+        off = gaussian.sampler_moments(step, case.prior, case, levels).against(case)["mean"]
         assert off < 1e-8 if white else off > 0.01
 
 
-def test_what_is_left_of_the_exact_sampler_halves_as_levels_double(case):
-    off = [1 - gaussian.exact_law(case, down(20.0, 0.005, n)).against(case)["narrow"] for n in (100, 200, 400)]
+def test_exact_sampler_error_halves_as_levels_double(case):
+    off = [1 - gaussian.exact_moments(case, down(20.0, 0.005, n)).against(case)["narrow"] for n in (100, 200, 400)]
     for coarse, fine in pairwise(off):
         assert fine / coarse == pytest.approx(0.5, abs=0.06)
 
 
 @pytest.mark.parametrize("gamma", [0.3, 1.0, 2.0])
-def test_the_derived_law_of_dps_is_the_limit_of_its_steps(gamma):
+def test_dps_distribution_is_the_limit_of_its_steps(gamma):
     """The error halves as the levels double, so twice the finer value less the coarser one has none of first order."""
     case = gaussian.line_case(1.3, gamma, torch.device("cpu"))
     step = point_step(case.likelihood, base=drift)
-    laws = [gaussian.law_of(step, case.prior, case, down(300.0, 1e-4, n)) for n in (500, 1000)]
-    mean, variance = gaussian.point_law(1.3, gamma)
+    laws = [gaussian.sampler_moments(step, case.prior, case, down(300.0, 1e-4, n)) for n in (500, 1000)]
+    mean, variance = gaussian.point_moments(1.3, gamma)
     assert float(2 * laws[1].mean - laws[0].mean) == pytest.approx(mean, rel=1e-3)
     assert float(2 * laws[1].covariance - laws[0].covariance) == pytest.approx(variance, rel=2e-3)
     assert mean == pytest.approx(1.3 * (1 - math.exp(-1 / gamma**2)))
     assert variance == pytest.approx(gamma**2 / 2 * (1 - math.exp(-2 / gamma**2)))
 
 
-def test_carried_moments_are_those_of_draws(generator):
+def test_propagated_moments_are_those_of_draws(generator):
     case, levels = gaussian.toy_case(0.5, white=False, generator=generator), geometric_sigmas(20.0, 0.3, 15)
-    law = gaussian.law_of(point_step(case.likelihood, base=drift), case.prior, case, levels)
+    law = gaussian.sampler_moments(point_step(case.likelihood, base=drift), case.prior, case, levels)
     root = torch.linalg.cholesky(case.covariance + 400 * torch.eye(10))
     start = case.mean + torch.randn(20_000, 10, generator=generator) @ root.T
     drawn = sample(
@@ -89,7 +89,7 @@ def test_carried_moments_are_those_of_draws(generator):
     assert_moments(drawn, law.mean, law.covariance)
 
 
-def test_a_law_against_itself_and_scaled(case):
+def test_moments_against_themselves_and_scaled(case):
     exact = gaussian.Moments(case.mean, case.covariance)
     assert exact.against(case) == pytest.approx({"mean": 0.0, "narrow": 1.0, "wide": 1.0}, abs=1e-9)
     root = torch.linalg.cholesky(case.covariance)

@@ -27,7 +27,7 @@ def seeded(seed=0):
 # Symmetries
 
 
-def test_the_covariance_is_the_same_under_every_symmetry():
+def test_covariance_is_the_same_under_every_symmetry():
     covariance = published_law().covariance
     found = remedies.moved_covariances(CPU)
     assert len(found) == 32
@@ -35,14 +35,14 @@ def test_the_covariance_is_the_same_under_every_symmetry():
         assert float((moved - covariance).abs().max()) < 1e-12 * float(covariance.abs().max())
 
 
-def test_a_shift_by_a_quarter_period_is_none(monkeypatch):
+def test_shift_by_a_quarter_period_is_no_symmetry(monkeypatch):
     monkeypatch.setattr(remedies, "symmetries", lambda: [lambda fields: fields.roll(16, 1)])
     (moved,) = remedies.moved_covariances(CPU)
     covariance = published_law().covariance
     assert float((moved - covariance).abs().max()) > 0.1 * float(covariance.abs().max())
 
 
-def test_the_maps_are_a_group_of_thirty_two():
+def test_symmetries_are_a_group_of_thirty_two():
     """Different on one field; any two after each other are one of them; every one of them moves pixels and signs."""
     field, maps = published_fields(1), remedies.symmetries()
     images = torch.cat([move(field) for move in maps])
@@ -64,7 +64,7 @@ def test_point_reflection_leaves_every_field():
     assert_same(field.flip(1, 2).roll((1, 1), (1, 2)), field, rounding=1e-12)
 
 
-def test_augmented_examples_begin_with_the_published_and_have_the_mean_of_the_law():
+def test_augmented_examples_begin_with_the_published_and_have_the_true_mean():
     found = remedies.augmented(4, CPU)
     assert found.examples.shape == (128, 100)
     assert_same(found.examples[:4], published_coefficients(4))
@@ -88,7 +88,7 @@ def test_dropout_ends_with_training():
     assert torch.equal(thinned(x, condition), plain(x, condition))
 
 
-def test_dropout_keeps_what_a_block_adds_on_average_and_drops_its_rate():
+def test_dropout_keeps_the_mean_of_a_block_and_drops_its_rate():
     generator, added = seeded(2), torch.ones(4000, 8)
     network = net(noise=lambda like: torch.rand(like.shape, generator=generator, dtype=like.dtype))
     kept = network._thinned(network.blocks[0], None, added)
@@ -97,7 +97,7 @@ def test_dropout_keeps_what_a_block_adds_on_average_and_drops_its_rate():
 
 
 @pytest.mark.parametrize(("rate", "told"), [(0.0, "finite and > 0"), (1.0, "below 1")])
-def test_a_rate_that_drops_nothing_or_all_is_refused(rate, told):
+def test_dropout_refuses_a_rate_that_drops_nothing_or_all(rate, told):
     with pytest.raises(ValueError, match=rf"^rate: expected .*{told}"):
         DropoutMLP(3, 8, 1, rate=rate, noise=torch.rand_like, generator=seeded())
 
@@ -119,7 +119,7 @@ def test_weight_decay_is_decoupled_and_leaves_biases(tmp_path):
 
 
 @pytest.mark.parametrize("kind", remedies.KINDS)
-def test_a_network_that_is_done_is_read_and_asks_for_no_gradient(kind, tmp_path, monkeypatch):
+def test_training_run_that_is_done_is_read_and_asks_for_no_gradient(kind, tmp_path, monkeypatch):
     part = replace(PART, kind=kind, strength=0.5)
     fresh = trained(part, store_in(tmp_path))
     monkeypatch.setattr(memprior_training, "denoising_loss", None)
@@ -138,13 +138,13 @@ def test_halves_share_coordinates_and_no_example():
     assert len(replace(PART, kind="augmented").seen(CPU)) == 32 * 6
 
 
-def test_trainings_that_differ_in_anything_differ_in_their_file():
+def test_training_runs_that_differ_in_anything_differ_in_their_file():
     changes = {"kind": "dropout", "num_examples": 7, "seed": 4, "strength": 0.1, "width": 9, "depth": 3}
     others = [replace(PART, **{name: value}) for name, value in (changes | {"batch_size": 8, "looks": (5,)}).items()]
     assert len({part.name for part in [PART, *others]}) == 9
 
 
-def test_an_unknown_kind_is_refused():
+def test_training_refuses_an_unknown_kind():
     with pytest.raises(ValueError, match=r"^kind: expected one of \('plain', .*, got longer"):
         replace(PART, kind="longer")
 
@@ -160,7 +160,7 @@ def test_tikhonov_divides_the_score():
         assert_same(shrunk, score(denoiser, x, sigma) / (1 + 0.25 / sigma**2))
 
 
-def test_tikhonov_is_the_minimum_of_the_penalised_loss():
+def test_tikhonov_is_the_minimum_of_the_penalized_loss():
     """At each x the loss is a quadratic of s, whose gradient vanishes there."""
     s0, sigma, width = torch.randn(7, generator=seeded()), 0.4, 0.3
     s = (s0 / (1 + width**2 / sigma**2)).requires_grad_()
@@ -171,7 +171,7 @@ def test_tikhonov_is_the_minimum_of_the_penalised_loss():
     assert_same(shrunk[0] / sigma**2, s)
 
 
-def test_an_ensemble_is_the_mean_of_its_members():
+def test_ensemble_is_the_mean_of_its_members():
     members = [lambda x, sigma, k=k: k * x for k in (1.0, 2.0, 6.0)]
     assert_same(Ensemble(members)(torch.ones(2, 3), 1.0), 3 * torch.ones(2, 3))
     with pytest.raises(ValueError, match=r"^members: expected at least one denoiser, got 0"):
@@ -183,7 +183,7 @@ def test_tikhonov_refuses_no_width():
         TikhonovDenoiser(lambda x, sigma: x, 0.0)
 
 
-def test_the_validation_loss_of_the_right_denoiser_is_one():
+def test_validation_loss_of_the_right_denoiser_is_one():
     """E |D - x|^2 / d = sigma^2 / (1 + sigma^2) for N(0, I), times the weight 1 / sigma^2 + 1; a wrong one has more."""
     points = torch.randn(4000, 5, generator=seeded())
     right = GaussianDenoiser(torch.zeros(5), torch.eye(5))
@@ -194,7 +194,7 @@ def test_the_validation_loss_of_the_right_denoiser_is_one():
     assert remedies.validation_loss(wrong, points, 12, generator=seeded(1)) > 1.02
 
 
-def test_each_half_is_validated_at_the_other():
+def test_cross_validated_scores_each_half_at_the_other():
     met = []
 
     def half(name):

@@ -1,4 +1,4 @@
-"""Chapter 6: posteriors of many truths that are known, one sampler beside them, and what is measured of both."""
+"""Chapter 6: known posteriors of many truths, one sampler beside them, and the metrics of both."""
 
 from dataclasses import asdict, replace
 from types import SimpleNamespace
@@ -9,7 +9,15 @@ from helpers import ROUNDING, assert_mean, assert_moments, assert_same, store_in
 
 from chapters.ch06_calibration import measures
 from chapters.ch06_calibration import posteriors as study
-from chapters.ch06_calibration.columns import CLOSED, OF_NETWORKS, WITH_WAVES, WITHOUT, Choice, Column, chosen
+from chapters.ch06_calibration.posterior_jobs import (
+    CLOSED,
+    NONLINEAR,
+    OF_NETWORKS,
+    WITHOUT,
+    Choice,
+    PosteriorJob,
+    chosen,
+)
 from chapters.ch06_calibration.remedies import Training
 from chapters.ch06_calibration.settings import Network, Waves
 from chapters.ch06_calibration.study import Study
@@ -30,7 +38,7 @@ def seeded(seed=0):
 
 
 def toy(num_truths, *, noise_std=0.4, size=3):
-    """Truths of a correlated Gaussian law with data of their own, and 6 training examples."""
+    """Truths of a correlated Gaussian with data of their own, and 6 training examples."""
     generator = seeded(1)
     root = torch.randn(size, size, generator=generator) + 2 * torch.eye(size)
     law = Gaussian(torch.arange(size) - 1.0, root @ root.T)
@@ -56,16 +64,16 @@ def test_gaussian_draws_are_the_kalman_update():
         assert_moments(draws[k], mean, c - gain @ r @ c)
 
 
-def test_a_singular_prior_stays_on_its_plane():
+def test_gaussian_draws_of_a_singular_prior_stay_on_its_plane():
     survey, _ = toy(2)
-    flat = Gaussian(survey.law.mean, torch.diag(torch.tensor([1.0, 2.0, 0.0])))
+    flat = Gaussian(survey.prior.mean, torch.diag(torch.tensor([1.0, 2.0, 0.0])))
     draws = study.gaussian_draws(survey, flat, 50, generator=seeded())
     assert float((draws[..., 2] - flat.mean[2]).abs().max()) < ROUNDING
     assert float(draws[..., :2].var(1).min()) > 0.01
 
 
 @pytest.mark.parametrize("width", [0.01, 0.3, 2.0])
-def test_the_mixture_is_the_linearized_posterior_of_chapter_3(width):
+def test_mixture_posterior_is_the_linearized_one_of_chapter_3(width):
     survey, training = toy(3)
     found = study.MixturePosterior.of(survey, training, width)
     for k, data in enumerate(survey.data):
@@ -88,7 +96,7 @@ def _affine(survey, training):
     return Affine()
 
 
-def test_draws_of_the_mixture_have_its_moments():
+def test_mixture_posterior_draws_have_its_moments():
     survey, training = toy(2)
     posterior = study.MixturePosterior.of(survey, training, 0.5)
     draws = posterior.draws(40_000, generator=seeded())
@@ -101,7 +109,7 @@ def test_draws_of_the_mixture_have_its_moments():
         assert_moments(training.standardizer.normalize(draws[k]), mean, spread)
 
 
-def test_the_leave_one_out_width_is_the_likeliest():
+def test_leave_one_out_width_is_the_likeliest():
     x = toy(1)[1].standardized
 
     def likelihood(width):
@@ -112,7 +120,7 @@ def test_the_leave_one_out_width_is_the_likeliest():
     assert likelihood(best) > max(likelihood(0.99 * best), likelihood(1.01 * best))
 
 
-def test_the_lookup_returns_the_example_whose_data_fit():
+def test_lookup_returns_the_example_whose_data_fit():
     _, training = toy(1)
     predicted = torch.randn(6, 5, generator=seeded())
     draws = study.lookup_draws(training.examples, predicted, predicted[[4, 2]], 1e-3, 7, generator=seeded())
@@ -122,13 +130,13 @@ def test_the_lookup_returns_the_example_whose_data_fit():
 # The sampler
 
 
-def test_the_sampler_is_exact_in_the_mean_for_a_gaussian():
+def test_sampler_is_exact_in_the_mean_for_a_gaussian():
     """Its variance is short by the levels' spacing; its mean is not."""
     survey, training = toy(3)
-    law = survey.law.standardized(training.standardizer)
+    law = survey.prior.standardized(training.standardizer)
     denoiser = GaussianDenoiser(law.mean, law.covariance)
     draws = study.guided_draws(survey, training, denoiser, law.covariance, 2000, 100, generator=seeded())
-    known = study.gaussian_draws(survey, survey.law, 100_000, generator=seeded(1))
+    known = study.gaussian_draws(survey, survey.prior, 100_000, generator=seeded(1))
     for k in range(3):
         assert_mean(draws[k], known[k].mean(0))
     ratio = draws.var(1) / known.var(1)
@@ -136,7 +144,7 @@ def test_the_sampler_is_exact_in_the_mean_for_a_gaussian():
     assert float(ratio.max()) < 1 + 4 * (2 / 2000) ** 0.5
 
 
-def test_prior_draws_of_the_memory_are_examples():
+def test_prior_draws_of_the_memorized_prior_are_examples():
     x = toy(1)[1].standardized
     drawn = study.prior_draws(EmpiricalDenoiser(x), torch.randn(5, 3, generator=seeded()), 60, generator=seeded())
     assert float(torch.cdist(drawn, x).min(1).values.max()) < 1e-6
@@ -150,7 +158,7 @@ def inversion():
     return published_inversion(torch.complex64, CPU)
 
 
-def test_a_hundred_numbers_say_all_that_the_data_say(inversion):
+def test_linear_survey_of_a_hundred_numbers_is_sufficient(inversion):
     survey = study.linear_survey(inversion, 300, generator=seeded())
     slope = inversion.slope.double()
     assert_same(survey.response.T @ survey.response, slope.T @ slope)
@@ -161,8 +169,8 @@ def test_a_hundred_numbers_say_all_that_the_data_say(inversion):
     assert_same(survey.overall.square().sum(), published_law().covariance.trace())
 
 
-def test_the_survey_with_the_waves_has_one_noise(inversion):
-    survey, forward, y = study.wave_survey(inversion, 2, generator=seeded())
+def test_nonlinear_survey_has_one_noise(inversion):
+    survey, forward, y = study.nonlinear_survey(inversion, 2, generator=seeded())
     assert y.shape == (2, 5880)
     noise = (survey.data - forward(survey.truths)) / survey.noise_std
     assert abs(float(noise.square().mean()) - 1) < 4 * (2 / 200) ** 0.5
@@ -172,7 +180,7 @@ def test_the_survey_with_the_waves_has_one_noise(inversion):
     left = [
         float((forward(z) - survey.predicted(z)).norm())
         for h in (0.1, 0.05)
-        for z in [survey.law.mean + h * (survey.truths[:1] - survey.law.mean)]
+        for z in [survey.prior.mean + h * (survey.truths[:1] - survey.prior.mean)]
     ]
     assert left[1] < 0.3 * left[0]
 
@@ -180,9 +188,9 @@ def test_the_survey_with_the_waves_has_one_noise(inversion):
 # Measures
 
 
-def test_the_exact_posterior_passes_and_a_narrow_one_fails():
+def test_exact_posterior_passes_and_a_narrow_one_fails():
     survey, _ = toy(400)
-    right = study.gaussian_draws(survey, survey.law, 40, generator=seeded())
+    right = study.gaussian_draws(survey, survey.prior, 40, generator=seeded())
     found = measures.measure(survey, right, generator=seeded(2))
     assert found.coverage.low < 0.9 < found.coverage.high
     assert abs(found.alarms - 0.05) < 4 * (0.05 * 0.95 / 400) ** 0.5
@@ -200,7 +208,7 @@ def test_errors_are_in_units_of_the_prior():
     assert abs(found.error.value - 0.5) < 1e-12  # of the length of the deviations, their root mean square
 
 
-def test_an_atom_covers_nothing_and_too_few_draws_are_refused():
+def test_atom_covers_nothing_and_too_few_draws_are_refused():
     """With one draw less than 19 the least of the ranks would reach into the central 90 %."""
     survey, _ = toy(50)
     atoms = (survey.truths + 1)[:, None].expand(50, 19, 3)
@@ -216,7 +224,7 @@ def test_too_narrow_keeps_the_mean_and_scales_the_spread():
     assert_same(narrow.std(1), 0.8 * draws.std(1))
 
 
-def test_partners_disagree_by_nothing_or_like_strangers():
+def test_disagreement_is_zero_for_copies_and_one_for_independent_draws():
     x = torch.randn(300, 5, generator=seeded())
     assert measures.disagreement(x, x).value == 0
     strangers = measures.disagreement(x, torch.randn(300, 5, generator=seeded(1)))
@@ -227,7 +235,7 @@ def test_partners_disagree_by_nothing_or_like_strangers():
 
 SIZES = {
     "num_truths": 3, "num_sampled_truths": 2, "num_draws": 3, "num_levels": 4, "network_sizes": (6, 8),
-    "remedies_at": (6,), "num_members": 2, "network": Network(8, 1, 4), "looks": (1, 3),
+    "remedies_at": (6,), "num_members": 2, "network": Network(8, 1, 4), "checkpoints": (1, 3),
     "weight_decay": 0.3, "dropout": 0.1, "widths": (0.3,), "waves": Waves(2, 0, 4), "workers": 2,
 }  # fmt: skip
 
@@ -238,7 +246,7 @@ def study_in(folder, tell=lambda _: None, **settings):
 
 @pytest.fixture
 def no_waves(monkeypatch):
-    """A survey without a wave solve: the response is known before it is asked for."""
+    """A survey without a wave solve: the response is known in advance."""
     law = published_law()
     slope = torch.randn(100, 100, generator=seeded()) / law.covariance.diagonal().sqrt()
     truth = torch.zeros(100)
@@ -247,15 +255,15 @@ def no_waves(monkeypatch):
 
 
 @pytest.mark.usefixtures("no_waves")
-def test_two_workers_give_the_bits_of_one_and_what_is_done_is_read(tmp_path, monkeypatch):
+def test_study_gives_the_same_bits_with_two_workers_and_reads_what_is_done(tmp_path, monkeypatch):
     two, one = study_in(tmp_path / "two"), study_in(tmp_path / "one", workers=1)
-    assert [column.remedy for column in two.columns if column.num_examples == 6] == [
+    assert [column.remedy for column in two.posterior_jobs if column.num_examples == 6] == [
         *WITHOUT, *OF_NETWORKS, "Tikhonov",
     ]  # fmt: skip
-    assert [column.remedy for column in two.columns if column.num_examples == 8] == [*WITHOUT, "trained"]
+    assert [column.remedy for column in two.posterior_jobs if column.num_examples == 8] == [*WITHOUT, "trained"]
     two.run()
     one.run()
-    for column in two.columns:
+    for column in two.posterior_jobs:
         assert two.result(column).draws.shape == (2, 3, 100)
         assert torch.equal(two.result(column).draws, one.result(column).draws), column.name
     kept = {file: file.read_bytes() for file in (tmp_path / "two").iterdir()}
@@ -264,7 +272,7 @@ def test_two_workers_give_the_bits_of_one_and_what_is_done_is_read(tmp_path, mon
     monkeypatch.setattr("chapters.ch06_calibration.study.guided_draws", None)
     monkeypatch.setattr("chapters.ch06_calibration.remedies.train", None)
     again.run()
-    assert all(torch.equal(again.result(column).draws, two.result(column).draws) for column in two.columns)
+    assert all(torch.equal(again.result(column).draws, two.result(column).draws) for column in two.posterior_jobs)
     assert kept == {file: file.read_bytes() for file in (tmp_path / "two").iterdir()}
     choice = chosen(two.networks(6), CPU)
     assert choice.step in (1, 3)
@@ -272,10 +280,10 @@ def test_two_workers_give_the_bits_of_one_and_what_is_done_is_read(tmp_path, mon
 
 
 @pytest.mark.usefixtures("no_waves")
-def test_draws_of_two_columns_that_were_swapped_are_named(tmp_path):
+def test_posterior_jobs_with_swapped_draws_are_named(tmp_path):
     study = study_in(tmp_path)
     study.run()
-    one, other = (study.store.file(column.name, asdict(column)) for column in study.columns[:2])
+    one, other = (study.store.file(column.name, asdict(column)) for column in study.posterior_jobs[:2])
     (bytes_of_one, bytes_of_other) = one.read_bytes(), other.read_bytes()
     one.write_bytes(bytes_of_other)
     other.write_bytes(bytes_of_one)
@@ -283,31 +291,31 @@ def test_draws_of_two_columns_that_were_swapped_are_named(tmp_path):
         study_in(tmp_path).run()
 
 
-def test_waves_are_drawn_at_the_first_size_alone(tmp_path):
+def test_nonlinear_jobs_are_of_the_first_size_alone(tmp_path):
     asked = study_in(tmp_path, waves=Waves(5, 2, 4))
-    waves = [column for column in asked.columns if column.how != "linear"]
+    waves = [column for column in asked.posterior_jobs if column.how != "linear"]
     assert [(column.remedy, column.how) for column in waves] == [
-        *((remedy, "waves, closed") for remedy in CLOSED), *((remedy, "waves") for remedy in WITH_WAVES),
+        *((remedy, "waves, closed") for remedy in CLOSED), *((remedy, "waves") for remedy in NONLINEAR),
     ]  # fmt: skip
     assert {(column.num_examples, column.num_truths, column.num_draws) for column in waves} == {(6, 5, 2)}
-    assert [place.index for place in asked.places] == [0, 1, 2, 3, 4]
-    assert study_in(tmp_path).places == ()
+    assert [place.index for place in asked.linearization_points] == [0, 1, 2, 3, 4]
+    assert study_in(tmp_path).linearization_points == ()
 
 
 @pytest.mark.usefixtures("no_waves")
-def test_columns_with_the_waves_wait_for_their_places_and_are_kept(tmp_path, monkeypatch):
-    """Of an affine F every draw counts alike."""
+def test_nonlinear_jobs_wait_for_their_linearization_points(tmp_path, monkeypatch):
+    """For an affine F all weights are equal."""
     asked = study_in(tmp_path, waves=Waves(2, 3, 4))
     survey = asked.survey.first(2)
     forward = MatrixOperator(survey.response)
-    data = survey.data + survey.law.mean @ survey.response.T
+    data = survey.data + survey.prior.mean @ survey.response.T
     asked.__dict__["waves"] = survey, survey.predicted, data
     likelihoods = [GaussianLikelihood(forward, y, survey.noise_std) for y in data]
     monkeypatch.setattr(Study, "likelihoods", lambda _: likelihoods)
-    by_waves = [column for column in asked.columns if column.how != "linear"]
+    by_waves = [column for column in asked.posterior_jobs if column.how != "linear"]
     asked.run()
     for column in by_waves:
-        assert asked.needs(column) == [*column.trainings, *asked.places]
+        assert asked.needs(column) == [*column.trainings, *asked.linearization_points]
         found = asked.result(column)
         assert found.draws.shape == (2, 3, 100)
         assert_same(found.weights, torch.full((2, 3), 1 / 3), rounding=1e-6)
@@ -317,19 +325,19 @@ def test_columns_with_the_waves_wait_for_their_places_and_are_kept(tmp_path, mon
     again.run()
     for column in by_waves:
         assert torch.equal(again.result(column).draws, asked.result(column).draws)
-    for place in asked.places:
+    for place in asked.linearization_points:
         assert again.result(place).misfit == asked.result(place).misfit
         assert torch.equal(again.result(place).survey.data, asked.result(place).survey.data)
 
 
-def test_the_choice_is_the_least_loss():
+def test_choice_is_the_least_loss():
     choice = Choice({1: 0.9, 5: 0.7, 9: 0.8}, {0.1: 2.0, 0.3: 1.0})
     assert (choice.step, choice.width) == (5, 0.3)
 
 
-def test_columns_that_differ_in_anything_differ_in_their_file():
+def test_posterior_jobs_that_differ_in_anything_differ_in_their_file():
     part = Training("plain", 6, 0, 0.0, 8, 1, 4, (1, 3))
-    column = Column("Tikhonov", 6, (part,), 0.0, "linear", 2, 3, 4, 0)
+    column = PosteriorJob("Tikhonov", 6, (part,), 0.0, "linear", 2, 3, 4, 0)
     others = [
         replace(column, **change)
         for change in (
@@ -348,6 +356,6 @@ def test_columns_that_differ_in_anything_differ_in_their_file():
         ("trained", "by ear", r"^how: expected one of \('linear', .*, got by ear"),
     ],
 )
-def test_an_unknown_column_is_refused(remedy, how, message):
+def test_posterior_job_of_an_unknown_kind_is_refused(remedy, how, message):
     with pytest.raises(ValueError, match=message):
-        Column(remedy, 6, (), 0.0, how, 2, 3, 4, 0)
+        PosteriorJob(remedy, 6, (), 0.0, how, 2, 3, 4, 0)

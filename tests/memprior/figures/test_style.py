@@ -15,13 +15,13 @@ FIGURES = Path(style.__file__).parent
     "values",
     [torch.tensor([1.0, 2.0]), torch.tensor([1.0, 2.0], requires_grad=True) * 1, [1.0, 2.0], np.array([1.0, 2.0])],
 )
-def test_numbers_of_every_kind_become_an_array(values):
+def test_array_accepts_tensors_lists_and_arrays(values):
     found = style.array(values)
     assert isinstance(found, np.ndarray)
     assert found.tolist() == [1.0, 2.0]
 
 
-def test_no_figure_has_a_way_of_its_own():
+def test_array_is_the_only_conversion_in_the_figures():
     others = [file for file in FIGURES.glob("*.py") if file.name not in ("style.py", "report.py")]
     others += FIGURES.parents[1].glob("chapters/*/*figures.py")
     assert len(others) > 10

@@ -1,4 +1,4 @@
-"""A second opinion: the guided denoisers and steps of azula, where it is installed. Checked with azula 0.11.1."""
+"""Guided steps against those of azula, where it is installed. Checked with azula 0.11.1."""
 
 import pytest
 import torch
@@ -22,7 +22,7 @@ CURVED = GaussianLikelihood(CoupledQuadraticOperator(), torch.tensor([0.9, 0.4],
 TIMES = [0.35, 0.6, 0.9]
 
 
-class Memories(Denoiser):
+class OurPrior(Denoiser):
     """Our denoiser in azula's interface: x_t = x_0 + sigma_t eps."""
 
     schedule = SCHEDULE
@@ -42,9 +42,9 @@ def ours(step, x, time):
 
 
 @pytest.mark.parametrize("time", TIMES)
-def test_mmps(time, x):
+def test_mmps_step_is_azulas(time, x):
     theirs = MMPSDenoiser(
-        Memories(), CURVED.observed, CURVED.forward, IsotropicCovariance(GAMMA**2), solver="gmres", iterations=2
+        OurPrior(), CURVED.observed, CURVED.forward, IsotropicCovariance(GAMMA**2), solver="gmres", iterations=2
     )
     found = ours(mmps_step(CURVED, num_iterations=4), x, time)
     # Our solver takes each sample on its own; theirs takes the last axis, so samples are apart there too.
@@ -52,13 +52,13 @@ def test_mmps(time, x):
 
 
 @pytest.mark.parametrize("time", TIMES)
-def test_fixed_covariance(time, x):
+def test_covariance_step_is_azulas(time, x):
     """JFPS evaluates the Jacobian at D; of an affine F there is one."""
     matrix = torch.tensor([[1.0, 0.4], [-0.2, 0.8], [0.5, 0.5]])
     covariance = torch.tensor([[2.0, 0.3], [0.3, 1.0]])
     likelihood = GaussianLikelihood(MatrixOperator(matrix), torch.tensor([1.0, 0.2, -0.3]), GAMMA)
     theirs = JFPSDenoiser(
-        Memories(),
+        OurPrior(),
         likelihood.observed,
         likelihood.forward,
         IsotropicCovariance(GAMMA**2),
@@ -71,7 +71,7 @@ def test_fixed_covariance(time, x):
 
 
 @pytest.mark.parametrize("time", TIMES)
-def test_dps(time, x, monkeypatch):
+def test_dps_step_is_azulas(time, x, monkeypatch):
     """One sample, for their norm is over the batch. Ours moves the variance-preserving iterate: its length differs."""
     noise = torch.randn(1, 2)
     monkeypatch.setattr(torch, "randn", lambda *_, **__: noise)
@@ -79,17 +79,17 @@ def test_dps(time, x, monkeypatch):
     t, s = torch.tensor(time), torch.tensor(time - 0.1)
     sigma, sigma_next = SCHEDULE(t)[1], SCHEDULE(s)[1]
     zeta = 0.1 * float(((1 + sigma**2) * (1 + sigma_next**2)).sqrt())
-    theirs = DPSSampler(Memories(), CURVED.observed, CURVED.forward, zeta=zeta, silent=True).step(x[:1], t, s)
+    theirs = DPSSampler(OurPrior(), CURVED.observed, CURVED.forward, zeta=zeta, silent=True).step(x[:1], t, s)
     step = dps_step(CURVED, scale=0.1, norm="norm")
     found = step(PRIOR, x[:1], sigma, sigma_next, generator=torch.Generator()).x
     torch.testing.assert_close(found, theirs, rtol=0, atol=1e-9 * float(theirs.abs().max()))
 
 
 @pytest.mark.parametrize("time", TIMES)
-def test_the_point_estimate_is_moment_matching_without_moments(time, x):
+def test_point_step_is_azulas_moment_matching_at_large_noise(time, x):
     """Noise so large that S is gamma^2 I: MMPS is then DPS's point estimate, but for the share of V."""
     noisy = GaussianLikelihood(CURVED.forward, CURVED.observed, 1e4)
-    theirs = MMPSDenoiser(Memories(), CURVED.observed, CURVED.forward, IsotropicCovariance(1e8), "cg", 2)
+    theirs = MMPSDenoiser(OurPrior(), CURVED.observed, CURVED.forward, IsotropicCovariance(1e8), "cg", 2)
     away = theirs(x, torch.tensor(time)).mean - ours(point_step(noisy), x, time)
     shift = ours(point_step(noisy), x, time) - PRIOR(x, SCHEDULE(torch.tensor(time))[1])
     assert float(away.norm()) < 1e-4 * float(shift.norm())

@@ -1,11 +1,11 @@
-"""DAPS: its Langevin draws have the known law, its ODE ends where it should, and a sample sees no other."""
+"""DAPS: Langevin draws have the known distribution, the ODE converges to the flow, samples are independent."""
 
 import math
 
 import pytest
 import torch
 from affine import COVARIANCE, LIKELIHOOD, MEAN, NOISE_STD, PRIOR, conditioned
-from helpers import LOOK, MATRIX, assert_mean, assert_moments, assert_same, pentagon
+from helpers import MATRIX, TRACE_CHECK, assert_mean, assert_moments, assert_same, pentagon
 
 from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser
 from memprior.guidance import DecoupledState, daps_step
@@ -21,13 +21,13 @@ OPTIONS = {"num_ode": 3, "num_langevin": 4, "step_size": 0.5, "curvature": 2.0}
 
 
 def width(sigma, spread=1.0):
-    """r."""
+    """r, the width of the Gaussian around D."""
     return spread * sigma / math.sqrt(spread**2 + sigma**2)
 
 
 @pytest.mark.parametrize(("step_size", "num"), [(0.3, 60), (1.0, 40)])
-def test_langevin_draws_have_the_law_of_the_known_gaussian(step_size, num, generator):
-    """Also where steps are long enough for many to be refused: unadjusted, the variance would be 15 % and 2/3 off."""
+def test_langevin_draws_have_the_moments_of_the_exact_gaussian(step_size, num, generator):
+    """Also for steps so long that many are rejected: unadjusted, the variance would be 15 % and 2/3 off."""
     x = torch.tensor([1.0, -0.5, 0.2]).expand(5000, 3)
     step = daps_step(LIKELIHOOD, num_ode=1, num_langevin=num, step_size=step_size, curvature=CURVATURE)
     state = step(PRIOR, x, *LEVELS, generator=generator)
@@ -39,14 +39,14 @@ def test_langevin_draws_have_the_law_of_the_known_gaussian(step_size, num, gener
     assert_same(state.misfit, LIKELIHOOD.residual(state.denoised).square().sum(1) / (2 * NOISE_STD**2))
 
 
-def test_short_steps_are_accepted(generator):
-    """With the right gradient refusals are a share h^(3/2) of proposals, otherwise h^(1/2)."""
+def test_langevin_accepts_short_steps(generator):
+    """With the right gradient a share h^(3/2) of proposals is rejected, otherwise h^(1/2)."""
     x = torch.tensor([1.0, -0.5, 0.2]).expand(500, 3)
     step = daps_step(LIKELIHOOD, num_ode=1, num_langevin=20, step_size=0.01, curvature=CURVATURE)
     assert 1 - float(step(PRIOR, x, *LEVELS, generator=generator).acceptance.mean()) < 1e-3
 
 
-def test_langevin_draws_have_the_law_of_a_curved_likelihood(generator):
+def test_langevin_draws_have_the_moments_of_a_nonlinear_likelihood(generator):
     """1-D, F = x + 0.3 x^3: mean and second moment by quadrature."""
     likelihood = GaussianLikelihood(CubicOperator(), torch.tensor([0.7]), 0.3)
     prior = GaussianDenoiser(torch.zeros(1), torch.eye(1))
@@ -54,15 +54,15 @@ def test_langevin_draws_have_the_law_of_a_curved_likelihood(generator):
     step = daps_step(likelihood, num_ode=1, num_langevin=40, step_size=0.6, curvature=(1 + 0.9 * 0.8**2) ** 2)
     draws = step(prior, x, *LEVELS, generator=generator).denoised
     grid = torch.linspace(-4, 4, 4001)[:, None]
-    centre = float(prior(x[:1], LEVELS[0]))
-    shares = (likelihood.log_prob(grid) - (grid[:, 0] - centre) ** 2 / (2 * width(0.9) ** 2)).softmax(0)
+    center = float(prior(x[:1], LEVELS[0]))
+    shares = (likelihood.log_prob(grid) - (grid[:, 0] - center) ** 2 / (2 * width(0.9) ** 2)).softmax(0)
     for power in (1, 2, 3):
         assert_mean(draws[:, 0] ** power, (shares * grid[:, 0] ** power).sum())
 
 
 @pytest.mark.parametrize("spread", [1.0, 0.7])
-def test_a_step_keeps_the_posterior_where_the_prior_is_isotropic(spread, generator):
-    """There N(D, r^2 I) is the law of x_0 given x: a step takes the posterior's law at sigma to that at the next."""
+def test_daps_step_preserves_the_posterior_for_an_isotropic_prior(spread, generator):
+    """There N(D, r^2 I) is p(x_0 | x): a step takes the noised posterior at sigma to that at the next level."""
     covariance = spread**2 * torch.eye(3)
     prior, (mean, posterior, _) = GaussianDenoiser(MEAN, covariance), conditioned(MEAN, covariance)
     start = torch.distributions.MultivariateNormal(mean, posterior + LEVELS[0] ** 2 * torch.eye(3))
@@ -73,25 +73,25 @@ def test_a_step_keeps_the_posterior_where_the_prior_is_isotropic(spread, generat
     assert_moments(found, mean, posterior + LEVELS[1] ** 2 * torch.eye(3))
 
 
-def test_the_ode_ends_where_it_should(generator):
-    """With data that say nothing and a short step the draw stays at x_hat: the flow of a Gaussian prior.
+def test_daps_ode_converges_to_the_exact_flow(generator):
+    """With uninformative data and a short step the draw stays at x_hat: the flow of a Gaussian prior.
 
     Along the ODE x - mean shrinks by the spread of the prior over that of x, in each principal direction.
     """
-    silent = GaussianLikelihood(LIKELIHOOD.forward, LIKELIHOOD.observed, 1e6)
+    uninformative = GaussianLikelihood(LIKELIHOOD.forward, LIKELIHOOD.observed, 1e6)
     x = MEAN + torch.randn(5, 3, generator=generator)
     variances, axes = torch.linalg.eigh(COVARIANCE)
     exact = MEAN + ((x - MEAN) @ axes * (variances / (variances + LEVELS[0] ** 2)).sqrt()) @ axes.T
     errors = []
     for num in (20, 40, 80):
         options = {"num_ode": num, "num_langevin": 1, "step_size": 1e-14, "curvature": 1.0}
-        found = daps_step(silent, **options)(PRIOR, x, *LEVELS, generator=generator).denoised
+        found = daps_step(uninformative, **options)(PRIOR, x, *LEVELS, generator=generator).denoised
         errors.append(float((found - exact).norm()))
     assert 1.8 < errors[0] / errors[1] < 2.2
     assert 1.9 < errors[1] / errors[2] < 2.1
 
 
-def test_all_levels_down_to_zero_the_samples_fit(generator):
+def test_daps_samples_fit_the_data_at_level_zero(generator):
     """The last step adds no noise: what it returns is a draw of x_0."""
     step = daps_step(LIKELIHOOD, num_ode=2, num_langevin=10, step_size=0.4, curvature=CURVATURE)
     start = 10 * torch.randn(2000, 3, generator=generator)
@@ -104,7 +104,7 @@ def test_all_levels_down_to_zero_the_samples_fit(generator):
     assert misfits[0] < 1.2 * expected < 0.4 * misfits[1]
 
 
-def test_a_batch_equals_its_members(monkeypatch, generator):
+def test_daps_step_batch_equals_its_members(monkeypatch, generator):
     prior, x = EmpiricalDenoiser(pentagon()), torch.randn(6, 2, generator=generator)
     noises = {
         "randn": [torch.randn(6, 2, generator=generator) for _ in range(5)],
@@ -124,8 +124,8 @@ def test_a_batch_equals_its_members(monkeypatch, generator):
     assert float(whole.acceptance.min()) < float(whole.acceptance.max())
 
 
-def test_a_stray_sample_stays_and_a_stray_proposal_is_refused():
-    """x_1 > 0 are the models: one whose x_hat is none stays, and no draw leaves them."""
+def test_daps_step_freezes_invalid_samples_and_refuses_invalid_proposals():
+    """Models are valid where x_1 > 0: a sample whose x_hat is not stays, and no draw leaves that set."""
 
     def forward(x):
         return torch.where(x[:, :1] > 0, x, torch.nan)
@@ -142,24 +142,24 @@ def test_a_stray_sample_stays_and_a_stray_proposal_is_refused():
     assert float(found.acceptance[1::2].max()) == 0
 
 
-def test_the_cost_is_what_is_said(generator):
-    solves, looks, prior = [], [], EmpiricalDenoiser(pentagon())
+def test_daps_step_costs_the_stated_number_of_evaluations(generator):
+    solves, levels, prior = [], [], EmpiricalDenoiser(pentagon())
 
     def counted(guess):
         solves.append(len(guess))
         return CURVED.forward(guess)
 
     def watched(x, sigma):
-        looks.append(float(sigma))
+        levels.append(float(sigma))
         return prior(x, sigma)
 
     likelihood = GaussianLikelihood(counted, CURVED.observed, CURVED.noise_std)
     daps_step(likelihood, **OPTIONS)(watched, torch.ones(6, 2), *LEVELS, generator=generator)
-    assert solves == [*LOOK, *[6] * 5]
-    assert looks == pytest.approx([0.9, 0.9 * ((1 + 0.01 ** (1 / 7)) / 2) ** 7, 0.009])
+    assert solves == [*TRACE_CHECK, *[6] * 5]
+    assert levels == pytest.approx([0.9, 0.9 * ((1 + 0.01 ** (1 / 7)) / 2) ** 7, 0.009])
 
 
-def test_single_precision_stays_single(generator):
+def test_daps_step_stays_in_single_precision(generator):
     likelihood = GaussianLikelihood(CURVED.forward, CURVED.observed.float(), 0.3)
     x, levels = torch.randn(6, 2, generator=generator).float(), [level.float() for level in LEVELS]
     prior = EmpiricalDenoiser(pentagon().float())
@@ -178,6 +178,6 @@ BAD = [
 
 
 @pytest.mark.parametrize(("name", "value", "expected"), BAD)
-def test_bad_input_is_named(name, value, expected):
+def test_daps_step_refuses_bad_input_by_name(name, value, expected):
     with pytest.raises(ValueError, match=rf"^{name}: expected {expected}, got {value}"):
         daps_step(CURVED, **{**OPTIONS, name: value})

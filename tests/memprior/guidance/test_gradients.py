@@ -1,4 +1,4 @@
-"""Guided steps are the published ones, member by member, and stray samples stay."""
+"""Guided steps are the published algorithms, independent for each member, and invalid samples stay."""
 
 import math
 from dataclasses import FrozenInstanceError
@@ -7,9 +7,9 @@ from functools import partial
 import pytest
 import torch
 from helpers import (
-    LOOK,
     MATRIX,
     ROUNDING,
+    TRACE_CHECK,
     UNTRACED,
     BySimulator,
     assert_same,
@@ -39,7 +39,7 @@ from memprior.sampling import SamplerState, ancestral_step, euler_step, sample, 
 LIKELIHOOD = GaussianLikelihood(CoupledQuadraticOperator(), torch.tensor([0.9, 0.4], dtype=torch.float64), 0.3)
 LINEAR = GaussianLikelihood(MatrixOperator(MATRIX), torch.tensor([1.0, 0.0, -0.5, 0.3, 0.2], dtype=torch.float64), 0.2)
 
-# Each step, to be made for a likelihood and a base, with that base.
+# Each step as a function of a likelihood and a base, and that base.
 STEPS = {
     "dps, squared": (partial(dps_step, scale=0.02, norm="squared"), ancestral_step),
     "dps, norm": (partial(dps_step, scale=0.1, norm="norm"), euler_step),
@@ -64,13 +64,13 @@ def x(generator):
 
 @every_step
 @pytest.mark.parametrize("last", [False, True])
-def test_a_batch_equals_its_members(make, base, last, denoiser, x, monkeypatch, generator):
+def test_gradient_step_batch_equals_its_members(make, base, last, denoiser, x, monkeypatch, generator):
     sigma, sigma_next = LEVELS[0], torch.tensor(0.0) if last else LEVELS[1]
     assert_step_batch_independent(make(LIKELIHOOD, base=base), denoiser, x, sigma, sigma_next, monkeypatch, generator)
 
 
 @pytest.mark.parametrize("norm", ["squared", "norm"])
-def test_dps_is_the_variance_preserving_algorithm(norm, denoiser, x, generator):
+def test_dps_step_is_the_variance_preserving_algorithm(norm, denoiser, x, generator):
     """Chung et al. 2023 with abar = 1 / (1 + sigma^2), written for xbar = sqrt(abar) x, Euler as the reverse step."""
     (sigma, sigma_next), zeta = LEVELS, 0.05
     abar, abar_next = 1 / (1 + sigma**2), 1 / (1 + sigma_next**2)
@@ -86,7 +86,7 @@ def test_dps_is_the_variance_preserving_algorithm(norm, denoiser, x, generator):
 
 
 @pytest.mark.parametrize("lagged", [True, False])
-def test_released_is_the_variance_preserving_loop_of_the_released_code(lagged, generator):
+def test_released_step_is_the_variance_preserving_loop_of_the_released_code(lagged, generator):
     """All steps, on a linear F, by a loop over abar with a network that predicts eps."""
     train, step_size, num = torch.randn(7, 3, generator=generator), 0.07, 20
     sigmas = ddpm_sigmas(num)
@@ -114,7 +114,7 @@ def test_released_is_the_variance_preserving_loop_of_the_released_code(lagged, g
     assert_same(found, xbar, rounding=num * ROUNDING)
 
 
-def test_frozen_is_dps_where_the_denoiser_only_shifts(x, generator):
+def test_frozen_step_is_dps_where_the_denoiser_only_shifts(x, generator):
     def shifting(x, sigma):
         return x - 0.3 * sigma
 
@@ -123,18 +123,18 @@ def test_frozen_is_dps_where_the_denoiser_only_shifts(x, generator):
     assert_same(through.x, frozen.x)
 
 
-def test_through_a_denoiser_of_one_memory_there_is_no_gradient(x, generator):
-    """Where one example has all the weight D stands still: DPS is the unguided sampler, the frozen score is not."""
-    memory = EmpiricalDenoiser(torch.tensor([[0.5, -0.2]]))
-    unguided = euler_step(memory, x, *LEVELS, generator=generator).x
+def test_dps_step_has_no_gradient_through_a_prior_of_one_example(x, generator):
+    """Where one example has all the weight D is constant: DPS is the unguided sampler, the frozen score is not."""
+    one_example = EmpiricalDenoiser(torch.tensor([[0.5, -0.2]]))
+    unguided = euler_step(one_example, x, *LEVELS, generator=generator).x
     options = {"scale": 0.1, "norm": "squared", "base": euler_step}
-    assert_same(dps_step(LIKELIHOOD, **options)(memory, x, *LEVELS, generator=generator).x, unguided)
-    moved = frozen_step(LIKELIHOOD, **options)(memory, x, *LEVELS, generator=generator).x
+    assert_same(dps_step(LIKELIHOOD, **options)(one_example, x, *LEVELS, generator=generator).x, unguided)
+    moved = frozen_step(LIKELIHOOD, **options)(one_example, x, *LEVELS, generator=generator).x
     assert float((moved - unguided).norm(dim=1).min()) > 0.05
 
 
 @pytest.mark.parametrize("lagged", [True, False])
-def test_the_released_step_has_one_length_and_forgets_the_noise_level(lagged, denoiser, x, generator):
+def test_released_step_has_a_fixed_length_whatever_the_noise_level(lagged, denoiser, x, generator):
     noisier = GaussianLikelihood(LIKELIHOOD.forward, LIKELIHOOD.observed, 7.0)
     found = [released_step(one, 0.07, lagged=lagged) for one in (LIKELIHOOD, noisier)]
     first, second = (step(denoiser, x, *LEVELS, generator=generator) for step in found)
@@ -143,7 +143,7 @@ def test_the_released_step_has_one_length_and_forgets_the_noise_level(lagged, de
     assert_same(away.norm(dim=1), torch.full((6,), 0.07 * math.sqrt(1 + 0.6**2)))
 
 
-def test_the_misfit_is_that_of_the_guess_and_costs_no_solve(denoiser, x, generator):
+def test_guided_state_misfit_is_the_denoised_points_without_another_solve(denoiser, x, generator):
     solves = []
 
     def counted(guess):
@@ -156,25 +156,25 @@ def test_the_misfit_is_that_of_the_guess_and_costs_no_solve(denoiser, x, generat
             denoiser, x, [0.9, 0.6, 0.3], step=released_step(likelihood, 0.07, lagged=False), generator=generator
         )
     )
-    assert solves == [*LOOK, 6, 6]
+    assert solves == [*TRACE_CHECK, 6, 6]
     assert all(isinstance(state, GuidedState) for state in states)
     residual = LIKELIHOOD.residual(denoiser(x, torch.tensor(0.9)))
     assert_same(states[0].misfit, residual.square().sum(1) / (2 * 0.3**2))
 
 
 @every_step
-def test_a_guess_that_fits_is_not_moved(make, base):
-    """At an exact fit the gradient is zero: |r| has no direction there, and a gradient of length zero neither."""
+def test_gradient_steps_do_not_move_an_exact_fit(make, base):
+    """At an exact fit the gradient is zero, and neither |r| nor a gradient of length zero has a direction."""
     fits = torch.tensor([[0.3, -0.4]])
     likelihood = GaussianLikelihood(CoupledQuadraticOperator(), CoupledQuadraticOperator()(fits)[0], 0.3)
-    memory, x = EmpiricalDenoiser(fits), torch.ones(1, 2)
+    one_example, x = EmpiricalDenoiser(fits), torch.ones(1, 2)
     draws = [torch.Generator().manual_seed(3) for _ in range(2)]
-    found = make(likelihood, base=base)(memory, x, *LEVELS, generator=draws[0])
-    assert_same(found.x, base(memory, x, *LEVELS, generator=draws[1]).x)
+    found = make(likelihood, base=base)(one_example, x, *LEVELS, generator=draws[0])
+    assert_same(found.x, base(one_example, x, *LEVELS, generator=draws[1]).x)
 
 
 @pytest.mark.parametrize("make", [dps_step, frozen_step])
-def test_a_stray_sample_stays_and_the_others_go_on(make, generator):
+def test_gradient_steps_freeze_an_invalid_sample_and_continue_the_others(make, generator):
     def forward(x):
         return torch.where(x[:, :1] > 0, x, torch.nan)
 
@@ -189,7 +189,7 @@ def test_a_stray_sample_stays_and_the_others_go_on(make, generator):
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, math.nan, "0.1"])
-def test_a_length_that_is_not_positive_is_refused(scale):
+def test_gradient_steps_refuse_a_length_that_is_not_positive(scale):
     for make in (dps_step, frozen_step):
         with pytest.raises(ValueError, match=r"^scale: expected one number, finite and > 0, got"):
             make(LIKELIHOOD, scale=scale, norm="norm")
@@ -197,14 +197,14 @@ def test_a_length_that_is_not_positive_is_refused(scale):
         released_step(LIKELIHOOD, scale)
 
 
-def test_another_norm_is_refused():
+def test_dps_step_refuses_another_norm():
     with pytest.raises(ValueError, match=r"^norm: expected 'squared' or 'norm', got 'l1'$"):
         dps_step(LIKELIHOOD, scale=0.1, norm="l1")
 
 
 PRIOR = GaussianDenoiser(torch.zeros(3, dtype=torch.float64), torch.eye(3, dtype=torch.float64))
 DAPS = {"num_ode": 2, "num_langevin": 3, "step_size": 0.1, "curvature": 4.0}
-# All that take a gradient of the misfit, one step of each from 6 models.
+# Every step that differentiates the misfit.
 GRADIENTS = {
     **{name: make for name, (make, _) in STEPS.items()},
     "point": point_step,
@@ -217,14 +217,14 @@ every_gradient = pytest.mark.parametrize("make", GRADIENTS.values(), ids=GRADIEN
 
 @every_detached
 @every_gradient
-def test_no_step_is_guided_through_what_leaves_the_graph(make, forward, generator):
+def test_guided_steps_refuse_an_operator_outside_the_graph(make, forward, generator):
     step, x = make(GaussianLikelihood(forward, torch.zeros(5), 0.3)), torch.randn(6, 3, generator=generator)
     with pytest.raises(ValueError, match=UNTRACED):
         step(PRIOR, x, *LEVELS, generator=generator)
 
 
 @every_detached
-def test_no_particle_is_guided_through_what_leaves_the_graph(forward, generator):
+def test_smc_twisted_refuses_an_operator_outside_the_graph(forward, generator):
     likelihood, start = GaussianLikelihood(forward, torch.zeros(5), 2.0), torch.randn(2, 6, 3, generator=generator)
     with pytest.raises(ValueError, match=UNTRACED):
         smc(PRIOR, likelihood, start, LEVELS, twisted=True, generator=generator)
@@ -233,7 +233,7 @@ def test_no_particle_is_guided_through_what_leaves_the_graph(forward, generator)
 
 
 @every_gradient
-def test_a_simulator_with_its_jacobian_guides_as_the_matrix_does(make, generator):
+def test_guided_steps_use_a_simulators_own_jacobian(make, generator):
     x, observed = torch.randn(6, 3, generator=generator), torch.randn(5, generator=generator)
     found = [
         make(GaussianLikelihood(forward, observed, 0.3))(
@@ -248,7 +248,7 @@ GRADIENTS_OF_THE_DENOISER = ["dps, squared", "point", "pigdm", "mmps"]
 
 
 @pytest.mark.parametrize("name", GRADIENTS_OF_THE_DENOISER)
-def test_a_denoiser_outside_the_graph_is_refused_where_its_slope_is_needed(name, generator):
+def test_guided_steps_refuse_a_denoiser_outside_the_graph_if_differentiated(name, generator):
     step, blind = GRADIENTS[name](LINEAR), torch.no_grad()(PRIOR.__call__)
     with pytest.raises(
         ValueError, match=r"^denoiser: expected D\(x, sigma\) that depends on x by torch operations, got"
@@ -256,13 +256,13 @@ def test_a_denoiser_outside_the_graph_is_refused_where_its_slope_is_needed(name,
         step(blind, torch.randn(6, 3, generator=generator), *LEVELS, generator=generator)
 
 
-def test_a_guided_run_that_explodes_stops_at_the_step(generator):
+def test_guided_sampling_stops_at_the_step_where_it_diverges(generator):
     step, sigmas = dps_step(LINEAR, scale=1.0, norm="squared"), torch.linspace(2, 0, 41)
     with pytest.raises(FloatingPointError, match=r"^x: expected samples within .* got \d of 6 .* after step \d+ of 40"):
         sample(PRIOR, 2 * torch.randn(6, 3, generator=generator), sigmas, step=step, generator=generator)
 
 
-def test_a_guided_run_on_a_denoiser_of_no_numbers_stops_at_the_step(generator):
+def test_guided_sampling_stops_at_the_step_of_a_nan_denoiser(generator):
     def broken(x, sigma):
         return torch.where(sigma < 1, torch.nan, PRIOR(x, sigma))
 
@@ -288,20 +288,20 @@ DAPS = {"num_ode": 2, "num_langevin": 2, "step_size": 0.1, "curvature": 2.0}
 
 
 @every_guided
-def test_a_guided_step_draws_nothing_where_its_base_does_not(make, denoiser, x, generator):
+def test_guided_steps_draw_nothing_where_their_base_does_not(make, denoiser, x, generator):
     states = [make(LIKELIHOOD, base=euler_step)(denoiser, x, *LEVELS, generator=g) for g in (None, generator)]
     assert torch.equal(states[0].x, states[1].x)
     with pytest.raises(TypeError, match=r"^generator: expected a torch.Generator, got NoneType$"):
         make(LIKELIHOOD, base=ancestral_step)(denoiser, x, *LEVELS, generator=None)
 
 
-def test_daps_names_the_generator_that_is_missing(denoiser, x):
+def test_daps_step_refuses_a_missing_generator_by_name(denoiser, x):
     with pytest.raises(TypeError, match=r"^generator: expected a torch.Generator, got NoneType$"):
         daps_step(LIKELIHOOD, **DAPS)(denoiser, x, *LEVELS, generator=None)
 
 
 @pytest.mark.parametrize("make", [*GUIDED.values(), partial(daps_step, **DAPS)], ids=[*GUIDED, "daps"])
-def test_a_guided_state_is_frozen_and_has_the_misfit_of_each_member(make, denoiser, x, generator):
+def test_guided_state_is_frozen_and_has_one_misfit_per_member(make, denoiser, x, generator):
     (state,) = trajectory(denoiser, x, LEVELS, step=make(LIKELIHOOD), generator=generator)
     assert isinstance(state, GuidedState)
     assert (state.x.shape, state.denoised.shape, state.misfit.shape) == ((6, 2), (6, 2), (6,))
@@ -310,6 +310,6 @@ def test_a_guided_state_is_frozen_and_has_the_misfit_of_each_member(make, denois
         state.misfit = 0
 
 
-def test_an_unguided_state_has_no_misfit(denoiser, x, generator):
+def test_sampler_state_has_no_misfit(denoiser, x, generator):
     (state,) = trajectory(denoiser, x, LEVELS, step=ancestral_step, generator=generator)
     assert type(state) is SamplerState

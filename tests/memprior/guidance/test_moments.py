@@ -1,11 +1,11 @@
-"""Moment-matching steps are exact where their Gaussian is, as derived where it is not, and one sample at a time."""
+"""Moment-matching steps are exact for Gaussian priors, have the derived bias otherwise, sample by sample."""
 
 import math
 from functools import partial
 
 import pytest
 import torch
-from affine import COVARIANCE, LIKELIHOOD, MEAN, NOISE_STD, PRIOR, conditioned, law_of_chain, noiseless_ancestral
+from affine import COVARIANCE, LIKELIHOOD, MEAN, NOISE_STD, PRIOR, chain_moments, conditioned, noiseless_ancestral
 from helpers import MATRIX, assert_moments, assert_same, assert_step_batch_independent, pentagon
 
 from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser, NetworkDenoiser
@@ -59,7 +59,7 @@ def x(generator):
 
 @exact_steps
 @pytest.mark.parametrize("sigma", [30.0, 3.0, 0.5, 0.05])
-def test_the_denoiser_of_the_posterior_where_all_is_gaussian(make, sigma, generator):
+def test_moment_steps_have_the_exact_posterior_denoiser_of_a_gaussian(make, sigma, generator):
     x = MEAN + (1 + sigma) * torch.randn(7, 3, generator=generator)
     state = make()(PRIOR, x, torch.tensor(sigma), torch.tensor(sigma / 2), generator=generator)
     assert_same(state.denoised, GaussianDenoiser(*POSTERIOR)(x, sigma))
@@ -69,7 +69,7 @@ def test_the_denoiser_of_the_posterior_where_all_is_gaussian(make, sigma, genera
 
 @pytest.mark.parametrize("sigma", [30.0, 3.0, 0.5, 0.05])
 @pytest.mark.parametrize("spread", [1.0, 0.4])
-def test_pigdm_is_exact_where_the_prior_is_isotropic(sigma, spread, generator):
+def test_pigdm_step_is_exact_for_an_isotropic_prior(sigma, spread, generator):
     covariance = spread**2 * torch.eye(3)
     x = MEAN + (1 + sigma) * torch.randn(7, 3, generator=generator)
     step = pigdm_step(LIKELIHOOD, num_iterations=ENOUGH, spread=spread)
@@ -77,7 +77,7 @@ def test_pigdm_is_exact_where_the_prior_is_isotropic(sigma, spread, generator):
     assert_same(state.denoised, GaussianDenoiser(*conditioned(MEAN, covariance)[:2])(x, sigma))
 
 
-def test_a_singular_covariance_and_fewer_data_than_unknowns(generator):
+def test_covariance_step_is_exact_for_a_singular_covariance_and_few_data(generator):
     root = torch.tensor([[1.0, 0.0], [0.5, -0.2], [0.3, 0.9]])
     covariance, likelihood = root @ root.T, GaussianLikelihood(MatrixOperator(MATRIX[:1]), torch.ones(1), 0.05)
     x = torch.randn(7, 3, generator=generator)
@@ -87,8 +87,8 @@ def test_a_singular_covariance_and_fewer_data_than_unknowns(generator):
     assert_same(state.denoised, exact(x, LEVELS[0]))
 
 
-def test_many_data_are_reduced_without_loss(generator):
-    """Sharp data in number: the posterior is a millionth of the prior wide, in some directions."""
+def test_covariance_step_reduces_many_data_without_loss(generator):
+    """Many data of low noise: in some directions the posterior is a millionth as wide as the prior."""
     matrix = torch.randn(400, 6, generator=generator) * torch.logspace(0, -3, 6)
     likelihood = GaussianLikelihood(MatrixOperator(matrix), torch.randn(400, generator=generator), 1e-5)
     covariance, x = torch.diag(torch.logspace(-2, 1, 6)), torch.randn(5, 6, generator=generator)
@@ -102,8 +102,8 @@ def test_many_data_are_reduced_without_loss(generator):
 
 
 @pytest.mark.parametrize(("make", "spread_of"), list(STEPS.values())[:3], ids=list(STEPS)[:3])
-def test_the_guided_denoiser_is_the_formula_with_dense_matrices(make, spread_of, x, generator):
-    """A curved F and a memorized prior: every product with a derivative against the matrix itself."""
+def test_moment_steps_are_their_formula_with_dense_matrices(make, spread_of, x, generator):
+    """Nonlinear F, memorized prior: every product with a derivative against the matrix itself."""
     denoiser, sigma = EmpiricalDenoiser(pentagon()), LEVELS[0]
     state = make()(denoiser, x, *LEVELS, generator=generator)
     denoised, slope = denoiser(x, sigma), jacobian(lambda x: denoiser(x, sigma), x)
@@ -115,32 +115,32 @@ def test_the_guided_denoiser_is_the_formula_with_dense_matrices(make, spread_of,
 
 
 @exact_steps
-def test_samples_tend_to_the_posterior_as_levels_double(make, generator):
-    """The exact denoiser in a first-order sampler: the error of its law halves, and Richardson's value is right."""
-    step, errors, laws = make(base=noiseless_ancestral), [], []
+def test_moment_step_samples_tend_to_the_posterior_at_first_order(make, generator):
+    """The exact denoiser in a first-order sampler: its error halves, and Richardson extrapolation is exact."""
+    step, errors, moments = make(base=noiseless_ancestral), [], []
     for num in (30, 60, 120):
         sigmas = karras_sigmas(num, 0.01, 50.0)
-        law = law_of_chain(step, PRIOR, MEAN, 50.0**2 * torch.eye(3), sigmas)
-        laws.append(torch.cat([law[0][None], law[1]]))
-        errors.append(float((laws[-1] - torch.cat([POSTERIOR[0][None], POSTERIOR[1]])).norm()))
+        last = chain_moments(step, PRIOR, MEAN, 50.0**2 * torch.eye(3), sigmas)
+        moments.append(torch.cat([last[0][None], last[1]]))
+        errors.append(float((moments[-1] - torch.cat([POSTERIOR[0][None], POSTERIOR[1]])).norm()))
     assert errors[0] / errors[1] > 1.7
     assert 1.85 < errors[1] / errors[2] < 2.15
-    richardson = 2 * laws[2] - laws[1] - torch.cat([POSTERIOR[0][None], POSTERIOR[1]])
+    richardson = 2 * moments[2] - moments[1] - torch.cat([POSTERIOR[0][None], POSTERIOR[1]])
     assert float(richardson.norm()) < 0.15 * errors[2]
 
 
-def test_the_bias_of_the_point_estimate_is_what_its_affine_steps_say(generator):
-    """Its samples have the law derived from the steps, which tends to another limit than the posterior."""
-    step, laws = point_step(LIKELIHOOD, base=noiseless_ancestral), []
+def test_point_step_bias_is_that_of_its_affine_steps(generator):
+    """Its samples have the moments derived from the steps, whose limit is not the posterior."""
+    step, moments = point_step(LIKELIHOOD, base=noiseless_ancestral), []
     for num in (150, 300):
         sigmas = karras_sigmas(num, 0.01, 20.0)
-        laws.append(law_of_chain(step, PRIOR, MEAN, 20.0**2 * torch.eye(3), sigmas)[1])
-    limit = 2 * laws[1] - laws[0]
-    assert float((limit - laws[1]).norm()) < 0.1 * float((limit - POSTERIOR[1]).norm())
+        moments.append(chain_moments(step, PRIOR, MEAN, 20.0**2 * torch.eye(3), sigmas)[1])
+    limit = 2 * moments[1] - moments[0]
+    assert float((limit - moments[1]).norm()) < 0.1 * float((limit - POSTERIOR[1]).norm())
     assert float(limit.trace()) < 0.8 * float(POSTERIOR[1].trace())
 
     sigmas = karras_sigmas(60, 0.05, 20.0)
-    mean, covariance = law_of_chain(step, PRIOR, MEAN, 20.0**2 * torch.eye(3), sigmas)
+    mean, covariance = chain_moments(step, PRIOR, MEAN, 20.0**2 * torch.eye(3), sigmas)
     start = MEAN + 20.0 * torch.randn(4000, 3, generator=generator)
     draws = sample(PRIOR, start, sigmas, step=point_step(LIKELIHOOD), generator=generator)
     assert_moments(draws, mean, covariance)
@@ -148,7 +148,7 @@ def test_the_bias_of_the_point_estimate_is_what_its_affine_steps_say(generator):
 
 @every_step
 @pytest.mark.parametrize("last", [False, True])
-def test_a_batch_equals_its_members(make, last, x, monkeypatch, generator):
+def test_moment_step_batch_equals_its_members(make, last, x, monkeypatch, generator):
     sigma, sigma_next = LEVELS[0], torch.tensor(0.0) if last else LEVELS[1]
     denoiser = EmpiricalDenoiser(pentagon())
     assert_step_batch_independent(make(), denoiser, x, sigma, sigma_next, monkeypatch, generator)
@@ -156,7 +156,7 @@ def test_a_batch_equals_its_members(make, last, x, monkeypatch, generator):
 
 @every_step
 @pytest.mark.parametrize("base", [ancestral_step, euler_step])
-def test_nothing_is_drawn_but_by_the_base(make, base, x, generator):
+def test_moment_steps_draw_only_through_their_base(make, base, x, generator):
     ours, theirs = (torch.Generator().manual_seed(7) for _ in range(2))
     state = make(base=base)(EmpiricalDenoiser(pentagon()), x, *LEVELS, generator=ours)
     reverse = base(lambda x, sigma: state.denoised, x, *LEVELS, generator=theirs)
@@ -165,18 +165,18 @@ def test_nothing_is_drawn_but_by_the_base(make, base, x, generator):
 
 
 @exact_steps
-def test_a_second_order_base_asks_for_the_guided_denoiser_twice(make, generator):
+def test_moment_steps_on_heun_evaluate_the_guided_denoiser_twice(make, generator):
     x = torch.randn(7, 3, generator=generator)
     found = make(base=heun_step)(PRIOR, x, *LEVELS, generator=generator)
     assert_same(found.x, heun_step(GaussianDenoiser(*POSTERIOR), x, *LEVELS, generator=generator).x)
 
 
 @every_step
-def test_a_stray_sample_stays_and_the_others_go_on(make):
-    strays = GaussianLikelihood(
+def test_moment_steps_freeze_an_invalid_sample_and_continue_the_others(make):
+    restricted = GaussianLikelihood(
         compose(lambda x: torch.where(x[:, :1] > 0, x, torch.nan), CURVED.forward), CURVED.observed, CURVED.noise_std
     )
-    step = made_for(strays, make, base=euler_step)
+    step = made_for(restricted, make, base=euler_step)
     x = torch.tensor([[1.0, 2.0], [-1.0, 0.3], [3.0, -1.0]])
     prior = GaussianDenoiser(torch.zeros(2), torch.eye(2))
     found = step(prior, x, *LEVELS, generator=None)
@@ -186,8 +186,8 @@ def test_a_stray_sample_stays_and_the_others_go_on(make):
     assert_same(found.x[[0, 2]], step(prior, x[[0, 2]], *LEVELS, generator=None).x)
 
 
-def test_members_are_solved_each_at_its_own_pace(generator):
-    """One that fits, one that is solved in one iteration, one that needs them all: also after they are done."""
+def test_conjugate_gradients_converge_for_each_member_by_itself(generator):
+    """One member fits already, one converges in one iteration, one needs them all; more iterations change nothing."""
     axes = torch.linalg.qr(torch.randn(4, 4, generator=generator)).Q
     matrix = axes * torch.tensor([3.0, 1.0, 0.3, 0.01])
     likelihood = GaussianLikelihood(MatrixOperator(matrix), axes[:, 0].contiguous(), 0.3)
@@ -205,7 +205,7 @@ def test_members_are_solved_each_at_its_own_pace(generator):
 
 
 @pytest.mark.parametrize("make", [pigdm_step, mmps_step])
-def test_an_iteration_costs_one_forward_product_and_none_is_spent_on_the_solved(make, x, generator):
+def test_conjugate_gradients_cost_one_forward_product_per_iteration(make, x, generator):
     calls = []
 
     def counted(guess):
@@ -221,8 +221,8 @@ def test_an_iteration_costs_one_forward_product_and_none_is_spent_on_the_solved(
         assert num > 2 or len(calls) == most
 
 
-def test_where_the_denoiser_has_no_covariance_nothing_moves(generator):
-    """dD/dx = -I would be a negative variance: S has no positive curvature, and D is kept."""
+def test_mmps_step_keeps_the_denoised_point_for_a_negative_covariance(generator):
+    """dD/dx = -3 I would be a negative variance: S has no positive curvature, and D is kept."""
 
     def turned(x, sigma):
         return -3 * x
@@ -235,7 +235,7 @@ def test_where_the_denoiser_has_no_covariance_nothing_moves(generator):
 
 @every_step
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_network_is_guided_in_its_own_precision(make, dtype, generator):
+def test_moment_steps_of_a_network_keep_its_dtype(make, dtype, generator):
     """An untrained network's derivative is not symmetric. A sample goes down all levels and stays finite and in dtype.
 
     One step in single precision is that in double, to single rounding of numbers of order one.
@@ -262,8 +262,8 @@ def test_a_network_is_guided_in_its_own_precision(make, dtype, generator):
     assert torch.isfinite(sample(prior, 5 * x.to(dtype), sigmas, step=step, generator=generator)).all()
 
 
-def test_mmps_asks_less_of_memory_than_the_exact_posterior(generator):
-    """Far above the spacing of the examples their law is near Gaussian, and so is the lookup's denoiser to MMPS's."""
+def test_mmps_step_is_near_the_memorized_posterior_at_high_noise(generator):
+    """Far above the spacing of the examples the prior is nearly Gaussian, for which MMPS is exact."""
     train = torch.randn(400, 2, generator=generator)
     likelihood = GaussianLikelihood(MatrixOperator(SLOPE), torch.tensor([0.4, -0.2]), 0.8)
     x = 4 * torch.randn(20, 2, generator=generator)
@@ -300,11 +300,11 @@ BAD = {
 
 
 @pytest.mark.parametrize(("message", "call"), BAD.values(), ids=BAD)
-def test_bad_input_is_named(message, call):
+def test_moment_steps_refuse_bad_input_by_name(message, call):
     with pytest.raises(ValueError, match=rf"^{message}"):
         call()
 
 
-def test_a_covariance_that_is_no_tensor_is_refused():
+def test_covariance_step_refuses_a_covariance_that_is_no_tensor():
     with pytest.raises(TypeError, match=r"^covariance: expected a torch.Tensor"):
         covariance_step(CURVED, [[1.0]], SLOPE)

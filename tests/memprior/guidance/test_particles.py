@@ -1,7 +1,7 @@
-"""Sequential Monte Carlo: unbiased for any number of particles, exact for many, and each run on its own.
+"""Sequential Monte Carlo: unbiased for any number of particles, consistent, runs independent of each other.
 
-For a Gaussian prior the ancestral chain draws a Gaussian law that is derived step by step; for the pentagon it draws
-the vertices with equal shares. Both condition on y in closed form, so that nothing here waits for fine levels.
+For a Gaussian prior the ancestral chain has Gaussian moments that are derived step by step; for the pentagon it draws
+the vertices with equal shares. Both condition on y in closed form, so that coarse levels are enough here.
 """
 
 import math
@@ -9,7 +9,7 @@ import math
 import pytest
 import torch
 from affine import LIKELIHOOD as SHARP
-from affine import MEAN, PRIOR, conditioned, law_of_chain, noiseless_ancestral
+from affine import MEAN, PRIOR, chain_moments, conditioned, noiseless_ancestral
 from helpers import MATRIX, assert_mean, assert_same, pentagon
 
 from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser
@@ -39,7 +39,7 @@ def gaussian_start(runs, num, generator):
 
 def chain(sigmas):
     """Mean and covariance of the prior's ancestral chain at the last level."""
-    return law_of_chain(noiseless_ancestral, PRIOR, MEAN, START**2 * torch.eye(3), sigmas)
+    return chain_moments(noiseless_ancestral, PRIOR, MEAN, START**2 * torch.eye(3), sigmas)
 
 
 def weighted(found, values):
@@ -50,7 +50,7 @@ def weighted(found, values):
 @pytest.mark.parametrize(
     ("way", "likelihood"), [*((way, LIKELIHOOD) for way in WAYS.values()), (WAYS["twisted, wide"], SHARP)]
 )
-def test_evidence_and_moments_are_unbiased_for_few_particles(way, likelihood, generator):
+def test_smc_evidence_and_moments_are_unbiased_for_few_particles(way, likelihood, generator):
     """E[Z sum_k w_k f(x_k)] = p(y) E[f(x) | y], whatever K, the twist and the levels, also after resampling."""
     start = gaussian_start(4000, 6, generator)
     found = smc(PRIOR, likelihood, start, SIGMAS, generator=generator, **way)
@@ -63,15 +63,15 @@ def test_evidence_and_moments_are_unbiased_for_few_particles(way, likelihood, ge
     assert (float(found.distinct.double().mean()) < 5) == (likelihood is SHARP)
 
 
-def test_a_last_level_above_zero_has_its_own_target(generator):
-    """There x has the chain's law, and y the likelihood of D(x), which is affine in x."""
+def test_smc_with_a_last_level_above_zero_has_its_own_target(generator):
+    """There x has the chain's distribution, and y the likelihood of D(x), which is affine in x."""
     sigmas = SIGMAS[:-3]
     probes = torch.cat([torch.zeros(1, 3), torch.eye(3)])
     guess = PRIOR(probes, sigmas[-1])
     slope = (guess[1:] - guess[0]).T
     matrix = LIKELIHOOD.forward.matrix
-    seen = GaussianLikelihood(MatrixOperator(matrix @ slope), LIKELIHOOD.observed - matrix @ guess[0], 2.0)
-    mean, _, log_evidence = conditioned(*chain(sigmas), seen)
+    of_denoised = GaussianLikelihood(MatrixOperator(matrix @ slope), LIKELIHOOD.observed - matrix @ guess[0], 2.0)
+    mean, _, log_evidence = conditioned(*chain(sigmas), of_denoised)
     for way in WAYS.values():
         found = smc(PRIOR, LIKELIHOOD, gaussian_start(3000, 6, generator), sigmas, generator=generator, **way)
         relative = (found.log_evidence - log_evidence).exp()
@@ -80,7 +80,7 @@ def test_a_last_level_above_zero_has_its_own_target(generator):
 
 
 @every_way
-def test_the_posterior_mean_comes_as_particles_grow(way, generator):
+def test_smc_mean_converges_as_particles_grow(way, generator):
     """A run's error falls as K^-1/2: 16 times the particles, a quarter of the error."""
     mean = conditioned(*chain(SIGMAS), LIKELIHOOD)[0]
     errors = []
@@ -94,7 +94,7 @@ def test_the_posterior_mean_comes_as_particles_grow(way, generator):
 
 
 @every_way
-def test_memories_have_the_weights_of_the_lookup(way, generator):
+def test_smc_on_a_memorized_prior_has_the_collapsed_weights(way, generator):
     """The pentagon's symmetry makes the chain's prior weights equal: then w_n prop. p(y | x_n), without bias."""
     train = pentagon()
     sigmas = karras_sigmas(16, 0.1, 8.0)
@@ -109,7 +109,7 @@ def test_memories_have_the_weights_of_the_lookup(way, generator):
     assert_mean(relative[:, None] * weighted(found, members), exact)
 
 
-def test_frequencies_of_draws_come_to_the_lookup(generator):
+def test_particles_draw_with_frequencies_near_the_collapsed_weights(generator):
     train, num = pentagon(), 200
     start = 8 * torch.randn(500, num, 2, generator=generator)
     found = smc(
@@ -130,8 +130,8 @@ def test_frequencies_of_draws_come_to_the_lookup(generator):
     assert bool(((members.mean(0) - exact).abs() <= 4 * standard_error + exact * 8 / num).all())
 
 
-def test_the_twist_saves_particles(generator):
-    """The point of a twist: where data are sharp, many more particles count at the end."""
+def test_smc_twisted_has_a_larger_effective_sample_size(generator):
+    """The purpose of a twist: for data of low noise the effective sample size is far larger."""
     found = [
         smc(PRIOR, SHARP, gaussian_start(200, 64, generator), SIGMAS, generator=generator, **way)
         for way in (WAYS["untwisted"], WAYS["twisted, wide"])
@@ -141,7 +141,7 @@ def test_the_twist_saves_particles(generator):
 
 
 @every_way
-def test_what_is_returned(way, generator):
+def test_smc_returns_consistent_particles(way, generator):
     found = smc(PRIOR, SHARP, gaussian_start(7, 10, generator), SIGMAS, generator=generator, **way)
     assert isinstance(found, Particles)
     assert found.x.shape == (7, 10, 3)
@@ -159,7 +159,7 @@ def test_what_is_returned(way, generator):
 
 
 @every_way
-def test_runs_never_see_each_other(way, monkeypatch, generator):
+def test_smc_runs_are_independent_of_each_other(way, monkeypatch, generator):
     start = gaussian_start(4, 5, generator)
     noises = {
         "randn": [torch.randn(4, 5, 3, generator=generator) for _ in SIGMAS],
@@ -180,8 +180,8 @@ def test_runs_never_see_each_other(way, monkeypatch, generator):
 
 
 @every_way
-def test_stray_particles_have_weight_zero(way, generator):
-    """Data exist where x_1 > 0: the target is the posterior cut off there, and a run of strays says so."""
+def test_smc_gives_invalid_particles_weight_zero(way, generator):
+    """Models are valid where x_1 > 0: the target is the posterior truncated there; a run of none has evidence 0."""
 
     def forward(x):
         return torch.where(x[:, :1] > 0, x, torch.nan)
@@ -202,8 +202,8 @@ def test_stray_particles_have_weight_zero(way, generator):
     assert torch.isfinite(longer.x).all()
 
 
-def test_a_particle_without_a_gradient_is_lost(generator):
-    """Data are finite here, and their slope is nowhere."""
+def test_smc_twisted_loses_a_particle_without_a_gradient(generator):
+    """Finite data whose derivative is nowhere finite."""
     likelihood = GaussianLikelihood(lambda x: x + ((x - x.detach()) ** 2).sqrt(), torch.zeros(3), 1.0)
     for twisted in (True, False):
         found = smc(PRIOR, likelihood, torch.ones(2, 4, 3), [1.0, 0.0], twisted=twisted, generator=generator)
@@ -211,7 +211,7 @@ def test_a_particle_without_a_gradient_is_lost(generator):
         assert torch.isfinite(found.log_weights).all()
 
 
-def test_systematic_resampling_takes_each_as_often_as_its_weight_says(generator):
+def test_systematic_resampling_copies_each_particle_by_its_weight(generator):
     log_weights = torch.randn(50, 20, generator=generator).mul(2).log_softmax(1)
     log_weights[:, :2] = -math.inf
     log_weights = log_weights.log_softmax(1)
@@ -229,7 +229,7 @@ def test_systematic_resampling_takes_each_as_often_as_its_weight_says(generator)
     assert_mean(counts.mean(1), expected.mean(0))
 
 
-def test_draws_follow_the_weights(generator):
+def test_particles_draw_by_their_weights(generator):
     x = torch.arange(3.0).reshape(1, 3, 1).expand(4000, 3, 1)
     weights = torch.tensor([0.2, 0.0, 0.8])
     zeros = torch.zeros(4000, 3)
@@ -241,7 +241,7 @@ def test_draws_follow_the_weights(generator):
 
 
 @every_way
-def test_single_precision_stays_single(way, generator):
+def test_smc_stays_in_single_precision(way, generator):
     likelihood = GaussianLikelihood(CoupledQuadraticOperator(), LOOKUP.observed.float(), 2.0)
     start = 8 * torch.randn(3, 5, 2, generator=generator).float()
     found = smc(
@@ -269,13 +269,13 @@ BAD = {
 
 
 @pytest.mark.parametrize(("message", "call", "kind"), BAD.values(), ids=BAD)
-def test_bad_input_is_named(message, call, kind):
+def test_smc_refuses_bad_input_by_name(message, call, kind):
     with pytest.raises(kind, match=rf"^{message}"):
         call()
 
 
-def test_particles_that_explode_are_told_and_not_weighed(generator):
-    """Their weights are rounding: with the published psi at this noise every run ended with all of its particles."""
+def test_smc_raises_when_particles_diverge(generator):
+    """Otherwise their weights would be rounding: with the published psi every run kept all of its particles."""
     likelihood = GaussianLikelihood(MatrixOperator(MATRIX), SHARP.observed, 0.01)
     with pytest.raises(
         FloatingPointError, match=r"^x: expected particles within .* in 4 of 4 runs .* at sigma = 2\.23"
@@ -283,7 +283,7 @@ def test_particles_that_explode_are_told_and_not_weighed(generator):
         smc(PRIOR, likelihood, gaussian_start(4, 16, generator), SIGMAS, twisted=True, generator=generator)
 
 
-def test_a_run_that_lost_every_particle_has_none_that_counts(generator):
+def test_smc_run_without_valid_particles_has_effective_size_zero(generator):
     def forward(x):
         return torch.where(x[:, :1] > 0, x, torch.nan)
 

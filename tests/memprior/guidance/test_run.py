@@ -1,4 +1,4 @@
-"""A guided run that is killed and started again ends in the same bits."""
+"""sample_guided resumes from its checkpoint to the same bits, and refuses any other file."""
 
 import os
 import signal
@@ -23,11 +23,11 @@ SIGMAS = karras_sigmas(30, 0.05, 5.0)
 
 
 def run(file, *, dies_after=None, identity=IDENTITY):
-    """30 ancestral steps with data; ``dies_after`` so many calls of the operator the process is killed."""
+    """30 guided ancestral steps; the process is killed after ``dies_after`` calls of the operator."""
     calls = []
 
     def forward(x):
-        if len(x) == 8:  # and not a look at one model before the first gradient
+        if len(x) == 8:  # not the check of one model before the first gradient
             calls.append(1)
         if dies_after is not None and len(calls) > dies_after:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -42,7 +42,7 @@ def run(file, *, dies_after=None, identity=IDENTITY):
 
 
 @pytest.mark.parametrize("dies_after", [2, 11, 29])
-def test_killed_and_started_again_the_bits_are_the_same(tmp_path, dies_after):
+def test_sample_guided_resumes_to_the_same_bits_after_a_kill(tmp_path, dies_after):
     whole, _ = run(tmp_path / "whole.safetensors")
     file = tmp_path / "killed.safetensors"
     command = f"""
@@ -60,7 +60,7 @@ test_run.run(pathlib.Path({str(file)!r}), dies_after={dies_after})
     assert torch.equal(again.misfits, whole.misfits)
 
 
-def test_a_run_that_is_done_is_read_and_not_repeated(tmp_path):
+def test_sample_guided_reads_a_finished_run_without_repeating_it(tmp_path):
     first, calls = run(tmp_path / "run.safetensors")
     second, more = run(tmp_path / "run.safetensors")
     assert (calls, more) == (30, 0)
@@ -68,20 +68,20 @@ def test_a_run_that_is_done_is_read_and_not_repeated(tmp_path):
     assert first.misfits.shape == (30, 8)
 
 
-def test_another_runs_file_is_refused(tmp_path):
+def test_sample_guided_refuses_another_runs_checkpoint(tmp_path):
     run(tmp_path / "run.safetensors")
     with pytest.raises(ValueError, match=r"checkpoint .*run\.safetensors: expected .*'seed': 4.*, got .*'seed': 3"):
         run(tmp_path / "run.safetensors", identity=IDENTITY | {"seed": 4})
 
 
-def test_a_file_of_something_else_is_refused(tmp_path):
+def test_sample_guided_refuses_a_file_that_is_no_checkpoint(tmp_path):
     file = tmp_path / "run.safetensors"
     file.write_bytes(b"no tensors")
     with pytest.raises(ValueError, match=r"run\.safetensors: expected a file written by save_atomically"):
         run(file)
 
 
-def test_an_identity_of_tuples_and_numpy_numbers_is_its_own_again(tmp_path):
+def test_sample_guided_recognizes_an_identity_of_tuples_and_numpy_numbers(tmp_path):
     identity = {"grid": (3, np.int64(4)), "noise": np.float32(0.1)}
     first, _ = run(str(tmp_path / "run.safetensors"), identity=identity)
     second, more = run(str(tmp_path / "run.safetensors"), identity=identity)
@@ -93,17 +93,17 @@ def test_an_identity_of_tuples_and_numpy_numbers_is_its_own_again(tmp_path):
     ("identity", "message"),
     [({"noise": float("nan")}, "finite numbers, got nan"), ({"sizes": {3: 1}}, r"texts as keys, got \[3\]")],
 )
-def test_an_identity_that_would_not_be_read_back_is_refused_before_the_first_step(identity, message, tmp_path):
+def test_sample_guided_refuses_an_invalid_identity_before_the_first_step(identity, message, tmp_path):
     with pytest.raises(ValueError, match=f"^identity: expected .*{message}"):
         run(tmp_path / "run.safetensors", identity=identity, dies_after=0)
 
 
-def test_a_folder_that_is_missing_is_refused_before_the_first_step(tmp_path):
+def test_sample_guided_refuses_a_missing_folder_before_the_first_step(tmp_path):
     with pytest.raises(ValueError, match=r"^checkpoint: expected a file in a folder that exists, got .*nowhere"):
         run(tmp_path / "nowhere" / "run.safetensors", dies_after=0)
 
 
-def test_a_run_with_one_bit_flipped_is_refused(tmp_path):
+def test_sample_guided_refuses_a_checkpoint_with_a_flipped_bit(tmp_path):
     file = tmp_path / "run.safetensors"
     run(file)
     data = bytearray(file.read_bytes())
@@ -113,7 +113,7 @@ def test_a_run_with_one_bit_flipped_is_refused(tmp_path):
         run(file)
 
 
-def test_a_step_that_no_data_guide_is_refused():
+def test_sample_guided_refuses_an_unguided_step():
     start = torch.ones(2, 2, dtype=torch.float64)
     with pytest.raises(TypeError, match=r"^step: expected one whose states carry a misfit, got a SamplerState"):
         sample_guided(EmpiricalDenoiser(pentagon()), start, SIGMAS, step=euler_step, generator=torch.Generator())

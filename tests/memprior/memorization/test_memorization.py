@@ -1,4 +1,4 @@
-"""Memorization metrics are silent on fresh draws, fire on copies, and have the published values."""
+"""Memorization metrics keep their level on fresh draws, detect copies, and have the published values."""
 
 import math
 
@@ -19,20 +19,20 @@ def assert_same_rate(one, other):
 
 
 @pytest.mark.parametrize(("num", "ratio"), [(50, 0.516), (200, 0.674), (1000, 0.795)])
-def test_the_published_truth_has_its_own_ratio(num, ratio):
+def test_memorization_ratio_of_the_published_truth_is_known(num, ratio):
     near = nearest_neighbors(published_truth()[None], training_set()[:num], min(50, num))
     assert float(memorization_ratio(near)) == pytest.approx(ratio, abs=5e-4)
 
 
 @pytest.mark.parametrize(("num", "share"), [(50, 0.973), (200, 0.316), (1000, 0.086)])
-def test_held_out_fields_pass_the_papers_threshold_as_often_as_known(num, share):
+def test_memorization_ratio_of_held_out_fields_is_below_0_7_at_known_rates(num, share):
     near = nearest_neighbors(held_out_set(), training_set()[:num], min(50, num))
     called_memorized = (memorization_ratio(near) < 0.7).double().mean()
     assert float(called_memorized) == pytest.approx(share, abs=5e-4)
     assert float((near.distances[:, 0] < near.distances[:, 1] / 3).double().mean()) < 0.01
 
 
-def test_neighbors_are_the_sorted_distances(generator):
+def test_nearest_neighbors_are_the_sorted_distances(generator):
     samples, train_set = torch.randn(6, 3, generator=generator), torch.randn(9, 3, generator=generator)
     near = nearest_neighbors(samples, train_set, 4)
     distances = (samples[:, None] - train_set).norm(dim=2)
@@ -41,7 +41,7 @@ def test_neighbors_are_the_sorted_distances(generator):
     assert_batch_independent(lambda x: nearest_neighbors(x, train_set, 4).distances, samples)
 
 
-def test_many_examples_are_taken_in_blocks_of_rows():
+def test_nearest_neighbors_take_many_examples_in_blocks_of_rows():
     train_set = torch.arange(2.0**18, dtype=torch.float32)[:, None]
     samples = torch.arange(70, dtype=torch.float32)[:, None] + 0.25
     near = nearest_neighbors(samples, train_set, 2)
@@ -52,7 +52,7 @@ def test_many_examples_are_taken_in_blocks_of_rows():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("center", [0.0, 2500.0])
 @pytest.mark.parametrize("size", [2, 100])
-def test_candidates_by_products_change_no_distance(size, center, dtype, generator):
+def test_nearest_neighbors_from_candidates_by_products_are_exact(size, center, dtype, generator):
     train_set = (torch.randn(400, size, generator=generator) + center).to(dtype)
     train_set[300:] = train_set[:100] * (1 + 1e-5)  # near twins, which products in float32 cannot order
     samples = torch.cat([train_set[:50], train_set[:50] * (1 - 1e-6), torch.zeros(1, size, dtype=dtype)])
@@ -63,7 +63,7 @@ def test_candidates_by_products_change_no_distance(size, center, dtype, generato
     assert torch.equal(near.distances, every.gather(1, near.indices))
 
 
-def test_half_precision_is_measured_in_single(generator):
+def test_nearest_neighbors_measure_half_precision_in_single(generator):
     samples, train_set = torch.randn(20, 3, generator=generator), torch.randn(30, 3, generator=generator)
     for dtype in (torch.float16, torch.bfloat16):
         half = samples.to(dtype), train_set.to(dtype)
@@ -75,7 +75,7 @@ def test_half_precision_is_measured_in_single(generator):
 
 
 @pytest.mark.parametrize(("scale", "dtype"), [(1e200, torch.float64), (1e-200, torch.float64), (1e20, torch.float32)])
-def test_numbers_whose_squares_are_lost_are_refused(scale, dtype, generator):
+def test_nearest_neighbors_refuse_numbers_whose_squares_are_lost(scale, dtype, generator):
     one, other = (scale * torch.randn(30, 3, generator=generator) for _ in range(2))
     one, other = one.to(dtype), other.to(dtype)
     for refused in (
@@ -90,19 +90,19 @@ def test_numbers_whose_squares_are_lost_are_refused(scale, dtype, generator):
             nearest_neighbors(one, torch.randn(30, 3, generator=generator).to(dtype), 2)
 
 
-def test_a_copy_is_at_distance_zero_exactly():
+def test_nearest_neighbors_put_a_copy_at_distance_zero():
     near = nearest_neighbors(training_set()[:40] + 0.0, training_set(), 50)
     assert torch.equal(near.indices[:, 0], torch.arange(40))
     assert bool((near.distances[:, 0] == 0).all())
     assert bool((memorization_ratio(near) == 0).all())
 
 
-def test_equally_far_neighbours_have_ratio_one():
+def test_memorization_ratio_of_equally_far_neighbors_is_one():
     corners = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
     assert memorization_ratio(nearest_neighbors(torch.zeros(1, 2), corners, 4)).item() == 1
 
 
-def test_ratio_is_the_first_over_the_mean_of_the_others():
+def test_memorization_ratio_is_the_first_over_the_mean_of_the_others():
     table = Neighbors(torch.tensor([[1.0, 2.0, 6.0], [0.0, 0.0, 0.0]]), torch.zeros(2, 3, dtype=torch.int64))
     ratio = memorization_ratio(table)
     assert ratio[0] == 0.25
@@ -110,14 +110,14 @@ def test_ratio_is_the_first_over_the_mean_of_the_others():
 
 
 @pytest.mark.parametrize("num", [50, 200, 1000])
-def test_the_ratio_cannot_tell_fresh_draws_from_held_out_ones(num):
+def test_memorization_ratio_is_alike_for_fresh_and_held_out_draws(num):
     fresh, held_out = (
         nearest_neighbors(x, training_set()[:num], 50) for x in (published_coefficients(1000, seed=7), held_out_set())
     )
     assert_same_rate(fresh, held_out)
 
 
-def test_the_three_sample_test_is_silent_on_fresh_draws_and_fires_on_copies(generator):
+def test_three_sample_test_detects_copies_and_passes_fresh_draws(generator):
     fresh = three_sample_test(published_coefficients(500, seed=7), training_set(), held_out_set())
     assert abs(fresh.z) < 4
     noise = 0.01 * torch.randn(500, 100, generator=generator)
@@ -126,7 +126,7 @@ def test_the_three_sample_test_is_silent_on_fresh_draws_and_fires_on_copies(gene
     assert copies.p_copying < 1e-20
 
 
-def test_the_three_sample_test_is_scipys_mann_whitney(generator):
+def test_three_sample_test_is_scipys_mann_whitney(generator):
     train_set = torch.randn(40, 2, generator=generator)
     samples, held_out = torch.randn(31, 2, generator=generator), 1.3 * torch.randn(53, 2, generator=generator)
     distances = [nearest_neighbors(x, train_set, 1).distances[:, 0].numpy() for x in (samples, held_out)]
@@ -136,7 +136,7 @@ def test_the_three_sample_test_is_scipys_mann_whitney(generator):
     assert ours.z == pytest.approx(scipy.stats.norm.ppf(theirs.pvalue), rel=1e-12)
 
 
-def test_ties_count_half(generator):
+def test_three_sample_test_counts_ties_as_half(generator):
     samples = torch.randint(0, 4, (30, 1), generator=generator).double()
     held_out = torch.randint(0, 5, (20, 1), generator=generator).double()
     farther = (samples > held_out.T).double() + 0.5 * (samples == held_out.T).double()
@@ -147,7 +147,7 @@ def test_ties_count_half(generator):
 
 
 @pytest.mark.parametrize("k", [1, 3, 5])
-def test_leave_one_out_is_the_neighbours_among_the_others(k, generator):
+def test_leave_one_out_returns_the_neighbors_among_the_others(k, generator):
     train_set = torch.randn(6, 2, generator=generator)[[0, 1, 2, 1, 3, 1, 4, 5, 0]]
     near = leave_one_out(train_set, k)
     for i, one in enumerate(train_set):
@@ -158,5 +158,5 @@ def test_leave_one_out_is_the_neighbours_among_the_others(k, generator):
         assert_same((train_set[near.indices[i]] - one).norm(dim=1), near.distances[i])
 
 
-def test_a_left_out_example_is_a_held_out_draw():
+def test_leave_one_out_example_is_a_held_out_draw():
     assert_same_rate(leave_one_out(training_set(), 50), nearest_neighbors(held_out_set(), training_set(), 50))

@@ -1,4 +1,4 @@
-"""The memorization report is silent on fresh draws, fires on copies, and says which of the three it saw."""
+"""The memorization report keeps its level on fresh draws, detects copies, and states which of its findings holds."""
 
 import math
 
@@ -29,20 +29,20 @@ def alarms(reports, test):
 
 
 @pytest.mark.parametrize("d", [2, 10])
-def test_every_test_is_silent_on_fresh_draws_and_yet_can_fire(d, generator):
+def test_report_tests_keep_their_level_on_fresh_draws(d, generator):
     reports = [report(*draws(generator, 50, 60, 40, d=d)) for _ in range(REPEATS)]
     for test in (lambda found: found.distance_test, lambda found: found.ratio_test):
         assert FEWEST <= alarms(reports, test) <= MOST
     assert alarms(reports, lambda found: found.share_test) <= MOST  # exact for counts, so below its level
     assert 1 <= alarms(reports, lambda found: found) <= MOST
-    silent = {"none", "farther"}  # the second at level 0.01
-    assert [found.finding in silent for found in reports] == [found.p_copying >= 0.05 for found in reports]
+    no_copying = {"none", "farther"}  # the second at level 0.01
+    assert [found.finding in no_copying for found in reports] == [found.p_copying >= 0.05 for found in reports]
     assert sum(found.finding == "farther" for found in reports) <= scipy.stats.binom.ppf(0.9995, REPEATS, 0.01)
-    assert {found.finding for found in reports} <= {*silent, "nearer", "attraction"}
+    assert {found.finding for found in reports} <= {*no_copying, "nearer", "attraction"}
 
 
 @pytest.mark.parametrize("d", [2, 10])
-def test_every_test_fires_on_copies_in_every_repeat(d, generator):
+def test_report_tests_detect_copies_in_every_repeat(d, generator):
     for _ in range(REPEATS):
         train_set, held_out = draws(generator, 60, 40, d=d)
         found = report(copies(train_set, 50, generator), train_set, held_out)
@@ -50,7 +50,7 @@ def test_every_test_fires_on_copies_in_every_repeat(d, generator):
         assert max(test.p_copying for test in (found.distance_test, found.ratio_test, found.share_test)) < 1e-6
 
 
-def test_half_copies_are_the_case_between_in_every_repeat(generator):
+def test_report_finds_attraction_where_half_are_copies(generator):
     for _ in range(REPEATS):
         fresh, train_set, held_out = draws(generator, 50, 60, 40, d=10)
         half = torch.cat([copies(train_set, 50, generator), fresh])
@@ -58,7 +58,7 @@ def test_half_copies_are_the_case_between_in_every_repeat(generator):
         assert report(half, train_set).finding == "attraction"
 
 
-def test_copies_are_called_where_more_than_half_are_beyond_their_sampling_error(generator):
+def test_report_finds_copies_where_significantly_more_than_half_are(generator):
     fresh, train_set, held_out = draws(generator, 100, 60, 100, d=30)
     copied = copies(train_set, 100, generator)
 
@@ -70,7 +70,7 @@ def test_copies_are_called_where_more_than_half_are_beyond_their_sampling_error(
     assert (finding(58), finding(59)) == ("attraction", "copies")
 
 
-def test_chance_is_taken_off_before_copies_are_counted(generator):
+def test_report_subtracts_chance_before_it_counts_copies(generator):
     fresh, train_set, held_out = draws(generator, 1000, 40, 1000, d=1)
     half = torch.cat([copies(train_set, 1000, generator, noise=0.0), fresh])
     found = report(half, train_set, held_out)
@@ -78,7 +78,7 @@ def test_chance_is_taken_off_before_copies_are_counted(generator):
     assert found.finding == "repeats"
 
 
-def test_a_few_copies_among_many_samples_are_seen_by_their_share_alone(generator):
+def test_share_test_alone_detects_a_few_copies_among_many_samples(generator):
     fresh, train_set, held_out = draws(generator, 980, 50, 1000, d=30)
     found = report(torch.cat([fresh, copies(train_set, 20, generator)]), train_set, held_out)
     assert min(found.distance_test.p_copying, found.ratio_test.p_copying) > 0.05
@@ -86,8 +86,8 @@ def test_a_few_copies_among_many_samples_are_seen_by_their_share_alone(generator
     assert found.finding == "attraction"
 
 
-def test_without_held_out_draws_alarms_stay_below_the_level_because_the_null_counts_half(generator):
-    # On a line mutual nearest neighbours are commonest, and with many samples the null's own error is all there is.
+def test_report_without_held_out_draws_keeps_its_level(generator):
+    # On a line mutual nearest neighbors are commonest, and with many samples the null's own error is all there is.
     reports = [report(*draws(generator, 200, 20, d=1)) for _ in range(REPEATS)]
     assert 1 <= alarms(reports, lambda found: found) <= MOST
     assert alarms(reports, lambda found: found.distance_test) <= MOST
@@ -95,7 +95,7 @@ def test_without_held_out_draws_alarms_stay_below_the_level_because_the_null_cou
     assert sum(found.distance_test.z / shrink < -1.645 for found in reports) > MOST  # had each counted as a draw
 
 
-def test_without_held_out_draws_copies_are_called_in_every_repeat(generator):
+def test_report_without_held_out_draws_finds_copies_in_every_repeat(generator):
     for _ in range(REPEATS):
         (train_set,) = draws(generator, 40, d=5)
         found = report(copies(train_set, 30, generator), train_set)
@@ -103,7 +103,7 @@ def test_without_held_out_draws_copies_are_called_in_every_repeat(generator):
         assert "weaker than held-out draws" in found.verdict
 
 
-def test_the_tests_are_scipys(generator):
+def test_report_tests_are_scipys(generator):
     samples, train_set, held_out = draws(generator, 31, 40, 53, d=2)
     samples[:9] = copies(train_set, 9, generator)
     found = report(samples, train_set, held_out)
@@ -120,7 +120,7 @@ def test_the_tests_are_scipys(generator):
 
 
 @pytest.mark.parametrize(("num", "k"), [(3, 3), (30, 30), (51, 50), (80, 50)])
-def test_the_report_holds_the_ratios_of_the_paper_and_both_nulls(num, k, generator):
+def test_report_holds_the_papers_ratios_and_both_nulls(num, k, generator):
     samples, train_set, held_out = draws(generator, 20, num, 25, d=3)
     found = report(samples, train_set, held_out)
     assert found.k == k
@@ -135,7 +135,7 @@ def test_the_report_holds_the_ratios_of_the_paper_and_both_nulls(num, k, generat
     assert float((found.held_out_ratios < found.threshold).double().mean()) == pytest.approx(0.05, abs=1 / 25)
 
 
-def test_without_held_out_draws_samples_and_null_take_the_same_number_of_neighbours(generator):
+def test_report_without_held_out_draws_uses_one_number_of_neighbors(generator):
     samples, train_set = draws(generator, 20, 30, d=3)
     found = report(samples, train_set)
     assert (found.k, found.held_out, found.held_out_ratios) == (29, None, None)
@@ -144,7 +144,7 @@ def test_without_held_out_draws_samples_and_null_take_the_same_number_of_neighbo
     assert_same(found.leave_one_out_ratios, memorization_ratio(leave_one_out(train_set, 29)))
 
 
-def test_repeated_examples_count_once_and_keep_the_callers_numbers(generator):
+def test_repeated_examples_count_once_and_keep_the_callers_indices(generator):
     train_set, held_out = draws(generator, 30, 40, d=3)
     samples = train_set[:25]
     repeated = torch.cat([train_set[4:6], train_set, train_set])
@@ -158,18 +158,18 @@ def test_repeated_examples_count_once_and_keep_the_callers_numbers(generator):
     assert bool((found.samples.distances == 0).all())
 
 
-def test_correlated_samples_alarm_too_often(generator):
+def test_report_on_correlated_samples_exceeds_its_level(generator):
     found = 0
     for _ in range(REPEATS):
         train_set, held_out = draws(generator, 40, 40, d=2)
         chain = [torch.randn(2, generator=generator)]
         for step in 0.3 * torch.randn(49, 2, generator=generator):
-            chain.append(math.sqrt(1 - 0.3**2) * chain[-1] + step)  # each has the law of the draws
+            chain.append(math.sqrt(1 - 0.3**2) * chain[-1] + step)  # each is distributed as the draws
         found += report(torch.stack(chain), train_set, held_out).p_copying < 0.05
     assert found > MOST
 
 
-def test_samples_that_are_only_narrower_are_not_called_copies(generator):
+def test_samples_that_are_only_narrower_are_not_found_copies(generator):
     own, repeats = 0, 60
     for _ in range(repeats):
         samples, train_set, held_out = draws(generator, 100, 100, 100, d=10)
@@ -185,15 +185,15 @@ def grid(*points, step=1.0):
     return [step * (x / step).round() for x in points]
 
 
-def blank(x, generator):
-    """Two in five of the points are 0."""
+def zeroed(x, generator):
+    """The points, two in five of them set to 0."""
     return x * (torch.rand(len(x), 1, generator=generator) > 0.4)
 
 
-def honest(generator):
+def fresh_with_ties(generator):
     """Samples, training set, held-out draws of one distribution, in data with ties."""
     whole, line = grid(*draws(generator, 100, 100, 100, d=3)), grid(*draws(generator, 100, 300, d=1), step=0.1)
-    sparse = [blank(x, generator) for x in draws(generator, 100, 100, 100, d=30)]
+    sparse = [zeroed(x, generator) for x in draws(generator, 100, 100, 100, d=30)]
     bits = [(x > 0).double() for x in draws(generator, 100, 200, d=6)]
     return {
         "whole numbers": (*whole[:2], None),
@@ -207,15 +207,15 @@ def honest(generator):
     }
 
 
-@pytest.mark.parametrize("case", honest(torch.Generator().manual_seed(0)))
-def test_honest_samples_of_data_with_ties_are_not_called_copies(case, generator):
-    findings = [report(*honest(generator)[case]).finding for _ in range(20)]
+@pytest.mark.parametrize("case", fresh_with_ties(torch.Generator().manual_seed(0)))
+def test_fresh_samples_of_data_with_ties_are_not_found_copies(case, generator):
+    findings = [report(*fresh_with_ties(generator)[case]).finding for _ in range(20)]
     assert set(findings) <= {"none", "unclear", "farther"}
     if "beside held-out" in case:
         assert findings.count("none") >= 17  # three false alarms or more in 20 have probability 0.08 at level 0.05
 
 
-def test_whole_numbers_in_many_dimensions_are_no_ties(generator):
+def test_rounded_numbers_in_many_dimensions_are_no_ties(generator):
     samples, train_set = grid(*draws(generator, 60, 100, d=200), step=0.1)
     assert report(samples, train_set).finding == "none"
     assert report(train_set[:60], train_set).finding == "copies"
@@ -235,7 +235,7 @@ def test_exact_repeats_are_named_whatever_the_tests_say(num, kind, generator):
 
 
 def test_repeats_are_named_beside_those_of_the_null(generator):
-    found = report(*honest(generator)["whole numbers, beside held-out draws"])
+    found = report(*fresh_with_ties(generator)["whole numbers, beside held-out draws"])
     counts = [int((near.distances == 0).sum()) for near in (found.samples, found.held_out)]
     assert min(counts) > 50
     assert (
@@ -245,7 +245,7 @@ def test_repeats_are_named_beside_those_of_the_null(generator):
 
 
 def maps(generator, num, rows=6, columns=6):
-    """Smooth maps (num, rows, columns): no two of them, transposed or scaled, are alike."""
+    """Smooth maps (num, rows, columns), no two of them alike when transposed or scaled."""
     return torch.randn(num, rows, columns, generator=generator).cumsum(1).cumsum(2)
 
 
@@ -274,7 +274,7 @@ def test_copies_in_other_axes_or_units_are_found(given, change, finding, generat
             assert f"check the {'axes' if finding == 'reordered' else 'units'}" in found.verdict
 
 
-def test_samples_much_farther_than_the_null_are_no_all_clear(generator):
+def test_samples_much_farther_than_the_null_are_reported(generator):
     samples, train_set, held_out = draws(generator, 100, 80, 100, d=20)
     found = report(3 * samples, train_set, held_out)
     assert found.finding == "farther"
@@ -286,7 +286,7 @@ def test_samples_much_farther_than_the_null_are_no_all_clear(generator):
     assert found.p_farther == pytest.approx(theirs.pvalue, rel=1e-10)
 
 
-def test_noisy_copies_in_other_units_are_told_by_the_one_example_they_share(generator):
+def test_noisy_copies_in_other_units_are_found_by_their_one_nearest_example(generator):
     train_set, held_out = (3000 + 500 * x for x in draws(generator, 80, 100, d=20))
     found = report((train_set[:60] + 5 * draws(generator, 60, d=20)[0]) / 1000, train_set, held_out)
     assert found.finding == "one example"
@@ -295,7 +295,7 @@ def test_noisy_copies_in_other_units_are_told_by_the_one_example_they_share(gene
     assert "check axes and units" in found.verdict
 
 
-def test_draws_around_one_point_are_not_called_copies_of_the_nearest_example(generator):
+def test_draws_around_one_point_are_not_found_copies(generator):
     for _ in range(20):
         train_set, held_out, middle, away = draws(generator, 100, 100, 1, 100, d=5)
         assert report(middle + 0.01 * away, train_set, held_out).finding == "one example"
@@ -303,7 +303,7 @@ def test_draws_around_one_point_are_not_called_copies_of_the_nearest_example(gen
     assert report(train_set[:1].expand(100, 5), train_set, held_out).finding == "copies"
 
 
-def test_near_twins_among_the_examples_leave_no_answer_without_held_out_draws(generator):
+def test_near_duplicate_examples_need_held_out_draws(generator):
     once, held_out, noise, fresh, away = draws(generator, 60, 100, 60, 100, 100, d=20)
     twins = torch.cat([once, once + 0.01 * noise])
     copied = once[torch.arange(100) % 60] + 0.01 * away
@@ -317,14 +317,14 @@ def test_near_twins_among_the_examples_leave_no_answer_without_held_out_draws(ge
     assert report(copied, torch.cat([once, once])).finding == "copies"
 
 
-def test_samples_beside_themselves_leave_no_answer(generator):
+def test_samples_given_as_held_out_draws_leave_the_finding_unclear(generator):
     samples, train_set = draws(generator, 50, 60, d=5)
     found = report(samples, train_set, samples.flip(0))
     assert found.finding == "unclear"
     assert "all samples are among the held-out draws" in found.verdict
 
 
-def test_a_few_copies_that_prove_nothing_are_said_all_the_same(generator):
+def test_verdict_mentions_a_few_copies_without_significance(generator):
     samples, train_set, held_out = draws(generator, 100, 80, 120, d=30)
     samples[:5] = copies(train_set, 5, generator, noise=0.01)
     found = report(samples, train_set, held_out)
@@ -333,19 +333,19 @@ def test_a_few_copies_that_prove_nothing_are_said_all_the_same(generator):
     assert "5% of the samples are more than three times nearer" in found.verdict
 
 
-def test_samples_that_repeat_each_other_are_told(generator):
+def test_samples_that_repeat_each_other_are_reported(generator):
     samples, train_set, held_out = draws(generator, 40, 60, 80, d=10)
     found = report(0.5 * samples[torch.arange(80) % 40], train_set, held_out)
     assert "Of the samples 40 repeat an earlier one" in found.verdict
 
 
-def test_beside_held_out_draws_nothing_is_left_out(generator, monkeypatch):
-    monkeypatch.setattr("memprior.memorization._without_itself", lambda *_: pytest.fail("left out"))
+def test_report_with_held_out_draws_skips_leave_one_out(generator, monkeypatch):
+    monkeypatch.setattr("memprior.memorization.nearness._without_itself", lambda *_: pytest.fail("left out"))
     samples, train_set, held_out = draws(generator, 30, 40, 30, d=5)
     assert report(samples, train_set, held_out).leave_one_out is None
 
 
-def test_numbers_in_any_order_have_one_hash(generator):
+def test_multiset_hash_ignores_order(generator):
     (points,) = draws(generator, 500, d=9)
     points[0, :2] = torch.tensor([0.0, 1.0])
     shuffled = points[:, torch.randperm(9, generator=generator)]
@@ -359,7 +359,7 @@ def test_numbers_in_any_order_have_one_hash(generator):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_is_measured_in_single(dtype, generator):
+def test_report_measures_half_precision_in_single(dtype, generator):
     half = [x.to(dtype) for x in draws(generator, 30, 40, 30, d=8)]
     found, single = report(*half), report(*(x.float() for x in half))
     assert (found.finding, found.p_copying) == (single.finding, single.p_copying)
@@ -367,7 +367,7 @@ def test_half_precision_is_measured_in_single(dtype, generator):
     assert report(half[1][:30], half[1]).finding == "copies"
 
 
-def test_single_precision_is_kept(generator):
+def test_report_keeps_single_precision(generator):
     found = report(*(x.float() for x in draws(generator, 20, 30, 25, d=3)))
     assert found.ratios.dtype == torch.float32
     assert found.finding == "none"
@@ -381,7 +381,7 @@ def test_single_precision_is_kept(generator):
         ("copies", "Copies: "),
     ],
 )
-def test_the_verdict_says_the_finding(finding, opening, generator):
+def test_verdict_states_the_finding(finding, opening, generator):
     fresh, train_set, held_out = draws(generator, 50, 60, 40, d=10)
     copied = copies(train_set, 50, generator)
     samples = {"none": fresh, "copies": copied, "attraction": torch.cat([copied[:25], fresh[25:]])}[finding]
@@ -413,13 +413,13 @@ BAD = {
 
 
 @pytest.mark.parametrize(("samples", "train_set", "held_out", "message"), BAD.values(), ids=BAD)
-def test_bad_input_is_refused_by_name(samples, train_set, held_out, message):
+def test_report_refuses_bad_input_by_name(samples, train_set, held_out, message):
     with pytest.raises(ValueError, match=message):
         report(samples, train_set, held_out)
 
 
 @pytest.mark.parametrize("name", ["samples", "train_set", "held_out"])
-def test_arrays_that_are_not_tensors_are_refused_by_name(name):
+def test_report_refuses_arrays_that_are_no_tensors_by_name(name):
     given = {"samples": POINTS, "train_set": POINTS, "held_out": POINTS + 1} | {name: POINTS.numpy()}
     with pytest.raises(TypeError, match=rf"{name}: expected a torch\.Tensor of shape .*, got ndarray"):
         report(**given)

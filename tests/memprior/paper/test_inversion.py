@@ -1,4 +1,4 @@
-"""Chapter 4's setting is the paper's: data, noise, coordinates, sampler; and its tangent is the tangent."""
+"""The published inversion is the paper's: data, noise, coordinates, sampler; its tangent is the linearization."""
 
 import numpy as np
 import pytest
@@ -58,7 +58,7 @@ def assert_the_authors_noise(likelihood, clean):
 
 
 @pytest.mark.parametrize("truth", TRUTHS)
-def test_the_noise_is_the_authors_draw(truth):
+def test_published_inversion_has_the_authors_noise(truth):
     inversion = paper.published_inversion(torch.complex64, CPU, truth=truth)
     assert torch.equal(inversion.truth, TRUTHS[truth]())
     with torch.no_grad():
@@ -66,8 +66,8 @@ def test_the_noise_is_the_authors_draw(truth):
     assert_the_authors_noise(inversion.likelihood, clean)
 
 
-def test_the_inversion_is_by_any_operator_of_any_model_with_any_noise(inversion):
-    """One operator for all three, so that what differs is what was asked for; noise_std stays the paper's."""
+def test_published_inversion_takes_any_operator_truth_and_noise(inversion):
+    """With one operator, so that only the given truth or noise differs; noise_std stays the paper's."""
     operator = paper.published_operator(dtype=torch.complex64, any_velocity=True)
     same = paper.published_inversion(operator=operator)
     assert same.operator is operator
@@ -93,12 +93,12 @@ def test_the_inversion_is_by_any_operator_of_any_model_with_any_noise(inversion)
         ("dtype: expected None beside an operator", {"dtype": torch.complex64, "operator": paper.published_operator()}),
     ],
 )
-def test_the_inversion_refuses_what_does_not_fit(message, options):
+def test_published_inversion_refuses_what_does_not_fit(message, options):
     with pytest.raises(ValueError, match=message):
         paper.published_inversion(**options)
 
 
-def test_data_of_the_finer_grid_are_others_and_are_inverted_as_always(inversion):
+def test_finer_forward_changes_the_data_and_not_the_inversion(inversion):
     finer = paper.published_inversion(torch.complex64, CPU, finer=True)
     z = published_truth()[None]
     with torch.no_grad():
@@ -118,21 +118,21 @@ def test_data_of_the_finer_grid_are_others_and_are_inverted_as_always(inversion)
 
 
 def off_support(z, law):
-    """Of |z - mean|^2, the share along directions to which the law gives < 1e-8 of its largest variance."""
+    """Of |z - mean|^2, the share along directions of less than 1e-8 of the prior's largest variance."""
     variances, axes = torch.linalg.eigh(law.covariance)
     squares = ((z - law.mean) @ axes).square()
     return squares[..., variances <= 1e-8 * variances.max()].sum(-1) / squares.sum(-1)
 
 
 def distance(z, law):
-    """Mahalanobis, squared, along the other 88 directions."""
+    """Squared Mahalanobis distance along the other 88 directions."""
     variances, axes = torch.linalg.eigh(law.covariance)
-    seen = variances > 1e-8 * variances.max()
-    assert int(seen.sum()) == 88
-    return float((((z - law.mean) @ axes).square() / variances)[seen].sum())
+    support = variances > 1e-8 * variances.max()
+    assert int(support.sum()) == 88
+    return float((((z - law.mean) @ axes).square() / variances)[support].sum())
 
 
-def test_the_published_truth_is_nearer_the_mean_than_a_draw_is():
+def test_published_truth_is_nearer_the_mean_than_a_draw_is():
     truth, law = TRUTHS["published"](), published_law()
     assert_same(truth, training_set()[[8, 9, 24]].mean(0))
     # A mean of three draws has a third of the variance.
@@ -141,7 +141,7 @@ def test_the_published_truth_is_nearer_the_mean_than_a_draw_is():
     assert float(off_support(truth, law)) < 1e-7
 
 
-def test_the_held_out_truth_is_a_draw_of_the_law_and_no_example():
+def test_held_out_truth_is_a_draw_of_the_prior_and_no_example():
     truth, law = TRUTHS["held out"](), published_law()
     assert_same(truth, held_out_set()[0])
     nearest = float(nearest_neighbors(truth[None], training_set(), 1).distances)
@@ -151,13 +151,13 @@ def test_the_held_out_truth_is_a_draw_of_the_law_and_no_example():
     assert float(off_support(truth, law)) < 1e-7
 
 
-def test_the_disc_is_no_model_of_the_law():
+def test_disc_truth_lies_outside_the_priors_support():
     truth, law = TRUTHS["disc"](), published_law()
     assert float(off_support(truth, law)) == pytest.approx(0.246, abs=0.001)  # deterministic, to its digits
     assert float(off_support(training_set(), law).max()) < 1e-7
 
 
-def test_the_disc_is_fast_and_where_it_is_said_to_be():
+def test_disc_truth_is_fast_and_at_its_stated_position():
     v = velocity(CosineBasis(published_grid()).decode(TRUTHS["disc"]()[None]))[0]
     at = (torch.arange(64) + 0.5) * 2 / 64
     away = torch.hypot(at[:, None] - 1.2, at[None, :] - 0.9)
@@ -165,14 +165,14 @@ def test_the_disc_is_fast_and_where_it_is_said_to_be():
     assert float(v[away < 0.25].mean()) == pytest.approx(2.12, abs=0.01)
     assert float(v[away > 0.5].mean()) == pytest.approx(1.993, abs=0.002)
     fast = (v > 2.05).double()
-    centre = [float((fast.sum(axis) * at).sum() / fast.sum()) for axis in (1, 0)]
-    assert centre == pytest.approx([1.2, 0.9], abs=2 / 64)  # a cell
+    center = [float((fast.sum(axis) * at).sum() / fast.sum()) for axis in (1, 0)]
+    assert center == pytest.approx([1.2, 0.9], abs=2 / 64)  # a cell
 
 
 # The exactly memorized posterior
 
 
-def test_one_memory_takes_all_of_the_published_posterior(inversion, training):
+def test_memorized_posterior_of_the_published_inversion_is_one_example(inversion, training):
     log_weights = collapsed_log_weights(training.examples, inversion.likelihood)
     assert int(log_weights.argmax()) == 4
     assert float(log_weights.topk(2).values.diff().abs()) > 1000
@@ -182,7 +182,7 @@ def test_one_memory_takes_all_of_the_published_posterior(inversion, training):
     assert example / truth == pytest.approx(10, rel=0.02)
 
 
-def test_the_coordinates_are_standardized_by_the_training_set(inversion, training):
+def test_standardized_uses_the_training_sets_coordinates(inversion, training):
     inside = training.standardizer.normalize(training.examples)
     assert_same(inside.mean(0) + 1, torch.ones(100))
     assert torch.equal(training.standardized, inside)
@@ -194,7 +194,7 @@ def test_the_coordinates_are_standardized_by_the_training_set(inversion, trainin
 # The tangent
 
 
-def test_linearized_by_hand_is_the_tangent(exact, by_hand, generator):
+def test_linearization_by_hand_is_the_tangent(exact, by_hand, generator):
     """The operator of the paper's survey has J by reciprocity; F minus its tangent falls as h^2."""
     v = torch.randn(1, 100, generator=generator)
     points = [exact.truth + h * v for h in (2e-2, 1e-2)]
@@ -202,8 +202,8 @@ def test_linearized_by_hand_is_the_tangent(exact, by_hand, generator):
     assert np.log2(apart[0] / apart[1]) == pytest.approx(2, abs=0.1)
 
 
-def test_a_hundred_numbers_say_what_all_of_the_linearized_data_do(exact, by_hand, training, generator):
-    """The score of the whole linearized likelihood, near the truth and far away, and its values but for a constant."""
+def test_tangent_reduces_the_linearized_data_to_100_numbers_without_loss(exact, by_hand, training, generator):
+    """The score of the full linearized likelihood, near the truth and far away, and its values up to a constant."""
     likelihood = exact.likelihood
     whole = GaussianLikelihood(by_hand[0], likelihood.observed, likelihood.noise_std)
     tangent = paper.tangent(exact)
@@ -221,29 +221,29 @@ def test_a_hundred_numbers_say_what_all_of_the_linearized_data_do(exact, by_hand
     variance = likelihood.noise_std**2
     constant = 0.5 * across.square().sum() / variance + (5880 - 100) / 2 * np.log(2 * np.pi * variance)
     assert_same(constants[0], constant, rounding=1e-9)
-    # At the truth it is the slope of the waves themselves.
+    # At the truth it is the score of the nonlinear operator.
     assert_same(tangent.score(exact.truth[None]), likelihood.score(exact.truth[None]), rounding=1e-9)
 
 
 # The sampler
 
 
-def test_the_released_sampler_with_the_exact_memory_lands_on_a_memory(inversion, training, generator):
+def test_released_sampler_on_the_memorized_prior_ends_on_an_example(inversion, training, generator):
     step = released_step(paper.standardized(inversion.likelihood, training.standardizer), paper.STEP_SIZE)
     first = paper.start(2, inversion.truth, generator=generator)
     *_, last = trajectory(training.memorized_prior, first, paper.SIGMAS, step=step, generator=generator)
     # .011 to .014: the last step along the data's gradient, .07 long.
     assert float(training.ratio(training.standardizer.restore(last.x)).max()) < 0.02
     assert float(last.sigma) == 0
-    assert inversion.strays.num_frozen == 0
+    assert inversion.guard.num_frozen == 0
 
 
-def test_it_walks_the_released_levels_in_steps_of_the_released_length():
+def test_released_sampler_has_the_released_levels_and_step_size():
     assert torch.equal(paper.SIGMAS, ddpm_sigmas(200))
     assert paper.STEP_SIZE == 0.07
 
 
-def test_it_starts_from_a_standard_normal_in_its_own_iterate():
+def test_start_is_standard_normal_in_the_variance_preserving_iterate():
     draws = [torch.Generator().manual_seed(5) for _ in range(2)]
     first = paper.start(3, torch.zeros(100), generator=draws[0])
     sigma = ddpm_sigmas(200)[0]
@@ -253,8 +253,8 @@ def test_it_starts_from_a_standard_normal_in_its_own_iterate():
 # The ideal posterior
 
 
-def test_the_ideal_posterior_is_where_its_gradient_vanishes_and_as_wide_as_its_curvature(exact, by_hand, generator):
-    """Gaussian prior C, affine F: C J^T (y - F(mean)) / gamma^2 = mean - prior mean; the covariance is Kalman's."""
+def test_ideal_posterior_has_the_mean_and_covariance_of_its_equations(exact, by_hand, generator):
+    """Gaussian prior C, affine F: C J^T (y - F(mean)) / gamma^2 = mean - prior mean; the Kalman covariance."""
     ideal, observed, law = dps_fwi.ideal_posterior(exact), exact.likelihood.observed, published_law()
     residual = observed - by_hand[0](ideal.mean[None])[0]
     gamma, slope = exact.likelihood.noise_std, exact.slope

@@ -1,4 +1,4 @@
-"""Sources and receivers are points of the model's rectangle, and the published survey is the paper's."""
+"""Sources and receivers lie in the model's rectangle, and the published acquisition is the paper's."""
 
 import math
 
@@ -19,7 +19,7 @@ def points(*positions, dtype=torch.float64):
 INSIDE = points([0.1, 0.2], [0.3, 0.4])
 
 
-def test_the_published_survey_has_15_sources_near_the_top_and_196_receivers_near_the_bottom():
+def test_published_acquisition_has_15_sources_above_and_196_receivers_below():
     survey = published_acquisition()
     cells = torch.tensor([2, 15, 29, 43, 57, 71, 85, 99, 113, 127, 141, 155, 169, 183, 197])
     torch.testing.assert_close(survey.sources_km[:, 0], (cells + 0.5) * 0.01)
@@ -37,20 +37,20 @@ def is_inside(sources, receivers, grid):
 
 
 @pytest.mark.parametrize("cells", [1, 49, 64, 200])
-def test_the_published_survey_lies_in_the_papers_square_whatever_its_cells(cells):
+def test_published_acquisition_lies_in_the_papers_square_for_any_cells(cells):
     survey = published_acquisition()
     assert is_inside(survey.sources_km, survey.receivers_km, Grid((cells, cells), 2.0 / cells))
     assert not is_inside(survey.sources_km, survey.receivers_km, Grid((cells, cells), 1.97 / cells))
 
 
-def test_the_faces_and_the_corners_belong_to_the_rectangle_and_nothing_beyond():
+def test_acquisition_accepts_faces_and_corners_and_nothing_beyond():
     on, beyond = points([0.0, 0.0], [0.6, 0.1], [0.3, 0.45], [0.6, 0.45]), points([0.6 + 1e-6, 0.1])
     assert is_inside(on, on, GRID)
     assert not is_inside(on, beyond, GRID)
     assert not is_inside(beyond, on, GRID)
 
 
-def test_a_face_that_rounding_moves_inwards_still_belongs_to_the_rectangle():
+def test_acquisition_accepts_a_face_that_rounding_moves_inwards():
     assert 60 * 0.03 < 1.8
     assert is_inside(points([1.8, 0.0]), INSIDE, Grid((60, 60), 0.03))
 
@@ -64,7 +64,7 @@ def test_a_face_that_rounding_moves_inwards_still_belongs_to_the_rectangle():
         (INSIDE, points([0.1, -0.01]), r"receivers_km\[0\]: .*, got \(0\.1, -0\.01\)"),
     ],
 )
-def test_the_first_position_outside_is_named(sources, receivers, message):
+def test_acquisition_names_the_first_position_outside(sources, receivers, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
         Acquisition(sources, receivers).expect_inside(GRID)
 
@@ -82,6 +82,6 @@ def test_the_first_position_outside_is_named(sources, receivers, message):
     ],
 )
 @pytest.mark.parametrize("name", ["sources_km", "receivers_km"])
-def test_bad_positions_are_refused_by_name(name, positions, kind, message):
+def test_acquisition_refuses_bad_positions_by_name(name, positions, kind, message):
     with pytest.raises(kind, match=f"^{name}: {message}$"):
         Acquisition(**{"sources_km": INSIDE, "receivers_km": INSIDE, name: positions})

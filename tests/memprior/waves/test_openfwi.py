@@ -24,14 +24,14 @@ def velocity_maps():
     return (1500 + 1000 * number + 10 * depth + across).astype(np.float32)
 
 
-def test_data_keep_their_axes_and_values(tmp_path):
+def test_openfwi_data_keep_their_axes_and_values(tmp_path):
     stored = np.random.default_rng(0).standard_normal(DATA).astype(np.float32)
     traces = read_openfwi_data(saved(tmp_path / "data1.npy", stored))
     assert traces.dtype == torch.float32
     np.testing.assert_array_equal(traces.numpy(), stored)
 
 
-def test_models_are_turned_to_x_first_and_kilometres(tmp_path):
+def test_openfwi_models_are_returned_x_first_in_km_per_s(tmp_path):
     stored = velocity_maps()
     velocity = read_openfwi_models(saved(tmp_path / "model1.npy", stored))
     assert (velocity.shape, velocity.dtype) == ((3, 70, 70), torch.float32)
@@ -39,7 +39,7 @@ def test_models_are_turned_to_x_first_and_kilometres(tmp_path):
     np.testing.assert_allclose(velocity.numpy(), stored[:, 0].transpose(0, 2, 1) / 1000, rtol=1e-6)
 
 
-def test_a_range_of_samples_is_read_alone(tmp_path):
+def test_openfwi_range_of_samples_is_read_alone(tmp_path):
     stored = velocity_maps()
     stored[0] = np.nan
     path = saved(tmp_path / "model1.npy", stored)
@@ -47,7 +47,7 @@ def test_a_range_of_samples_is_read_alone(tmp_path):
     np.testing.assert_allclose(chosen[:, 0, 0].numpy(), stored[1:, 0, 0, 0] / 1000, rtol=1e-6)
 
 
-def test_what_was_read_does_not_change_with_the_file(tmp_path):
+def test_openfwi_tensors_do_not_change_with_the_file(tmp_path):
     path = saved(tmp_path / "model1.npy", velocity_maps())
     velocity = read_openfwi_models(path)
     before = velocity.clone()
@@ -57,7 +57,7 @@ def test_what_was_read_does_not_change_with_the_file(tmp_path):
 
 @pytest.mark.parametrize("stored", [np.float64, ">f4", np.float16])
 @pytest.mark.parametrize("axes", "CF")
-def test_other_floats_and_orders_in_memory_become_single(tmp_path, stored, axes):
+def test_openfwi_tensors_are_single_precision_for_any_float_and_order(tmp_path, stored, axes):
     """In float16, whose steps are 1 or 2 m/s here, the stored values themselves."""
     maps = velocity_maps().astype(stored)
     velocity = read_openfwi_models(saved(tmp_path / "model1.npy", maps.copy(order=axes)))
@@ -65,20 +65,20 @@ def test_other_floats_and_orders_in_memory_become_single(tmp_path, stored, axes)
     np.testing.assert_array_equal(velocity, maps[:, 0].astype(np.float32).transpose(0, 2, 1) / 1000)
 
 
-def test_a_record_of_kaggles_is_one_sample(tmp_path):
+def test_openfwi_record_of_kaggle_is_one_sample(tmp_path):
     stored = np.random.default_rng(0).standard_normal(DATA[1:]).astype(np.float32)
     traces = read_openfwi_data(saved(tmp_path / "000039dca2.npy", stored))
     np.testing.assert_array_equal(traces, stored[None])
 
 
 @pytest.mark.parametrize("shape", [(1, 70, 70), (70, 70)])
-def test_a_single_map_is_one_sample(tmp_path, shape):
+def test_openfwi_single_map_is_one_sample(tmp_path, shape):
     stored = velocity_maps()[1].reshape(shape)
     velocity = read_openfwi_models(saved(tmp_path / "model1.npy", stored))
     np.testing.assert_array_equal(velocity, stored.reshape(1, 70, 70).transpose(0, 2, 1) / 1000)
 
 
-def test_samples_are_read_without_the_others(tmp_path):
+def test_openfwi_sample_is_read_without_loading_the_others(tmp_path):
     """Of 20 records of 1.4 MB, one takes the memory of one, and of the flags that say which numbers are finite."""
     path = saved(tmp_path / "data1.npy", np.ones((20, *DATA[1:]), np.float32))
     tracemalloc.start()
@@ -159,16 +159,16 @@ CASES = {
 
 
 @pytest.mark.parametrize(
-    ("make", "told", "kind"), [(*case, ValueError)[:3] for case in CASES.values()], ids=CASES.keys()
+    ("make", "message", "kind"), [(*case, ValueError)[:3] for case in CASES.values()], ids=CASES.keys()
 )
-def test_a_wrong_file_is_named(tmp_path, make, told, kind):
+def test_openfwi_reader_names_a_wrong_file(tmp_path, make, message, kind):
     path = make(tmp_path / "model1.npy")
-    with pytest.raises(kind, match=rf"model1\.npy: .*{told}"):
+    with pytest.raises(kind, match=rf"model1\.npy: .*{message}"):
         read_openfwi_models(path)
 
 
 @pytest.mark.parametrize("shape", [(2, 5, 1000, 69), (2, 5, 70, 1000), (2, 1000, 70, 5), (1000, 5, 70), (1000, 70)])
-def test_data_of_another_shape_or_order_of_axes_are_refused(tmp_path, shape):
+def test_openfwi_reader_refuses_data_of_another_shape_or_axis_order(tmp_path, shape):
     path = saved(tmp_path / "data1.npy", np.zeros(shape, dtype=np.float32))
     wanted = r"shape \(n, 5, 1000, 70\), n >= 1: sample, source, time, receiver"
     with pytest.raises(ValueError, match=rf"data1\.npy: expected {wanted}, got {re.escape(str(shape))}"):
@@ -176,14 +176,14 @@ def test_data_of_another_shape_or_order_of_axes_are_refused(tmp_path, shape):
 
 
 @pytest.mark.parametrize(
-    ("samples", "kind", "told"),
+    ("samples", "kind", "message"),
     [
         (slice(5, 9), ValueError, r"^samples: expected a range of the 3 samples of .*, got slice\(5, 9, None\)"),
         (0, TypeError, "^samples: expected a slice or None, got int"),
         (range(2), TypeError, "^samples: expected a slice or None, got range"),
     ],
 )
-def test_samples_that_are_no_range_of_the_file_are_refused(tmp_path, samples, kind, told):
+def test_openfwi_reader_refuses_samples_outside_the_file(tmp_path, samples, kind, message):
     path = saved(tmp_path / "model1.npy", velocity_maps())
-    with pytest.raises(kind, match=told):
+    with pytest.raises(kind, match=message):
         read_openfwi_models(path, samples=samples)

@@ -1,4 +1,4 @@
-"""The 5-point operator: of second order in the spacing, and its derivatives are those of the discrete operator."""
+"""The 5-point operator: second order in the spacing, with the derivatives of the discrete operator."""
 
 import math
 
@@ -58,7 +58,7 @@ def error(grid, acquisition, frequency_hz):
     return float((data - expected).norm() / expected.norm())
 
 
-def test_the_error_in_a_homogeneous_medium_is_of_second_order():
+def test_five_point_operator_is_second_order_in_a_homogeneous_medium():
     # Thirds, not halves, of a cell: only then are the centres of the coarse cells centres of the fine ones.
     coarse, fine = Grid((21, 21), 1 / 21), Grid((63, 63), 1 / 63)
     survey = Acquisition(at_cells(coarse, (2, 1), (10, 1)), at_cells(coarse, *[(i, 19) for i in range(21)]))
@@ -66,34 +66,34 @@ def test_the_error_in_a_homogeneous_medium_is_of_second_order():
     assert math.log(errors[0] / errors[1], 3) == pytest.approx(2, abs=0.05)
 
 
-def test_the_published_setting_is_five_per_cent_from_the_greens_function_and_warns_of_nothing():
+def test_five_point_operator_is_5_percent_from_greens_function_as_published():
     assert error(Grid((200, 200), 0.01), published_acquisition(), 6.0) == pytest.approx(0.048, abs=0.001)
 
 
-def test_swapping_sources_and_receivers_transposes_the_data(generator):
+def test_five_point_operator_is_reciprocal(generator):
     model = models(1, generator)[0]
     swapped = small_operator(acquisition=Acquisition(SURVEY.receivers_km, SURVEY.sources_km))
     assert_same(complex_data(small_operator(), model).T, complex_data(swapped, model), rounding=1e-12)
 
 
-def test_a_pml_of_twice_the_cells_changes_the_data_by_less_than_two_in_ten_thousand():
+def test_pml_of_twice_the_cells_changes_the_data_by_less_than_2e_4():
     grid = Grid((40, 40), 0.025)
-    x = grid.centres_km(0)
+    x = grid.centers_km(0)
     model = 0.25 + 0.05 * torch.cos(5 * x[:, None] + 1) * torch.cos(7 * x)
     survey = Acquisition(at_cells(grid, (1, 1), (20, 1)), at_cells(grid, *[(i, 38) for i in range(40)]))
     once, twice = (complex_data(FivePointOperator(grid, survey, 4.0, num_pml_cells=n), model) for n in (15, 30))
     assert (once - twice).norm() < 2e-4 * twice.norm()
 
 
-def test_data_are_the_wavefields_at_the_receivers(generator):
+def test_five_point_operator_data_are_the_wavefields_at_the_receivers(generator):
     operator, model = small_operator(), models(2, generator)
     fields = operator.wavefields(model)
     assert fields.shape == (2, 2, *SMALL.shape)
-    heard = fields[:, :, [0, 5, 11], [8, 7, 8]].flatten(1)
-    assert torch.equal(operator(model), torch.cat([heard.real, heard.imag], dim=1))
+    recorded = fields[:, :, [0, 5, 11], [8, 7, 8]].flatten(1)
+    assert torch.equal(operator(model), torch.cat([recorded.real, recorded.imag], dim=1))
 
 
-def test_reverse_mode_is_the_adjoint_of_forward_mode(generator):
+def test_five_point_operator_has_the_adjoint_as_its_reverse_mode(generator):
     assert_adjoint(small_operator(), models(3, generator), generator)
 
 
@@ -102,7 +102,7 @@ RING[1:-1, 1:-1] = 0
 
 
 @pytest.mark.parametrize("cells", [torch.ones_like(RING), RING], ids=["every cell", "outer ring"])
-def test_the_derivative_is_that_of_the_discrete_operator(cells, generator):
+def test_five_point_operator_derivative_is_that_of_the_discrete_operator(cells, generator):
     operator, base = small_operator(), models(3, generator)
 
     def function(x):
@@ -114,27 +114,27 @@ def test_the_derivative_is_that_of_the_discrete_operator(cells, generator):
     assert_derivative(function, along, torch.zeros_like(base), generator)
 
 
-def test_the_jacobian_of_autograd_is_that_of_forward_mode(generator):
+def test_five_point_operator_jacobian_is_that_of_forward_mode(generator):
     operator, model = small_operator(), models(2, generator)
     direction = torch.randn(model.shape, generator=generator)
     tangent = torch.func.jvp(operator, (model,), (direction,))[1]
     assert_same((jacobian(operator, model) @ direction.flatten(1)[..., None])[..., 0], tangent)
 
 
-def test_a_second_derivative_is_refused(generator):
+def test_five_point_operator_refuses_a_second_derivative(generator):
     operator, model = small_operator(), models(1, generator).requires_grad_()
     (first,) = torch.autograd.grad(operator(model).sum() + (model**3).sum(), model, create_graph=True)
     with pytest.raises(NotImplementedError, match="second derivatives"):
         torch.autograd.grad(first.sum(), model)
 
 
-def test_a_batch_equals_its_members(generator):
+def test_five_point_operator_batch_equals_its_members(generator):
     operator, model = small_operator(), models(3, generator)
     assert_batch_independent(operator, model)
     assert_batch_independent(lambda m: jacobian(operator, m), model)
 
 
-def test_two_sources_in_one_cell_are_heard_alike_and_two_receivers_add_their_gradients(generator):
+def test_sources_and_receivers_may_share_a_cell(generator):
     once = Acquisition(SURVEY.sources_km[:1], SURVEY.receivers_km[:1])
     twice = Acquisition(once.sources_km.repeat(2, 1), once.receivers_km.repeat(2, 1))
     model, gradients = models(1, generator), []
@@ -145,7 +145,7 @@ def test_two_sources_in_one_cell_are_heard_alike_and_two_receivers_add_their_gra
     assert_same(gradients[1], 4 * gradients[0])
 
 
-def test_few_cells_per_wavelength_warn_of_the_phase_error():
+def test_five_point_operator_warns_of_too_few_cells_per_wavelength():
     with pytest.warns(UserWarning, match=r"^8\.0 cells per shortest wavelength, fewer than 10: .* 0\.16 rad"):
         small_operator(frequency_hz=5.0)(torch.full((1, *SMALL.shape), 0.25))
 
@@ -169,7 +169,7 @@ GOOD = torch.full((2, *SMALL.shape), 0.25, dtype=torch.float64)
     ],
 )
 @pytest.mark.parametrize("call", ["__call__", "wavefields"])
-def test_a_bad_model_is_refused(call, model, problem, message):
+def test_five_point_operator_refuses_a_bad_model(call, model, problem, message):
     with pytest.raises(problem) as raised:
         getattr(small_operator(), call)(model)
     assert str(raised.value).startswith(f"squared_slowness: {message}")
@@ -188,17 +188,17 @@ def test_a_bad_model_is_refused(call, model, problem, message):
         ),
         (
             {"acquisition": Acquisition(SURVEY.sources_km, points([0.025, 0.025], [0.16, 0.225]))},
-            "receivers_km[1]: expected the centre of a cell (the nearest, (0.175, 0.225) km, is 0.015 km away), "
+            "receivers_km[1]: expected the center of a cell (the nearest, (0.175, 0.225) km, is 0.015 km away), "
             "got (0.16, 0.225) km",
         ),
         (
             {"acquisition": Acquisition(points([0.6, 0.45]), SURVEY.receivers_km)},
-            "sources_km[0]: expected the centre of a cell (the nearest, (0.575, 0.425) km, is 0.0354 km away), "
+            "sources_km[0]: expected the center of a cell (the nearest, (0.575, 0.425) km, is 0.0354 km away), "
             "got (0.6, 0.45) km",
         ),
     ],
 )
-def test_a_bad_setting_is_refused(changed, message):
+def test_five_point_operator_refuses_a_bad_setting(changed, message):
     with pytest.raises(ValueError, match="expected") as raised:
         small_operator(**changed)
     assert str(raised.value) == message
@@ -206,21 +206,21 @@ def test_a_bad_setting_is_refused(changed, message):
 
 @pytest.mark.parametrize("call", ["__call__", "wavefields"])
 @pytest.mark.parametrize("speed", [2000.0, 0.05])
-def test_velocities_of_no_rock_are_refused(call, speed):
+def test_five_point_operator_refuses_velocities_of_no_rock(call, speed):
     """2000: squared slowness in s^2/m^2."""
     with pytest.raises(ValueError, match=r"^squared_slowness: expected s\^2/km\^2 of velocities from 0\.1 to 20 km/s"):
         getattr(small_operator(), call)(torch.full((1, *SMALL.shape), speed**-2))
 
 
-def test_unusual_velocities_are_told_once(recwarn):
+def test_five_point_operator_warns_once_of_unusual_velocities(recwarn):
     operator = small_operator()
     for _ in range(2):
         operator(torch.full((1, *SMALL.shape), 12.0**-2))
-    (told,) = [str(one.message) for one in recwarn]
-    assert told == "squared_slowness: expected velocities of rocks, from 0.3 to 9 km/s, got 12 to 12"
+    (warned,) = [str(one.message) for one in recwarn]
+    assert warned == "squared_slowness: expected velocities of rocks, from 0.3 to 9 km/s, got 12 to 12"
 
 
-def test_a_grid_in_metres_is_refused():
+def test_five_point_operator_refuses_a_grid_in_meters():
     grid = Grid((12, 9), 50.0)
     operator = FivePointOperator(grid, Acquisition(at_cells(grid, (1, 0)), at_cells(grid, (5, 7))), FREQUENCY)
     with pytest.raises(
@@ -229,7 +229,7 @@ def test_a_grid_in_metres_is_refused():
         operator(torch.full((1, 12, 9), 0.25))
 
 
-def test_work_beyond_the_budget_is_refused_before_it_is_done():
+def test_five_point_operator_refuses_work_beyond_max_bytes_beforehand():
     grid = Grid((20_000, 20_000), 0.001)
     survey = Acquisition(at_cells(grid, (1, 0)), at_cells(grid, (5, 7)))
     with pytest.raises(ValueError, match=r"^grid: expected work within max_bytes = 17\.2 GB, got 4e\+08 unknowns"):

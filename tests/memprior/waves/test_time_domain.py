@@ -1,4 +1,4 @@
-"""Waves in time travel as the exact ones do, and their derivatives are those of the scheme."""
+"""Time-domain waves agree with exact solutions, and their derivatives are those of the scheme."""
 
 import math
 
@@ -56,8 +56,8 @@ def green(acquisition, frequencies):
     return torch.from_numpy(-0.25j * hankel1(0, (k[:, None, None] * distance).numpy()))
 
 
-@pytest.mark.parametrize("places", [ON_CENTRES, BETWEEN, AT_THE_EDGE], ids=["on centres", "between", "at the edge"])
-def test_the_direct_wave_is_the_greens_function(places):
+@pytest.mark.parametrize("places", [ON_CENTRES, BETWEEN, AT_THE_EDGE], ids=["on centers", "between", "at the edge"])
+def test_acoustic_operator_direct_wave_is_the_greens_function(places):
     """Amplitude, sign and phase to 0.1 %: what is left is the tail of 2-D waves after 2.4 s, 0.05 % at 3 Hz."""
     acquisition, frequencies = survey(*places), [3.0, 4.0, 6.0, 10.0]
     operator, traces = homogeneous(acquisition)
@@ -65,14 +65,14 @@ def test_the_direct_wave_is_the_greens_function(places):
     assert ((spectra[0] / green(acquisition, frequencies) - 1).abs() < 1e-3).all()
 
 
-def test_finer_cells_are_as_exact_at_higher_frequencies():
+def test_acoustic_operator_on_finer_cells_is_exact_at_higher_frequencies():
     acquisition, frequencies = survey(*BETWEEN), [3.0, 6.0, 10.0, 15.0]
     operator, traces = homogeneous(acquisition, cells=120)
     spectra = fourier(traces, operator.wavelet, operator.dt_s, frequencies, step_s=operator.step_s)
     assert ((spectra[0] / green(acquisition, frequencies) - 1).abs() < 1e-3).all()
 
 
-def test_the_only_error_of_the_time_step_is_the_one_that_fourier_undoes():
+def test_fourier_corrects_the_phase_error_of_the_time_step():
     """Leapfrog is fast by (omega dt)^2 / 24; the next order is (omega dt)^2 / 10 of that."""
     acquisition = survey([[0.35, 0.35]], [[0.95, 0.47]])
     operator, traces = homogeneous(acquisition)
@@ -83,7 +83,7 @@ def test_the_only_error_of_the_time_step_is_the_one_that_fourier_undoes():
 
 
 @pytest.mark.parametrize(("accuracy", "cells"), [(2, 13.0), (4, 5.33), (6, 3.98), (8, 3.44)])
-def test_waves_are_one_percent_slow_at_the_cells_per_wavelength_of_the_warning(accuracy, cells):
+def test_acoustic_operator_warning_marks_a_phase_error_of_one_percent(accuracy, cells):
     """Measured between two receivers on a row; far from the source to 2 % of that 1 %."""
     hertz = SPEED / (cells * 0.02)
     acquisition = survey([[0.21, 0.21]], [[0.61, 0.21], [1.01, 0.21]])
@@ -97,8 +97,8 @@ def test_waves_are_one_percent_slow_at_the_cells_per_wavelength_of_the_warning(a
     assert (spectra[0, 0, 1] / spectra[0, 0, 0]).angle().item() / turns == pytest.approx(0.01, rel=0.03)
 
 
-def test_a_record_on_long_samples_is_the_fine_one_thinned_out():
-    """The scheme halves a step of 6 ms; the wavelet's onset, 1e-8 of its peak, is all that interpolation sees."""
+def test_acoustic_operator_record_on_long_samples_is_the_fine_one_decimated():
+    """The scheme halves a step of 6 ms; interpolation changes only the wavelet's onset, 1e-8 of its peak."""
     records = []
     for dt_s in (0.006, 0.003):
         operator, traces = homogeneous(survey(*BETWEEN), dt_s=dt_s)
@@ -107,8 +107,8 @@ def test_a_record_on_long_samples_is_the_fine_one_thinned_out():
     assert_same(records[0], records[1], rounding=1e-7)
 
 
-def test_source_and_receiver_can_be_swapped(generator):
-    """To the weak asymmetry of the absorbing layer, measured as 6e-6."""
+def test_acoustic_operator_is_reciprocal(generator):
+    """Up to the weak asymmetry of the absorbing layer, measured as 6e-6."""
     velocity = 2 + 0.5 * torch.rand(1, 30, 24, generator=generator)
     here, there = [[0.113, 0.078], [0.5, 0.33]], [[0.41, 0.402], [0.03, 0.3], [0.59, 0.03]]
     records = []
@@ -118,7 +118,7 @@ def test_source_and_receiver_can_be_swapped(generator):
     assert_same(records[0].transpose(1, 3), records[1], rounding=1e-5)
 
 
-def test_nothing_comes_back_from_outside():
+def test_absorbing_layer_reflects_nothing():
     """The record of a small square is that of a large one around it, to 2e-4 of the direct wave (measured: 6e-5)."""
     records = []
     for margin in (0, 60):
@@ -133,8 +133,8 @@ def test_nothing_comes_back_from_outside():
 
 
 @pytest.mark.parametrize(("accuracy", "limit"), [(2, 1.0), (8, 0.7843)])
-def test_the_fastest_model_allowed_stays_stable(accuracy, limit):
-    """At 0.94 of the stability limit dt < limit spacing / (sqrt(2) v), for 3000 steps: what passed is gone."""
+def test_acoustic_operator_is_stable_for_the_fastest_model_allowed(accuracy, limit):
+    """At 0.94 of the stability limit dt < limit spacing / (sqrt(2) v), 3000 steps: the wave has left, nothing grows."""
     fastest = 0.94 * limit * 0.01 / (math.sqrt(2) * 0.002)
     wavelet = ricker(6.0, 3000, 0.002)
     operator = AcousticOperator(TINY, TINY_SURVEY, wavelet, 0.002, max_velocity_kms=fastest, accuracy=accuracy)
@@ -143,8 +143,8 @@ def test_the_fastest_model_allowed_stays_stable(accuracy, limit):
     assert traces[:, :, -1000:].abs().max() < 1e-4 * traces.abs().max()
 
 
-def test_openfwis_recursion_written_out():
-    """Leapfrog of order 4 in metres, on a domain too large for echoes; the wavelet's first sample, 1.5e-4, is lost."""
+def test_acoustic_operator_is_openfwis_recursion():
+    """Leapfrog of order 4 in meters, on a domain too large for echoes; the wavelet's first sample, 1.5e-4, is lost."""
     shape, pad, num = openfwi_acquisition(), 60, 300
     velocity = torch.full((70, 70), 2500.0)  # [depth, x]
     velocity[20:] = 3500.0
@@ -162,38 +162,38 @@ def test_openfwis_recursion_written_out():
     assert_same(traces[0, 1], torch.stack(expected), rounding=3e-4)
 
 
-def test_a_ricker_is_one_at_its_peak_and_has_its_frequency_there():
+def test_ricker_is_one_at_its_peak_and_has_its_peak_frequency():
     wavelet = ricker(10.0, 400, 0.001, delay_s=0.2)
     assert (wavelet[200].item(), wavelet.argmax().item()) == (1.0, 200)
     hertz = torch.fft.rfftfreq(8000, 0.001)
     assert hertz[torch.fft.rfft(wavelet, n=8000).abs().argmax()].item() == pytest.approx(10.0)
 
 
-def test_openfwis_data_have_the_published_shape():
+def test_openfwi_acquisition_has_the_published_shape():
     shape = openfwi_acquisition()
     assert (len(shape.acquisition.sources_km), len(shape.wavelet), len(shape.acquisition.receivers_km)) == (5, 1000, 70)
     assert (shape.grid.shape, shape.grid.spacing_km, shape.dt_s) == ((70, 70), 0.01, 0.001)
     assert AcousticOperator(*shape).step_s == 0.001
 
 
-def test_reverse_mode_is_the_adjoint_of_forward_mode(generator):
+def test_wave_operators_reverse_mode_is_the_adjoint_of_forward_mode(generator):
     velocity = tiny_velocity(2, generator)
     assert_adjoint(tiny_acoustic(), velocity, generator)
     assert_adjoint(tiny_born(velocity[0]), torch.randn(2, *TINY.shape, generator=generator), generator)
 
 
-def test_born_data_are_the_derivative(generator):
+def test_born_operator_is_the_derivative_of_the_acoustic_operator(generator):
     velocity = tiny_velocity(1, generator)
     assert_derivative(tiny_acoustic(), lambda _, dv: tiny_born(velocity[0])(dv), velocity, generator)
 
 
-def test_forward_mode_is_the_derivative(generator):
+def test_acoustic_operator_forward_mode_is_the_derivative(generator):
     operator = tiny_acoustic()
     velocity = tiny_velocity(2, generator)
     assert_derivative(operator, lambda x, v: torch.func.jvp(operator, (x,), (v,))[1], velocity, generator)
 
 
-def test_the_columns_of_the_jacobian_are_the_born_data_of_single_cells(generator):
+def test_jacobian_columns_are_the_born_data_of_single_cells(generator):
     grid, acquisition = Grid((4, 3), 0.01), survey([[0.015, 0.015]], [[0.025, 0.0255]])
     velocity = 2 + 0.5 * torch.rand(1, 4, 3, generator=generator)
     wavelet = ricker(20.0, 35, 0.004)
@@ -204,7 +204,7 @@ def test_the_columns_of_the_jacobian_are_the_born_data_of_single_cells(generator
     assert_same(jacobian(born, torch.zeros(1, 4, 3))[0], columns)
 
 
-def test_a_batch_equals_its_members_however_fast_the_others_are(generator):
+def test_wave_operator_batch_equals_its_members_at_any_velocity(generator):
     velocity = tiny_velocity(3, generator) * torch.tensor([1.0, 1.1, 1.5])[:, None, None]
     assert_batch_independent(tiny_acoustic(), velocity)
     assert_batch_independent(tiny_born(velocity[0]), velocity)
@@ -221,8 +221,8 @@ def test_traces_are_ordered_source_time_receiver(generator):
     )
 
 
-def test_the_first_axis_is_across():
-    """A faster cell in the way of the direct wave shows; a faster row so deep that its echo is too late does not."""
+def test_velocity_axes_are_x_then_depth():
+    """A faster cell in the path of the direct wave changes it; a faster row whose reflection is too late does not."""
     acquisition = survey([[0.055, 0.025]], [[0.255, 0.025]])
     operator = AcousticOperator(Grid((40, 30), 0.01), acquisition, ricker(20.0, 110, 0.002), 0.002)
     velocity = full(2.0, 3, 40, 30)
@@ -234,7 +234,7 @@ def test_the_first_axis_is_across():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_dtype_follows_the_input(dtype):
+def test_wave_operator_dtype_follows_the_input(dtype):
     velocity = torch.full((1, *TINY.shape), 2.0, dtype=dtype, requires_grad=True)
     data = tiny_acoustic()(velocity)
     (gradient,) = torch.autograd.grad(data.square().sum(), velocity)
@@ -244,20 +244,20 @@ def test_dtype_follows_the_input(dtype):
     assert spectra.dtype == dtype.to_complex()
 
 
-def test_single_precision_is_double_to_its_rounding(generator):
+def test_acoustic_operator_in_single_precision_is_double_to_rounding(generator):
     """A leapfrog adds a rounding of the field, 6e-8, in each of its 140 steps."""
     velocity = tiny_velocity(1, generator)
     assert_same(tiny_acoustic()(velocity.float()).double(), tiny_acoustic()(velocity), rounding=140 * 6e-8)
 
 
-def test_no_graph_without_gradient():
+def test_acoustic_operator_keeps_no_graph_without_gradient():
     velocity = torch.full((1, *TINY.shape), 2.0, requires_grad=True)
     with torch.no_grad():
         assert not tiny_acoustic()(velocity).requires_grad
 
 
 @pytest.mark.parametrize("kind", ["acoustic", "born"])
-def test_a_second_derivative_is_refused(kind):
+def test_wave_operators_refuse_a_second_derivative(kind):
     operator = tiny_acoustic() if kind == "acoustic" else tiny_born(full(2.0, *TINY.shape))
     x = torch.full((1, *TINY.shape), 2.0, requires_grad=True)
     (gradient,) = torch.autograd.grad(operator(x).square().sum(), x, create_graph=True)
@@ -268,17 +268,17 @@ def test_a_second_derivative_is_refused(kind):
         torch.func.jvp(torch.func.grad(lambda x: operator(x).square().sum()), (x,), (x,))
 
 
-def test_too_few_cells_per_wavelength_are_told_once(recwarn):
+def test_acoustic_operator_warns_once_of_too_few_cells_per_wavelength(recwarn):
     operator = tiny_acoustic(accuracy=2)
     slow = torch.full((1, *TINY.shape), 1.0)
     operator(slow)
     operator(slow)
-    (told,) = [str(warning.message) for warning in recwarn if warning.category is UserWarning]
-    assert told.startswith("velocity: 1.84 cells per wavelength at 1 km/s and 54.5 Hz; with fewer than 13,")
+    (warned,) = [str(warning.message) for warning in recwarn if warning.category is UserWarning]
+    assert warned.startswith("velocity: 1.84 cells per wavelength at 1 km/s and 54.5 Hz; with fewer than 13,")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
-def test_the_gpu_gives_what_the_cpu_gives(generator):
+def test_wave_operators_give_the_same_on_gpu_and_cpu(generator):
     velocity = tiny_velocity(2, generator)
     for operator, moved in (
         (tiny_acoustic(), tiny_acoustic()),
@@ -344,32 +344,32 @@ CASES = {
 
 
 @pytest.mark.parametrize(("name", "call", "kind"), [(*case, ValueError)[:3] for case in CASES.values()], ids=CASES)
-def test_bad_input_is_named(name, call, kind):
+def test_wave_operators_refuse_bad_input_by_name(name, call, kind):
     with pytest.raises(kind, match=rf"^{name}: expected .*, got .*"):
         call()
 
 
-def test_a_model_in_metres_per_second_is_told_both_numbers():
+def test_acoustic_operator_refuses_a_model_in_m_per_s_with_both_numbers():
     message = r"^velocity: expected km/s above 0 and at most max_velocity_kms = 4, got 2000 to 2000$"
     with pytest.raises(ValueError, match=message):
         tiny_acoustic()(full(2000.0))
 
 
 @pytest.mark.parametrize("speed", [0.09, 21.0, 2000.0])
-def test_velocities_of_no_rock_are_refused(speed):
+def test_wave_operators_refuse_velocities_of_no_rock(speed):
     with pytest.raises(ValueError, match=r"^(velocity|max_velocity_kms): expected km/s"):
         tiny_acoustic(max_velocity_kms=max(speed, 4.0))(full(speed))
 
 
-def test_unusual_velocities_are_told_once(recwarn):
+def test_wave_operators_warn_once_of_unusual_velocities(recwarn):
     operator = tiny_acoustic(max_velocity_kms=12.0)
     for _ in range(2):
         operator(full(10.0))
-    (told,) = [str(one.message) for one in recwarn if one.category is UserWarning]
-    assert told == "velocity: expected velocities of rocks, from 0.3 to 9 km/s, got 10 to 10"
+    (warned,) = [str(one.message) for one in recwarn if one.category is UserWarning]
+    assert warned == "velocity: expected velocities of rocks, from 0.3 to 9 km/s, got 10 to 10"
 
 
-def test_a_grid_in_metres_is_refused():
+def test_wave_operators_refuse_a_grid_in_meters():
     grid = Grid((9, 7), 10.0)
     operator = AcousticOperator(grid, survey([[15.0, 15.0]], [[25.0, 45.0]]), TINY_WAVELET, 0.002)
     with pytest.raises(
@@ -378,7 +378,7 @@ def test_a_grid_in_metres_is_refused():
         operator(full(2.0))
 
 
-def test_a_pulse_whose_spectrum_is_largest_at_0_hz_is_a_wavelet_too():
+def test_wavelet_may_have_its_largest_spectrum_at_0_hz():
     t = 0.002 * torch.arange(70, dtype=torch.float64)
     pulse = torch.exp(-(((t - 0.06) / 0.012) ** 2))
     once, twice = (acoustic(wavelet=factor * pulse, max_velocity_kms=4.0)(full(2.0)) for factor in (1, 2))
@@ -386,7 +386,7 @@ def test_a_pulse_whose_spectrum_is_largest_at_0_hz_is_a_wavelet_too():
     assert_same(twice, 2 * once)
 
 
-def test_work_beyond_the_budget_is_refused_before_it_is_done():
+def test_wave_operators_refuse_work_beyond_max_bytes_beforehand():
     """A gradient keeps the field at every step: 2 sources, 140 steps, (9 + 64) x (7 + 64) cells of 8 bytes."""
     operator = tiny_acoustic(max_bytes=10e6)
     assert operator(full(2.0)).isfinite().all()

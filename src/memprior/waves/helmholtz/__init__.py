@@ -2,10 +2,10 @@
 
 `mesh` is one direction of the mesh and `choice` how fine it is; `blocks` are the matrix between groups of unknowns and
 `condensation` is the direct solver; `solver` is one frequency with its derivatives, `operator` the forward operator
-that the chapters call, `strays` its guard for samplers.
+that the chapters call, `invalid` its guard for samplers.
 """
 
+from memprior.waves.helmholtz.invalid import FreezeInvalid
 from memprior.waves.helmholtz.operator import HelmholtzOperator
-from memprior.waves.helmholtz.strays import FreezeStrays
 
-__all__ = ["FreezeStrays", "HelmholtzOperator"]
+__all__ = ["FreezeInvalid", "HelmholtzOperator"]

@@ -100,15 +100,15 @@ class Axis:
         return result
 
     def from_cells(self, num_cells: int, spacing_km: float) -> np.ndarray:
-        """(num_nodes, num_cells): nodal values of a model given at cell centres.
+        """(num_nodes, num_cells): nodal values of a model given at cell centers.
 
-        m_i = int phi_i m / int phi_i, with m the piecewise cubic through the four nearest centres (fewer where there
+        m_i = int phi_i m / int phi_i, with m the piecewise cubic through the four nearest centers (fewer where there
         are fewer cells), carried on to the face: where cells are coarser than the nodes it interpolates, where they
         are finer it averages, so that no cell is ever missed. Exact for cubics in either case, from order 4 on. In the
         layers: the face's value.
         """
-        centres = (np.arange(num_cells) + 0.5) * spacing_km
-        breaks = np.unique(np.concatenate([centres, np.linspace(0, self.length_km, self.num_elements + 1)]).round(12))
+        centers = (np.arange(num_cells) + 0.5) * spacing_km
+        breaks = np.unique(np.concatenate([centers, np.linspace(0, self.length_km, self.num_elements + 1)]).round(12))
         abscissae, gauss = np.polynomial.legendre.leggauss(self.order // 2 + 3)  # exact: degree order + 3
         half = np.diff(breaks)[:, None] / 2
         points, mass = (breaks[:-1, None] + half * (abscissae + 1)).ravel(), (half * gauss).ravel()

@@ -43,7 +43,7 @@ class HelmholtzOperator:
     """F(m): data of (omega^2 m + Laplacian) u = delta(x - x_s), outgoing as exp(-i omega t), at the receivers.
 
     In a homogeneous medium u = -(i/4) H0^(1)(k r) (paper, FWI). m: squared slowness (B, nx, nz), s^2/km^2, at the cell
-    centres of ``grid``, in float32 or float64; data (B, F * 2 * S * R) of the same dtype: for each frequency the real
+    centers of ``grid``, in float32 or float64; data (B, F * 2 * S * R) of the same dtype: for each frequency the real
     parts [source, receiver], then the imaginary parts. Each member of the batch on its own; reverse and forward mode;
     on m's device.
 
@@ -126,7 +126,7 @@ class HelmholtzOperator:
         self.costs = [cost(axes, *self.data_shape, dtype) for axes in self.axes]
         self._expect_mesh_fits()
         self._solvers: dict = {}
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
         self._warn_if_coarse(choice.MESH_SLOWEST_KMS, stacklevel=3)
         self._warn_if_near()
 
@@ -167,15 +167,15 @@ class HelmholtzOperator:
 
     @torch.no_grad()
     def wavefields(self, squared_slowness: torch.Tensor) -> torch.Tensor:
-        """u of every frequency and source at the grid's cell centres, complex (B, F, S, nx, nz)."""
+        """u of every frequency and source at the grid's cell centers, complex (B, F, S, nx, nz)."""
         self._expect_model(squared_slowness)
         self._expect_batch_fits(
             squared_slowness, result=self.data_shape[0] * len(self.axes) * 2 * squared_slowness[0].nbytes
         )
-        centres = self.grid.centres_km(0), self.grid.centres_km(1)
+        centers = self.grid.centers_km(0), self.grid.centers_km(1)
 
         def shown(solver, state):
-            return solver.wavefields(state, *centres)
+            return solver.wavefields(state, *centers)
 
         return torch.stack([_over(passes, shown) for passes in self._passes(squared_slowness)], 1)
 
@@ -208,8 +208,8 @@ class HelmholtzOperator:
     def _tell(self, words: str, stacklevel: int) -> None:
         """A warning, once for each operator and kind: its words before the numbers."""
         kind = words.split(", got")[0]
-        if kind not in self._told:
-            self._told.add(kind)
+        if kind not in self._warned:
+            self._warned.add(kind)
             warnings.warn(words, stacklevel=stacklevel + 1)
 
     def _expect_mesh_fits(self) -> None:
@@ -235,9 +235,9 @@ class HelmholtzOperator:
         )
 
     def _bytes(self, num_models: int, *, keeping: bool, chunk: int = 1) -> int:
-        shared, kept = (sum(getattr(one, name) for one in self.costs) for name in ("matrix_bytes", "kept_bytes"))
+        shared, per_model = (sum(getattr(one, name) for one in self.costs) for name in ("matrix_bytes", "kept_bytes"))
         work = max(one.work_bytes + (0 if keeping else one.kept_bytes) for one in self.costs)
-        return shared + min(num_models, chunk) * work + (num_models * kept if keeping else 0)
+        return shared + min(num_models, chunk) * work + (num_models * per_model if keeping else 0)
 
     def _warn_if_near(self) -> None:
         sources, receivers = (x.cpu().double() for x in (self.acquisition.sources_km, self.acquisition.receivers_km))
@@ -262,8 +262,8 @@ class HelmholtzOperator:
             )
 
     def _warn_if_limited(self, state: State) -> None:
-        if state.free is not None and SHARP not in self._told and not bool(state.free.all()):
-            self._told.add(SHARP)
+        if state.free is not None and SHARP not in self._warned and not bool(state.free.all()):
+            self._warned.add(SHARP)
             warnings.warn(
                 f"{SHARP}, got {int((~state.free).sum())} nodes that had to be limited to {SLOWEST_KMS:g} to "
                 f"{FASTEST_KMS:g} km/s: data are off by up to tens of per cent; finer or smoother cells mend it",
@@ -338,21 +338,21 @@ def _real(data: torch.Tensor) -> torch.Tensor:
 
 
 class _Solve:
-    """Data of some models; ``kept``: their passes by frequency if derivatives are to come, else these solve again."""
+    """Data of some models. passes: by frequency, if derivatives are to come; otherwise these solve again."""
 
     def __init__(self, operator: HelmholtzOperator, *, keeping: bool):
         self.operator, self.keeping = operator, keeping
-        self.kept: Sequence[_Passes] | None = None
+        self.passes: Sequence[_Passes] | None = None
 
     def forward(self, model: torch.Tensor) -> torch.Tensor:
         passes: Sequence[_Passes] = self.operator._passes(model)
         if self.keeping:
-            passes = self.kept = [list(one) for one in passes]
+            passes = self.passes = [list(one) for one in passes]
         return self._stacked(model, passes, lambda _, state: state.data)
 
     def backward(self, model: torch.Tensor, cotangent: torch.Tensor) -> torch.Tensor:
         parts = cotangent.unflatten(1, (-1, 2, *self.operator.data_shape)).unbind(1)
-        passes = self.kept or self.operator._passes(model)
+        passes = self.passes or self.operator._passes(model)
         gradients = (
             _over(one, FrequencySolver.gradient, torch.complex(part[:, 0], part[:, 1]))
             for one, part in zip(passes, parts, strict=True)
@@ -360,7 +360,7 @@ class _Solve:
         return sum(gradients, start=model.new_zeros(())).to(model.dtype)
 
     def tangent(self, model: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
-        passes = self.kept or self.operator._passes(model)
+        passes = self.passes or self.operator._passes(model)
         return self._stacked(model, passes, FrequencySolver.tangent, direction)
 
     def _stacked(self, model, passes, call, *batched) -> torch.Tensor:

@@ -99,16 +99,16 @@ class FrequencySolver:
             nodes, free = limited, limited == nodes
         factors = self.matrix.factor(nodes)
         solved = self.matrix.solve(factors, self.sources)
-        return State(free, self._heard(factors, solved), factors, solved)
+        return State(free, self._recorded(factors, solved), factors, solved)
 
     def _mass(self, state: State) -> torch.Tensor:
         """dA / dm at the nodes, (N_z, N_x), or (B, N_z, N_x) where nodes are limited."""
         return self.matrix.mass if state.free is None else self.matrix.mass * state.free
 
-    def _heard(self, factors: Factors, solved: Nodal) -> torch.Tensor:
+    def _recorded(self, factors: Factors, solved: Nodal) -> torch.Tensor:
         field = self._stacked(self.matrix.field(factors, solved, self.receiver_rows))
-        heard = self.hear @ torch.view_as_real(field).flatten(2)  # real receivers: one real product
-        return torch.view_as_complex(heard.unflatten(2, (-1, 2))).mT
+        recorded = self.hear @ torch.view_as_real(field).flatten(2)  # real receivers: one real product
+        return torch.view_as_complex(recorded.unflatten(2, (-1, 2))).mT
 
     def gradient(self, state: State, cotangent: torch.Tensor) -> torch.Tensor:
         """d Re sum(conj(c) d) / dm, (B, nx, nz), for c (B, S, R)."""
@@ -127,7 +127,7 @@ class FrequencySolver:
         """The data's derivative along a change of the model (B, nx, nz): (B, S, R)."""
         change = self.z_from_cells @ direction.to(self.real).mT @ self.x_from_cells.T
         load = -(change * self._mass(state))[..., None] * self._everywhere(state.factors, state.solved)
-        return self._heard(state.factors, self.matrix.solve(state.factors, self.matrix.split(load)))
+        return self._recorded(state.factors, self.matrix.solve(state.factors, self.matrix.split(load)))
 
     def jacobian(self, state: State) -> torch.Tensor:
         """dd/dm, complex (B, S, R, nx, nz)."""

@@ -38,8 +38,8 @@ __all__ = ["AcousticOperator", "BornOperator", "Survey", "fourier", "openfwi_acq
 _CELLS_NEEDED = {2: 13.0, 4: 5.33, 6: 3.98, 8: 3.44}
 _SIGNIFICANT = 0.01  # of the peak of the wavelet's amplitude spectrum; a Ricker falls below it at 2.8 peak frequencies
 _FIELDS = 12  # of the cells, that a run without gradient holds: models, fields of two times, absorbing layers
-_ON_CENTRE = 1e-5  # cells: closer to a cell's centre deepwave takes the cell
-# Cells, of the window that spreads a point between cell centres: 8 make it as exact as a point on one (0.02 %); with
+_ON_CENTER = 1e-5  # cells: closer to a cell's center deepwave takes the cell
+# Cells, of the window that spreads a point between cell centers: 8 make it as exact as a point on one (0.02 %); with
 # deepwave's own choice of 4 it is up to 1 % off.
 _HALFWIDTH = 8
 
@@ -74,10 +74,10 @@ class _WaveOperator:
         self.max_bytes = positive_number("max_bytes", max_bytes)
         # The step is chosen here and not from the model at hand, so that a batch equals its members; and not by
         # deepwave, which sums the gradient over steps of dt_s only, and is then not the adjoint of what it solves.
-        discretisation = _deepwave().discretisation
-        self._courant = discretisation.critical_courant_number(accuracy, propagator="scalar")
+        discretization = _deepwave().discretisation
+        self._courant = discretization.critical_courant_number(accuracy, propagator="scalar")
         spacings = [grid.spacing_km, grid.spacing_km]
-        self.step_s, self._substeps = discretisation.cfl_condition_n(
+        self.step_s, self._substeps = discretization.cfl_condition_n(
             spacings, self.dt_s, self.max_velocity_kms, courant_number=0.95 * self._courant
         )
         spectrum, frequencies = amplitudes(self.wavelet), torch.fft.rfftfreq(8 * len(wavelet), self.dt_s)
@@ -85,13 +85,13 @@ class _WaveOperator:
         self.highest_hz = float(frequencies[spectrum >= _SIGNIFICANT * spectrum.max()].max())
         self._warned, self._unusual = False, False
 
-        # In cells, 0 at the centre of the first.
+        # In cells, 0 at the center of the first.
         positions = (acquisition.sources_km, acquisition.receivers_km)
         places = [place.to("cpu", torch.float64) / grid.spacing_km - 0.5 for place in positions]
-        off_centre = any(bool(((place - place.round()).abs() > _ON_CENTRE).any()) for place in places)
+        off_centre = any(bool(((place - place.round()).abs() > _ON_CENTER).any()) for place in places)
         self._margin = _HALFWIDTH if off_centre else 0
         self._source_cells, weights = _spread(places[0] + self._margin)
-        fine = discretisation.upsample(self.wavelet, self._substeps, time_pad_frac=1.0)
+        fine = discretization.upsample(self.wavelet, self._substeps, time_pad_frac=1.0)
         self._source = weights[:, :, None] * fine / grid.spacing_km**2
         # Receivers may share cells, and deepwave wants each cell once: record the distinct ones, then weigh.
         cells, weights = _spread(places[1] + self._margin)
@@ -180,7 +180,7 @@ class _WaveOperator:
 class AcousticOperator(_WaveOperator):
     """F(v): velocity (B, nx, nz) in km/s -> traces (B, S * nt * R) in the order [source, time, receiver].
 
-    grid, acquisition: positions may lie between cell centres (Hicks 2002: a windowed sinc), where data nearer than 10
+    grid, acquisition: positions may lie between cell centers (Hicks 2002: a windowed sinc), where data nearer than 10
     cells to the source are less exact, 4 % off at 4 cells. wavelet: (nt,), one sample every dt_s; the scheme
     interpolates it where it needs a smaller step, ``step_s``. max_velocity_kms: sets that step for every model alike.
     accuracy: order in space, 2, 4, 6 or 8; in time it is 2. pml_cells: thickness of the absorbing layer.
@@ -270,7 +270,7 @@ class BornOperator(_WaveOperator):
 def _spread(places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Cells (n, K, 2) over which each point is spread, and their weights (n, K), float64; ``places`` (n, 2) in cells.
 
-    A point on a cell's centre has one cell; the others of its K are marked as ignored, with weight 0.
+    A point on a cell's center has one cell; the others of its K are marked as ignored, with weight 0.
     """
     deepwave = _deepwave()
     with warnings.catch_warnings():

@@ -1,7 +1,7 @@
-"""One simulation with its derivatives: back by deepwave's own record of the run, forward by Born modelling.
+"""One simulation with its derivatives: back by deepwave's own record of the run, forward by Born modeling.
 
 deepwave's compiled code knows .backward() and, for the full equation, jvp; torch.func.vjp it does not, nor the jvp of
-its Born modelling.
+its Born modeling.
 """
 
 from collections.abc import Callable

@@ -55,7 +55,7 @@ def openfwi_acquisition() -> Survey:
         (Grid(shape=(70, 70), spacing_km=0.01), torch.Size([1000]))
     """
     grid = Grid((70, 70), 0.01)
-    receivers = torch.stack([grid.centres_km(0), grid.centres_km(1)[1].expand(70)], dim=1)
+    receivers = torch.stack([grid.centers_km(0), grid.centers_km(1)[1].expand(70)], dim=1)
     acquisition = Acquisition(receivers[[0, 17, 34, 52, 69]], receivers)
     return Survey(grid, acquisition, -100 * ricker(15.0, 1000, 0.001, delay_s=0.072), 0.001)
 
