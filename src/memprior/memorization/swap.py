@@ -1,5 +1,6 @@
 """An exact test of memorization: exchange the labels of training and held-out models."""
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,9 +9,11 @@ import torch
 
 from memprior._check import expect, expect_finite, expect_points, expect_train_set, expect_whole
 from memprior._random import uniform
-from memprior.memorization._distances import DIFFERENCES, TABLE, expect_squares, nearest
-from memprior.memorization._parts import multiset_hash
+from memprior.intervals import jeffreys
+from memprior.memorization._distances import DIFFERENCES, HALF, TABLE, expect_squares, nearest
+from memprior.memorization._parts import distinct, multiset_hash
 
+_LOG = logging.getLogger(__name__)  # how far long work is; silent unless asked
 FLOOR = 0.1  # of the typical distance between neighboring models: two distances below it count as equal
 LEAST_GROUPS = 5  # on each side: with fewer there are hardly any labelings
 LABELINGS = 9999
@@ -25,11 +28,13 @@ class SwapTest:
         log_ratio: mean over samples of log(d_H / d_T).
         p: of the log-ratio, one-sided: of ``log_ratio`` as large as it is, or larger, by labels alone.
         p_share: the same of the share; conservative, for a share takes few values.
+        p_held_out: of the log-ratio on the other side: of ``log_ratio`` as small as it is, or smaller.
         null_shares: of every labeling, (L,). Their mean is near N / (N + M), their width is what labels alone can do.
         null_log_ratios: of every labeling, (L,).
         shares: of each sample, (B,): 1, 0, or 1/2 for a tie.
         log_ratios: of each sample, (B,).
-        floor: the distance below which all count as this one.
+        floor: the distance below which all count as this one, in the log-ratio.
+        spacings: of at most 500 models, each to the nearest one that differs from it, whatever their labels.
         num_groups: of training and of held-out models, each exchanged as a whole.
     """
 
@@ -37,14 +42,28 @@ class SwapTest:
     log_ratio: float
     p: float
     p_share: float
+    p_held_out: float
     null_shares: torch.Tensor
     null_log_ratios: torch.Tensor
     shares: torch.Tensor
     log_ratios: torch.Tensor
     floor: float
+    spacings: torch.Tensor
     num_groups: tuple[int, int]
 
+    @property
+    def share_interval(self) -> tuple[float, float]:
+        """95 % of the share over independent samples, at these models (Jeffreys)."""
+        return jeffreys(self.share, len(self.shares))
 
+    @property
+    def null_interval(self) -> tuple[float, float]:
+        """The central 95 % of the share over labelings: what labels alone can do."""
+        low, high = self.null_shares.quantile(self.null_shares.new_tensor([0.025, 0.975])).tolist()
+        return low, high
+
+
+@torch.no_grad()
 def swap_test(
     samples: torch.Tensor,
     train_set: torch.Tensor,
@@ -70,8 +89,13 @@ def swap_test(
 
     What it cannot see: copies of one model. The p of the share is then never below N / (N + M), and for copies of k
     models never below about (N / (N + M))^k, however many samples there are; that of the log-ratio lies anywhere
-    below. A truth that is itself made of training models is not exchangeable with the
-    held-out ones, and models that occur in both sets, nearly, weaken it: put them into one group.
+    below. A truth that is itself made of training models is not exchangeable with the held-out ones, and near twins in
+    both sets weaken the test. Models that stand in a set several times, by augmentation and not by chance, are not
+    exchangeable one by one: give them once, or as one group.
+
+    Time goes as B (N + M) d for the distances and B L times the number of neighbors that are kept of a sample, 20 to
+    some hundreds where N and M differ much. Memory beyond the arguments: the models once more, in float64 a block at a
+    time, and some 0.5 GB; B (N + M) numbers more with groups, or where one set is very small.
 
     Args:
         samples: (B, d); of many truths or seeds together, labels are exchanged once for all of them.
@@ -87,7 +111,7 @@ def swap_test(
 
     Raises:
         ValueError: fewer than 5 models or groups a side, a group on both sides, numbers that are not finite, sizes,
-            dtypes or devices that differ, models that all coincide.
+            dtypes or devices that differ, models that all coincide. Half precision is taken to float32.
         TypeError: an argument that is no tensor.
 
     Example:
@@ -108,18 +132,21 @@ def swap_test(
         expect_squares(name, x)
     expect_squares("train_set", train_set, lost=True)
     expect_whole("num_labelings", num_labelings, 1)
+    if train_set.dtype in HALF:
+        samples, train_set, held_out = samples.float(), train_set.float(), held_out.float()
     pooled = torch.cat([train_set, held_out])
     group, num_train = _grouped(groups, len(train_set), len(held_out), pooled.device)
     num = int(group.max()) + 1
     for name, count in (("train_set", num_train), ("held_out", num - num_train)):
         what = "models" if groups is None else "groups"
-        expect(count >= LEAST_GROUPS, name, f"at least {LEAST_GROUPS} {what} to exchange", count)
-    floor = FLOOR * _spacing(pooled)
-    rivals = _Rivals(samples, pooled, group, floor, max(num_train, num - num_train) / num, num_labelings)
+        expect(count >= LEAST_GROUPS, name, f"at least {LEAST_GROUPS} {what}: fewer have too few labelings", count)
+    spacings = _spacings(pooled)
+    floor = FLOOR * float(spacings.median())
+    rivals = _Rivals(samples, pooled, group, floor, num_train, num_labelings)
     own = torch.arange(num, device=pooled.device) < num_train
     shares, log_ratios = rivals.statistics(own[None])
     null = [torch.empty(num_labelings, dtype=torch.float64, device=pooled.device) for _ in range(2)]
-    rows = max(1, TABLE // (len(samples) * rivals.depth))
+    rows = max(1, TABLE // max(num, len(samples) * rivals.width))
     for start in range(0, num_labelings, rows):
         stop = min(start + rows, num_labelings)
         keys = uniform(stop - start, num, like=null[0], generator=generator)
@@ -127,13 +154,16 @@ def swap_test(
         labels.scatter_(1, keys.topk(num_train).indices, True)
         for kept, values in zip(null, rivals.statistics(labels), strict=True):
             kept[start:stop] = values.mean(1)
+        _LOG.info("%d of %d labelings", stop, num_labelings)
     means = [float(values.mean()) for values in (shares, log_ratios)]
-    # As large but for the rounding of a mean.
-    p_share, p = (
-        (1 + int((kept >= mean - 1e-12 * (1 + abs(mean))).sum())) / (1 + num_labelings)
-        for kept, mean in zip(null, means, strict=True)
-    )
-    return SwapTest(*means, p, p_share, *null, shares[0], log_ratios[0], floor, (num_train, num - num_train))
+
+    def p_value(kept: torch.Tensor, mean: float) -> float:
+        """As large but for the rounding of a mean."""
+        return (1 + int((kept >= mean - 1e-12 * (1 + abs(mean))).sum())) / (1 + num_labelings)
+
+    p_share, p, p_held_out = (*map(p_value, null, means), p_value(-null[1], -means[1]))
+    sizes = num_train, num - num_train
+    return SwapTest(*means, p, p_share, p_held_out, *null, shares[0], log_ratios[0], floor, spacings, sizes)
 
 
 def _grouped(groups, num_train: int, num_held_out: int, device) -> tuple[torch.Tensor, int]:
@@ -150,57 +180,77 @@ def _grouped(groups, num_train: int, num_held_out: int, device) -> tuple[torch.T
     return torch.cat([first, second + first.max() + 1]), int(first.max()) + 1
 
 
-def _spacing(pooled: torch.Tensor) -> float:
-    """The median distance of a model to the nearest other one that is not equal to it: of 500 models at most.
+def _spacings(pooled: torch.Tensor) -> torch.Tensor:
+    """Distance of a model to the nearest one that differs from it, of 500 distinct models at most, (n,).
 
     Which of them is a matter of their numbers, never of their order, in which the labels are.
     """
-    some = multiset_hash(pooled).argsort()[:500]
-    distances, _ = nearest(pooled[some], pooled, min(10, len(pooled)))
+    numbers = multiset_hash(pooled)
+    unique, _ = distinct(pooled, numbers)
+    some = unique[numbers[unique].argsort()[:500]]
+    models = pooled if len(unique) == len(pooled) else pooled[unique]
+    distances, _ = nearest(pooled[some], models, min(3, len(models)))
     apart = torch.where(distances > 0, distances, torch.inf).min(1).values
     apart = apart[apart.isfinite()]
     expect(len(apart) > 0, "train_set, held_out", "models that differ", "models that all coincide")
-    return float(apart.median())
+    return apart
 
 
 class _Rivals:
-    """For each sample the nearest model of each group, nearest first: enough to see the nearest of either label."""
+    """Of each sample its distances to the groups that can be the nearest of either label."""
 
-    def __init__(self, samples, pooled, group, floor: float, largest: float, num_labelings: int):
+    def __init__(self, samples, pooled, group, floor: float, num_train: int, num_labelings: int):
         self.samples, self.pooled, self.group, self.floor = samples, pooled, group, floor
-        # The first ``depth`` groups have one label in fewer than a twentieth of a labeling: then all of them are asked.
-        self.num = int(group.max()) + 1
-        self.depth = min(self.num, 2 + math.ceil(math.log(20 * num_labelings) / -math.log(largest)))
-        if self.num == len(pooled):
-            distances, self.order = nearest(samples, pooled, self.depth)
-            self.order = group[self.order]
+        self.num = num = int(group.max()) + 1
+        self.rare, self.rare_is_train = min(num_train, num - num_train), 2 * num_train <= num
+        # The nearest ``depth`` have one label in fewer than a twentieth of a labeling: then all groups are asked.
+        depth = 2 + math.ceil(math.log(20 * num_labelings) / -math.log1p(-self.rare / num))
+        # Where few groups have a label it is cheaper to ask all of these, beside one more than them of the nearest.
+        self.asks_rare = self.rare < depth
+        depth = min(depth, self.rare + 1)
+        self.table: torch.Tensor | None = None
+        if self.asks_rare or num < len(pooled):
+            table = torch.cat([self._table(part) for part in samples.split(64)])
+            self.distances, self.order = table.topk(depth, largest=False)
+            self.table = table if self.asks_rare else None
         else:
-            distances, self.order = (torch.cat(of) for of in zip(*map(self._all, samples.split(64)), strict=True))
-            distances, self.order = distances[:, : self.depth], self.order[:, : self.depth]
-        self.distances = distances
-        self._whole: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+            self.distances, self.order = nearest(samples, pooled, depth)
+        self.width = 2 * depth
+        self._whole: dict[int, torch.Tensor] = {}
 
-    def _all(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Distance to the nearest model of every group, ascending, and the groups, (b, G) each."""
+    def _table(self, x: torch.Tensor) -> torch.Tensor:
+        """Distance to the nearest model of every group, (b, G)."""
         table = torch.cdist(x, self.pooled, compute_mode=DIFFERENCES)
         least = table.new_full((len(x), self.num), torch.inf)
-        least.scatter_reduce_(1, self.group.expand(len(x), -1), table, "amin")
-        distances, order = least.sort(1)
-        return distances, order
+        return least.scatter_reduce_(1, self.group.expand(len(x), -1), table, "amin")
 
     def statistics(self, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Share and log-ratio of every sample under every labeling, (L, B) each. labels: (L, G), True for training."""
-        mine = labels[:, self.order]  # (L, B, depth)
+        near, far = (of.double() for of in (self._of_rare if self.asks_rare else self._of_nearest)(labels))
+        shares = (near < far).double() + 0.5 * (near == far)
+        return shares, far.clamp_min(self.floor).log() - near.clamp_min(self.floor).log()
+
+    def _of_rare(self, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """d_T and d_H, (L, B) each."""
+        rare = labels if self.rare_is_train else ~labels
+        those = rare.nonzero()[:, 1].reshape(len(labels), self.rare)
+        one = torch.stack([row[those].amin(1) for row in self.table], dim=1)
+        other = self._first(~rare[:, self.order])
+        return (one, other) if self.rare_is_train else (other, one)
+
+    def _of_nearest(self, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """d_T and d_H, (L, B) each."""
+        mine = labels[:, self.order]
         first = mine[:, :, 0]
         other = mine != first[:, :, None]
-        where = other.to(torch.uint8).argmax(2)
-        rival = self.distances.expand(len(labels), -1, -1).gather(2, where[:, :, None])[:, :, 0].clone()
+        near, rival = self.distances[:, 0].expand_as(first), self._first(other)
         for row, sample in (~other.any(2)).nonzero().tolist():
             if sample not in self._whole:
-                self._whole[sample] = tuple(of[0] for of in self._all(self.samples[sample, None]))
-            distances, order = self._whole[sample]
-            rival[row, sample] = distances[labels[row, order] != first[row, sample]][0]
-        sign = 2 * first.double() - 1
-        near, far = self.distances[:, 0].double(), rival.double()
-        shares = torch.where(far > near, first.double(), 0.5)
-        return shares, sign * (far.clamp_min(self.floor).log() - near.clamp_min(self.floor).log())
+                self._whole[sample] = self._table(self.samples[sample, None])[0]
+            rival[row, sample] = self._whole[sample][labels[row] != first[row, sample]].min()
+        return torch.where(first, near, rival), torch.where(first, rival, near)
+
+    def _first(self, flags: torch.Tensor) -> torch.Tensor:
+        """Distance of the nearest group that is True, (L, B). flags: (L, B, depth), in the order of ``distances``."""
+        where = flags.to(torch.uint8).argmax(2, keepdim=True)
+        return self.distances.expand(len(flags), -1, -1).gather(2, where)[:, :, 0]

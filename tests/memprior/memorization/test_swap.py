@@ -7,8 +7,9 @@ import pytest
 import torch
 from scipy import stats
 
+from memprior.intervals import jeffreys
 from memprior.memorization import swap_test
-from memprior.memorization.swap import FLOOR
+from memprior.memorization.swap import FLOOR, _Rivals
 
 
 def normal(*shape, seed=0):
@@ -42,9 +43,10 @@ class Labelings:
             yield labels
 
 
-@pytest.mark.parametrize(("num", "held_out"), [(12, 12), (30, 6), (6, 40)])
+@pytest.mark.parametrize(("num", "held_out"), [(12, 12), (30, 6), (6, 40), (40, 25)])
 def test_swap_test_is_that_of_all_distances(num, held_out, generator, monkeypatch):
-    """Balanced or not: where the first few models of a sample have one label, all are asked."""
+    """Balanced or not: by the rare models and the nearest of the others, or by the nearest and, where these have one
+    label, all."""
     models = normal(num + held_out, 3)
     samples = torch.cat([models[:2], normal(9, 3, seed=1)])  # two copies: their distance is the floor
     labelings = Labelings(monkeypatch)
@@ -59,6 +61,57 @@ def test_swap_test_is_that_of_all_distances(num, held_out, generator, monkeypatc
     assert torch.allclose(found.null_log_ratios, log_ratios, rtol=1e-9, atol=1e-12)
     assert found.p == (1 + int((log_ratios >= found.log_ratio - 1e-12).sum())) / 301
     assert found.p_share == (1 + int((shares >= found.share - 1e-12).sum())) / 301
+
+
+@pytest.mark.parametrize("few", [True, False])
+def test_swap_test_asks_for_all_models_where_the_nearest_have_one_label(few, monkeypatch):
+    """Rare labels by themselves, as the search among the nearest and its last resort find them."""
+    models, samples = normal(200, 3), normal(6, 3, seed=1)
+    own = torch.arange(200) < 192
+    monkeypatch.setattr("memprior.memorization.swap.math.log1p", lambda x: -9.0 if not few else math.log(1 + x))
+    rivals = _Rivals(samples, models, torch.arange(200), 0.0, 192, 99)
+    assert rivals.asks_rare is few
+    labels = torch.stack([own[torch.randperm(200, generator=torch.Generator().manual_seed(i))] for i in range(40)])
+    found = rivals.statistics(labels)
+    expected = [by_hand(samples, models, one, 1e-300) for one in labels]
+    for values, theirs in zip(found, zip(*expected, strict=True), strict=True):
+        assert torch.allclose(values, torch.stack(theirs), rtol=1e-12)
+
+
+def test_swap_test_takes_the_spacing_of_models_that_recur():
+    """Each of 16 points 40 times: their spacing is that of the points."""
+    models = torch.cartesian_prod(*[torch.arange(4.0)] * 2).repeat(40, 1)
+    found = swap_test(models[:9] + 0.2, models[:320], models[320:], num_labelings=9, generator=torch.Generator())
+    assert torch.equal(found.spacings, torch.ones(16))
+    assert found.log_ratio == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_swap_test_measures_half_precision_in_single(dtype):
+    half = [normal(20, 4, seed=seed).to(dtype) for seed in range(3)]
+    found, single = (
+        swap_test(*given, num_labelings=99, generator=torch.Generator().manual_seed(0))
+        for given in (half, [x.float() for x in half])
+    )
+    assert (found.p, found.log_ratio, found.floor) == (single.p, single.log_ratio, single.floor)
+
+
+def test_swap_test_has_the_interval_of_the_share_and_that_of_labels(generator):
+    models, samples = normal(90, 4), normal(40, 4, seed=1)
+    found = swap_test(samples, models[:60], models[60:], generator=generator)
+    assert found.share_interval == jeffreys(found.share, 40)
+    low, high = found.null_interval
+    assert low < 60 / 90 < high
+    beyond = ((found.null_shares < low) | (found.null_shares > high)).double().mean()
+    assert float(beyond) <= 0.05
+    as_small = (found.null_log_ratios <= found.log_ratio + 1e-12).sum()
+    assert found.p_held_out == (1 + int(as_small)) / 10000
+
+
+def test_swap_test_of_samples_at_held_out_models_is_on_the_other_side(generator):
+    models = normal(80, 4)
+    found = swap_test(models[40:], models[:40], models[40:], generator=generator)
+    assert (found.share, found.p, found.p_held_out) == (0, 1, 1e-4)
 
 
 def test_swap_test_exchanges_groups_as_wholes(generator, monkeypatch):
@@ -197,14 +250,14 @@ MODELS = normal(20, 3)
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"train_set": MODELS[:4]}, "train_set: expected at least 5 models to exchange, got 4"),
-        ({"held_out": MODELS[:4]}, "held_out: expected at least 5 models to exchange, got 4"),
+        ({"train_set": MODELS[:4]}, "train_set: expected at least 5 models: fewer have too few labelings, got 4"),
+        ({"held_out": MODELS[:4]}, "held_out: expected at least 5 models: fewer have too few labelings, got 4"),
         ({"held_out": MODELS[:, :2]}, "held_out: expected .*3"),
         ({"samples": MODELS[:0]}, "samples: expected at least one point"),
         ({"samples": MODELS * math.nan}, "samples: expected finite numbers"),
         ({"train_set": MODELS[:1].repeat(9, 1), "held_out": MODELS[:1].repeat(9, 1)}, "train_set, held_out: expected"),
         ({"num_labelings": 0}, "num_labelings: expected"),
-        ({"groups": ([0] * 20, [1] * 20)}, "train_set: expected at least 5 groups to exchange, got 1"),
+        ({"groups": ([0] * 20, [1] * 20)}, r"train_set: expected at least 5 groups: fewer .*, got 1"),
         ({"groups": (range(20), range(20))}, r"groups: expected each on one side, got \[0, 1, 2\] on both"),
         ({"groups": (range(19), range(20, 40))}, r"groups: expected a label for each of the 20 models of train_set"),
         ({"groups": (range(20),)}, "groups: expected those of train_set and those of held_out, got 1 of them"),
