@@ -1,4 +1,4 @@
-"""python -m memprior.report SAMPLES TRAIN [HELD_OUT]: are these samples copies of this training set?
+"""python -m memprior.report SAMPLES TRAIN [HELD_OUT] [--groups TRAIN HELD_OUT]: are samples copies of a training set?
 
 The command line of :func:`memprior.memorization.nearness.report`, for arrays in .npy files; the one module that
 prints. Memory: the arrays in float64, and some 0.5 GB.
@@ -6,16 +6,18 @@ prints. Memory: the arrays in float64, and some 0.5 GB.
 
 import argparse
 import json
-import math
+import logging
 import os
 import sys
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from memprior.memorization import CHECK_LEVEL, COPY_GAP, COPY_LEVEL, PAPER_RATIO, CopyTest, Nearness, Report, report
+from memprior.memorization import CHECK_LEVEL, COPY_GAP, COPY_LEVEL, PAPER_RATIO, Nearness, Report, SwapTest, report
 
 NAMES = {"samples": "samples", "held_out": "held-out", "leave_one_out": "left-out"}
 PROG = "python -m memprior.report"
@@ -28,18 +30,28 @@ class BadInput(Exception):
     """What is wrong with an input, in one line."""
 
 
+def _load(name: str, path: str) -> np.ndarray:
+    """The one array of a .npy file."""
+    with open(path, "rb") as file:
+        # numpy takes every file that does not begin as its own for pickled objects, and says so.
+        if file.read(6) != b"\x93NUMPY":
+            raise BadInput(f"{name}: {path} is not an .npy file, as numpy.save writes one array")
+        file.seek(0)
+        given = np.load(file, allow_pickle=False)
+        if file.read(1):
+            raise BadInput(f"{name}: {path} holds more than one array, as numpy.save writes into an open file")
+    return given
+
+
 def load_points(name: str, path: str) -> torch.Tensor:
     """The array of a .npy file, (n, ...), in float64.
 
-    Raises :class:`BadInput` for a file that is missing, unreadable, not an .npy or pickled, for an array that has no
-    rows of numbers, is complex or not of numbers, and for numbers that are not finite or that float64 rounds.
+    Raises :class:`BadInput` for a file that is missing, unreadable, not an .npy, pickled or of several arrays, for an
+    array that has no rows of numbers, is complex or not of numbers, and for numbers that are not finite or that float64
+    rounds.
     """
     try:
-        with open(path, "rb") as file:
-            # numpy takes every file that does not begin as its own for pickled objects, and says so.
-            if file.read(6) != b"\x93NUMPY":
-                raise BadInput(f"{name}: {path} is not an .npy file, as numpy.save writes one array")
-        given = np.load(path, allow_pickle=False)
+        given = _load(name, path)
         kind = given.dtype.kind
         if kind == "c":
             raise BadInput(f"{name}: expected real numbers, got {given.dtype}; stack real and imaginary parts")
@@ -52,12 +64,8 @@ def load_points(name: str, path: str) -> torch.Tensor:
             raise BadInput(f"{name}: expected whole numbers within 2^53, which float64 does not round, got larger ones")
         with np.errstate(over="ignore"):  # of long doubles
             array = np.ascontiguousarray(given, dtype=np.float64)
-    except FileNotFoundError:
-        raise BadInput(f"{name}: there is no file {path}") from None
     except (OSError, EOFError, ValueError, MemoryError) as error:
-        text = str(error)
-        why = "it holds pickled objects, which may run code" if "pickle" in text else text.split("\n")[0]
-        raise BadInput(f"{name}: {path} cannot be read ({why})") from None
+        raise _unreadable(name, path, error) from None
     bad = np.argwhere(~np.isfinite(array))
     if len(bad):
         where = tuple(int(index) for index in bad[0])
@@ -69,8 +77,33 @@ def load_points(name: str, path: str) -> torch.Tensor:
     return torch.from_numpy(array)
 
 
-def _measure(samples: str, train: str, held_out: str | None) -> tuple[Report, int]:
-    """The report on three .npy files, and d. Raises :class:`BadInput`, also where points differ in their axes."""
+def _unreadable(name: str, path: str, error: Exception) -> BadInput:
+    if isinstance(error, FileNotFoundError):
+        return BadInput(f"{name}: there is no file {path}")
+    text = str(error)
+    why = "it holds pickled objects, which may run code" if "pickle" in text else text.split("\n")[0]
+    return BadInput(f"{name}: {path} cannot be read ({why})")
+
+
+def load_groups(paths: list[str]) -> list[torch.Tensor]:
+    """Labels of training and of held-out models, whole numbers or words, (n,) each, as numbers that both share."""
+    given = []
+    for name, path in zip(("groups of TRAIN", "groups of HELD_OUT"), paths, strict=True):
+        try:
+            labels = _load(name, path)
+        except (OSError, EOFError, ValueError, MemoryError) as error:
+            raise _unreadable(name, path, error) from None
+        if labels.ndim != 1 or labels.dtype.kind not in "iuU":
+            raise BadInput(f"{name}: expected whole numbers or words (n,), got {labels.dtype} {labels.shape}")
+        given.append(labels)
+    if (given[0].dtype.kind == "U") != (given[1].dtype.kind == "U"):
+        raise BadInput("groups: expected whole numbers on both sides or words on both, got one of each")
+    numbers = np.unique(np.concatenate(given), return_inverse=True)[1]
+    return list(torch.from_numpy(numbers).split([len(labels) for labels in given]))
+
+
+def _measure(samples: str, train: str, held_out: str | None, groups: list[str] | None) -> tuple[Report, int]:
+    """The report on .npy files, and d. Raises :class:`BadInput`, also where points differ in their axes."""
     given = {"SAMPLES": samples, "TRAIN": train} | ({} if held_out is None else {"HELD_OUT": held_out})
     arrays = {name: load_points(name, path) for name, path in given.items()}
     # Axes of one element are the only ones that cannot be mistaken: flattened, the others would be compared askew.
@@ -82,12 +115,12 @@ def _measure(samples: str, train: str, held_out: str | None) -> tuple[Report, in
                 f"{tuple(array.shape[1:])}; the axes must be the same, in the same order"
             )
     points = {name: array.flatten(1) for name, array in arrays.items()}
-    size = points["TRAIN"].shape[1]
-    products = size * len(points["TRAIN"]) * (len(points["SAMPLES"]) + len(points.get("HELD_OUT", points["TRAIN"])))
-    if products > LONG:
-        print(f"{PROG}: {products:.0e} products to take, a minute or two for 1e12 of them", file=sys.stderr, flush=True)
+    size, others = points["TRAIN"].shape[1], len(points.get("HELD_OUT", points["TRAIN"]))
+    products = size * len(points["TRAIN"]) * (len(points["SAMPLES"]) + others)
     try:
-        return report(points["SAMPLES"], points["TRAIN"], points.get("HELD_OUT")), size
+        labels = None if groups is None else load_groups(groups)
+        with _progress(products):
+            return report(points["SAMPLES"], points["TRAIN"], points.get("HELD_OUT"), groups=labels), size
     except ValueError as error:
         words = str(error)
         for ours, theirs in (("held_out", "HELD_OUT"), ("train_set", "TRAIN"), ("samples:", "SAMPLES:")):
@@ -99,19 +132,29 @@ def _measure(samples: str, train: str, held_out: str | None) -> tuple[Report, in
         raise BadInput("TRAIN: expected arrays that fit the memory, got more; thin the examples") from None
 
 
+@contextmanager
+def _progress(products: int) -> Iterator[None]:
+    """Lines on stderr on how far the report is, where it takes long."""
+    if products <= LONG:
+        yield
+        return
+    print(f"{PROG}: {products:.0e} products to take, a minute or two for 1e12 of them", file=sys.stderr, flush=True)
+    log, shown = logging.getLogger("memprior.memorization"), logging.StreamHandler(sys.stderr)
+    shown.setFormatter(logging.Formatter(f"{PROG}: %(message)s"))
+    level = log.level
+    log.addHandler(shown)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(shown)
+        log.setLevel(level)
+
+
 def sets(result: Report) -> dict[str, Nearness]:
     """The sets of points of a report by the names of its fields, without held-out draws where there are none."""
     every = {name: getattr(result, name) for name in NAMES}
     return {name: near for name, near in every.items() if near is not None}
-
-
-def tests(result: Report) -> dict[str, CopyTest]:
-    """The three tests by what they compare."""
-    return {
-        "distance d1": result.distance_test,
-        "ratio r": result.ratio_test,
-        "share with d1/d2 < 1/3": result.share_test,
-    }
 
 
 def _number(value: float) -> str:
@@ -122,16 +165,8 @@ def _share(value: float) -> str:
     return f"{value:.1%}"
 
 
-def _z(value: float) -> str:
-    return f"{value:.2f}" if math.isfinite(value) else "-"
-
-
-def _p(value: float) -> str:
-    return "< 1e-300" if value < 1e-300 else f"{value:.2g}"
-
-
 def table(result: Report) -> str:
-    """Two aligned tables, the sets of points and the tests; each line says what it means."""
+    """Two aligned tables, the sets of points and the swap test; each line says what it means."""
     null = "held-out draws" if result.held_out is not None else "left-out examples"
     rows = {
         "number of points": lambda near: str(len(near.ratios)),
@@ -150,13 +185,27 @@ def table(result: Report) -> str:
     lines += [
         f"{text:<{label}}" + "".join(f"{value(near):>11}" for near in shown.values()) for text, value in rows.items()
     ]
-    lines += ["", f"{f'one-sided tests: samples nearer than {null}?':<{label}}{'z':>11}{'p':>11}"]
-    lines += [f"  {text:<{label - 2}}{_z(test.z):>11}{_p(test.p_copying):>11}" for text, test in tests(result).items()]
-    lines += [
-        f"{f'  all three (Bonferroni); they fire below {COPY_LEVEL:g}':<{label}}{'':>11}{_p(result.p_copying):>11}"
-    ]
-    lines += [f"{f'  or farther, by d1? it fires below {CHECK_LEVEL:g}':<{label}}{'':>11}{_p(result.p_farther):>11}"]
+    if result.swap is None:
+        return "\n".join(lines)
+    lines += ["", f"swap test: labels of training and held-out models exchanged {len(result.swap.null_shares)} times"]
+    lines += [f"{text:<{label}}{value:>22}" for text, value in _swap_rows(result.swap).items()]
     return "\n".join(lines)
+
+
+def _swap_rows(swap: SwapTest) -> dict[str, str]:
+    def ends(interval: tuple[float, float]) -> str:
+        return f"{interval[0]:.1%} to {interval[1]:.1%}"
+
+    return {
+        "share of samples nearer to a training model, ties half": _share(swap.share),
+        "  95% over independent samples": ends(swap.share_interval),
+        "  central 95% by labels alone": ends(swap.null_interval),
+        "  p, one-sided": f"{swap.p_share:.2g}",
+        "mean log of distance to held-out over training models": _number(swap.log_ratio),
+        f"  p, one-sided: it decides, below {COPY_LEVEL:g}": f"{swap.p:.2g}",
+        f"  p of the other side, below {CHECK_LEVEL:g}": f"{swap.p_held_out:.2g}",
+        "models or groups exchanged, training and held-out": " and ".join(map(str, swap.num_groups)),
+    }
 
 
 def notes(result: Report, size: int) -> list[str]:
@@ -167,28 +216,41 @@ def notes(result: Report, size: int) -> list[str]:
         f"Distances are Euclidean over all {size} numbers of a point, d1 to dk to k = {result.k} training "
         f"examples. Example {int(nearest[most])}, counted from 0, is the nearest to the most samples: to "
         f"{int(times[most])} of {len(result.ratios)}.",
-        "The tests hold for independent samples; the states of one Markov chain alarm too often unless thinned.",
-        "Held-out draws must follow the distribution that the samples would have without memory: for samples of a "
-        "posterior, draws of the prior are the wrong null, beside which even an ideal posterior is nearer to the "
-        "examples.",
+        "The swap test holds for samples of any distribution, dependent or narrow as those of a posterior, if they "
+        "were made without using which models are held out, and if training and held-out models are independent draws "
+        "of one distribution: patches of one survey are exchanged as --groups.",
+        "It cannot see copies of one model, and one posterior says little: give samples of many truths together.",
     ]
+    if result.held_out is None:
+        lines[1:] = [
+            "No held-out models were given, so no exact test is possible: each training example beside the others "
+            "stands in for them, and narrow samples cannot be told from copies."
+        ]
     if result.num_repeated:
         lines.insert(1, f"{result.num_repeated} training examples repeat an earlier one and count once.")
-    if result.held_out is None:
-        lines.insert(1, "No held-out draws were given, so each training example beside the others stands in for them.")
     return lines
 
 
 def as_dict(result: Report, size: int) -> dict:
-    """The report as plain numbers, for JSON; a z that is not finite is None."""
+    """The report as plain numbers, for JSON; without held-out models there is no swap test."""
+    swap = result.swap
     return {
         "finding": result.finding,
         "verdict": result.verdict,
         "p_copying": result.p_copying,
-        "p_farther": result.p_farther,
-        "tests": {
-            name: {"z": test.z if math.isfinite(test.z) else None, "p": test.p_copying}
-            for name, test in tests(result).items()
+        "swap": None
+        if swap is None
+        else {
+            "share": swap.share,
+            "share_interval": swap.share_interval,
+            "share_by_labels_alone": swap.null_interval,
+            "p_share": swap.p_share,
+            "log_ratio": swap.log_ratio,
+            "p": swap.p,
+            "p_held_out": swap.p_held_out,
+            "num_labelings": len(swap.null_shares),
+            "num_groups": swap.num_groups,
+            "floor": swap.floor,
         },
         "k": result.k,
         "d": size,
@@ -257,29 +319,38 @@ def main(arguments: list[str] | None = None) -> int:
         "all in the same axes and units.",
         epilog="Ends with status 0 whatever the verdict, with 2 for bad input.",
     )
-    parser.add_argument("samples", metavar="SAMPLES", help="points made by the model, at least 5, independent")
+    parser.add_argument("samples", metavar="SAMPLES", help="points made by the model, at least 5")
     parser.add_argument("train", metavar="TRAIN", help="the training set")
     parser.add_argument(
         "held_out",
         metavar="HELD_OUT",
         nargs="?",
         default="-",
-        help="at least 20 draws of the true distribution that were not trained on; - or none: each training example "
-        "beside the others instead, which answers less and takes longer",
+        help="at least 5 draws of the true distribution that were not trained on; - or none: each training example "
+        "beside the others instead, which is no test and takes longer",
+    )
+    parser.add_argument(
+        "--groups",
+        nargs=2,
+        metavar=("FILE_TRAIN", "FILE_HELD"),
+        help="a label for each training and each held-out model, .npy arrays (n,): models of one label, as patches of "
+        "one survey, are exchanged together",
     )
     parser.add_argument("--picture", metavar="FILE.png", type=Path, help="also draw the report")
     parser.add_argument("--json", metavar="FILE", type=Path, help="also write all numbers")
     args = parser.parse_args(arguments)
     held_out = None if args.held_out == "-" else args.held_out
     try:
-        taken = [args.samples, args.train] + [held_out] * (held_out is not None)
+        if args.groups is not None and held_out is None:
+            raise BadInput("--groups: expected HELD_OUT beside them, got none")
+        taken = [args.samples, args.train, *(args.groups or [])] + [held_out] * (held_out is not None)
         for path in (args.picture, args.json):
             if path is not None:
                 expect_place(path, taken)
                 taken.append(path)
         if args.picture is not None and args.picture.suffix.lower() not in PICTURES:
             raise BadInput(f"{args.picture}: expected the ending of a picture, {', '.join(PICTURES)}")
-        result, size = _measure(args.samples, args.train, held_out)
+        result, size = _measure(args.samples, args.train, held_out, args.groups)
         if args.json is not None:
             args.json.write_text(json.dumps(as_dict(result, size), indent=1, allow_nan=False) + "\n", encoding="utf-8")
         if args.picture is not None:

@@ -74,16 +74,21 @@ def test_report_table_is_aligned_and_has_the_reports_numbers(files, capsys):
     assert last_two("share with r < 0.7,") == [f"{near.share_below:.1%}" for near in sets]
     assert last_two("share with d1/d2 < 1/3") == [f"{near.share_copied:.1%}" for near in sets]
     assert last_two("d1, distance") == [f"{float(near.distances.median()):.4g}" for near in sets]
-    (ratio,) = (line for line in lines if line.startswith("  ratio r"))
-    assert ratio.split()[-2:] == [f"{found.ratio_test.z:.2f}", f"{found.ratio_test.p_copying:.2g}"]
+    swap = found.swap
+    (share,) = (line for line in lines if line.startswith("share of samples nearer to a training model"))
+    assert share.split()[-1] == f"{swap.share:.1%}"
+    (decides,) = (line for line in lines if "it decides, below 0.05" in line)
+    assert decides.split()[-1] == f"{swap.p:.2g}"
+    (alone,) = (line for line in lines if "by labels alone" in line and "%" in line and line.startswith("  central"))
+    assert alone.split()[-3:] == [f"{swap.null_interval[0]:.1%}", "to", f"{swap.null_interval[1]:.1%}"]
     assert max(map(len, lines)) <= 100
 
 
-def test_report_text_says_when_the_tests_do_not_apply(files, capsys):
+def test_report_text_says_when_the_test_applies(files, capsys):
     call(files, "fresh", "train", "held")
     words = " ".join(capsys.readouterr().out.split())
-    assert "for samples of a posterior, draws of the prior are the wrong null" in words
-    assert "the states of one Markov chain alarm too often" in words
+    assert "holds for samples of any distribution, dependent or narrow as those of a posterior" in words
+    assert "It cannot see copies of one model" in words
 
 
 @pytest.mark.parametrize("absent", [(), ("-",)])
@@ -91,8 +96,9 @@ def test_report_works_without_held_out_draws(absent, files, capsys):
     assert call(files, "copies", "train", *absent) == 0
     words = capsys.readouterr().out
     assert words.split()[:2] == ["samples", "left-out"]
-    assert "No held-out draws were given" in words
-    assert "weaker than held-out draws" in " ".join(words.split("\n\n")[-1].split())
+    assert "No held-out models were given, so no exact test is possible" in words
+    assert "swap test" not in words
+    assert "without a p-value" in " ".join(words.split("\n\n")[-1].split())
     (repeats,) = (line for line in words.splitlines() if line.startswith("repeats of a training example"))
     assert repeats.split()[-2:] == ["30", "0"]
 
@@ -102,17 +108,20 @@ def test_report_json_holds_every_number(files):
     read = json.loads((files / "found.json").read_text())
     found = report(flat(files, "copies"), flat(files, "train"), flat(files, "held"))
     assert (read["finding"], read["verdict"], read["p_copying"]) == (found.finding, found.verdict, found.p_copying)
-    assert read["tests"]["ratio r"] == {"z": found.ratio_test.z, "p": found.ratio_test.p_copying}
+    swap = found.swap
+    assert read["swap"]["p"] == swap.p == read["p_copying"]
+    assert (read["swap"]["share"], read["swap"]["log_ratio"]) == (swap.share, swap.log_ratio)
+    assert read["swap"]["share_interval"] == list(swap.share_interval)
+    assert read["swap"]["num_groups"] == [40, 50]
     assert (read["k"], read["d"]) == (40, 6)
     assert read["sets"]["held_out"]["r"] == found.held_out_ratios.tolist()
     assert read["sets"]["samples"]["nearest"] == list(range(30))
 
 
-def test_report_json_has_null_for_a_z_that_is_not_finite(files):
-    far = 100 + np.arange(30.0)[:, None, None] * np.ones((2, 3))
-    np.save(files / "far.npy", far)  # no sample is a copy by any count, so that Fisher's p is 1
-    call(files, "far", "train", "held", "--json", files / "found.json")
-    assert json.loads((files / "found.json").read_text())["tests"]["share with d1/d2 < 1/3"] == {"z": None, "p": 1.0}
+def test_report_json_has_no_test_without_held_out_models(files):
+    assert call(files, "fresh", "train", "--json", files / "found.json") == 0
+    read = json.loads((files / "found.json").read_text())
+    assert (read["swap"], read["p_copying"]) == (None, None)
 
 
 @pytest.mark.parametrize("absent", [(), ("held",)])
@@ -176,9 +185,12 @@ def test_report_refuses_a_bad_array_in_one_line_with_status_2(array, message, fi
 
 def test_report_names_arguments_as_the_command_line_does(files, capsys):
     np.save(files / "few.npy", np.zeros((2, 2, 3)))
-    assert_refused(call(files, "fresh", "few", "held"), capsys, "TRAIN: expected at least 3 distinct examples, got 1")
-    assert_refused(call(files, "fresh", "train", "few"), capsys, "HELD_OUT: expected at least 20 points, got 2")
-    assert_refused(call(files, "fresh", "few"), capsys, "distinct examples where there is no HELD_OUT, got 1")
+    why = "to exchange with held_out: fewer have too few labelings, got 1".replace("held_out", "HELD_OUT")
+    assert_refused(call(files, "fresh", "few", "held"), capsys, f"TRAIN: expected at least 5 distinct examples {why}")
+    assert_refused(
+        call(files, "fresh", "train", "few"), capsys, "HELD_OUT: expected at least 5 models to exchange with"
+    )
+    assert_refused(call(files, "fresh", "few"), capsys, "TRAIN: expected at least 5 distinct examples")
     assert_refused(call(files, "fresh", "train", "train"), capsys, "HELD_OUT: expected draws that are not in TRAIN")
 
 
@@ -261,28 +273,110 @@ def test_report_ignores_memory_order_and_axes_of_length_one(change, files):
     assert found() == before
 
 
-def test_report_verdict_names_exact_repeats_whatever_the_tests_say(files, capsys):
-    some = np.load(files / "fresh.npy")
-    some[:2] = np.load(files / "train.npy")[:2]
-    np.save(files / "some.npy", some.astype(np.float32))
-    call(files, "some", "train", "held", "--json", files / "found.json")
-    read = json.loads((files / "found.json").read_text())
-    assert (read["finding"], read["sets"]["samples"]["repeats"], read["sets"]["held_out"]["repeats"]) == (
-        "repeats",
-        2,
-        0,
-    )
-    assert read["p_copying"] > 0.05
-    assert "2 of 30 samples repeat a training example" in " ".join(capsys.readouterr().out.split("\n\n")[-1].split())
-
-
-def test_report_announces_a_long_computation_beforehand(files, capsys, monkeypatch):
+def test_report_announces_a_long_computation_and_says_how_far_it_is(files, capsys, monkeypatch):
     monkeypatch.setattr("memprior.report.LONG", 6 * 40 * (30 + 50) - 1)
     assert call(files, "fresh", "train", "held") == 0
-    assert (
-        capsys.readouterr().err
-        == "python -m memprior.report: 2e+04 products to take, a minute or two for 1e12 of them\n"
+    first, *rest = capsys.readouterr().err.splitlines()
+    assert first == "python -m memprior.report: 2e+04 products to take, a minute or two for 1e12 of them"
+    assert "python -m memprior.report: nearest of 40 models to 30 of 30 points" in rest
+    assert rest.count("python -m memprior.report: 9999 of 9999 labelings") == 1
+    monkeypatch.undo()
+    assert call(files, "fresh", "train", "held") == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_report_refuses_two_arrays_in_one_file(files, capsys):
+    """numpy.load would return the first of them without a word."""
+    with open(files / "two.npy", "wb") as file:
+        for name in ("train", "held"):
+            np.save(file, np.load(files / f"{name}.npy"))
+    assert_refused(call(files, "two", "train", "held"), capsys, "SAMPLES: ", "two.npy holds more than one array")
+    np.save(files / "stacked.npy", np.stack([np.load(files / "train.npy")] * 2))
+    assert_refused(call(files, "stacked", "train", "held"), capsys, "SAMPLES: expected points of shape (2, 3)")
+
+
+GROUPS = np.arange(40) // 4, 10 + np.arange(50) // 5
+
+
+@pytest.mark.parametrize("words", [False, True])
+def test_report_exchanges_groups_of_files(words, files):
+    for name, labels in zip(("one", "other"), GROUPS, strict=True):
+        np.save(files / f"{name}.npy", np.array([f"survey {i}" for i in labels]) if words else labels)
+    more = "--groups", "one", "other", "--json", files / "found.json"
+    assert call(files, "fresh", "train", "held", *more) == 0
+    read = json.loads((files / "found.json").read_text())
+    groups = tuple(torch.from_numpy(labels) for labels in GROUPS)
+    found = report(flat(files, "fresh"), flat(files, "train"), flat(files, "held"), groups=groups)
+    assert (read["swap"]["num_groups"], read["swap"]["p"]) == ([10, 10], found.swap.p)
+
+
+def test_report_refuses_groups_that_do_not_fit(files, capsys):
+    np.save(files / "one.npy", GROUPS[0])
+    np.save(files / "other.npy", GROUPS[1])
+    np.save(files / "words.npy", GROUPS[1].astype(str))
+    np.save(files / "few.npy", GROUPS[1] // 20)
+    given = "fresh", "train", "held", "--groups"
+    assert_refused(call(files, "fresh", "train", *given[3:], "one", "other"), capsys, "--groups: expected HELD_OUT")
+    assert_refused(
+        call(files, *given, "one", "held"), capsys, "groups of HELD_OUT: expected whole numbers or words (n,)"
     )
+    assert_refused(call(files, *given, "one", "words"), capsys, "groups: expected whole numbers on both sides or words")
+    assert_refused(call(files, *given, "one", "no.npy"), capsys, "groups of HELD_OUT: there is no file")
+    assert_refused(call(files, *given, "other", "one"), capsys, "groups: expected a label for each of 40 models")
+    assert_refused(call(files, *given, "one", "few"), capsys, "groups: expected each on one side, got [0] on both")
+    np.save(files / "few.npy", 100 + np.arange(50) // 20)
+    assert_refused(
+        call(files, *given, "one", "few"), capsys, "HELD_OUT: expected at least 5 groups: fewer have too few"
+    )
+
+
+def images(seed=0):
+    """Training and held-out pictures (100, 4, 4) as bytes, and fresh draws: smooth, of one distribution."""
+    rng = np.random.default_rng(seed)
+    field = rng.standard_normal((300, 4, 4)).cumsum(1).cumsum(2)
+    return np.split(np.clip(127.5 + 25 * field, 0, 255), 3)
+
+
+def posterior(fresh):
+    """Around one fresh draw, a third as wide."""
+    return fresh[:1] + (fresh - fresh.mean(0)) / 3
+
+
+CASES = {
+    "copies": (lambda train, fresh: train + 0.5 * np.sign(fresh - 127), "copies", "Copies: 100% of the samples"),
+    "copies in other axes": (lambda train, fresh: train.swapaxes(1, 2), "reordered", "100 of 100 samples hold the"),
+    "copies in other units": (lambda train, fresh: train / 127.5 - 1, "rescaled", "100 of 100 samples are a training"),
+    "shrunk by 10 %": (lambda train, fresh: 0.9 * (fresh - 127.5) + 127.5, "none", "No sign of copying. Swap test: p"),
+    "posterior of an unseen truth": (lambda train, fresh: posterior(fresh), "none", "No sign of copying. Swap test: p"),
+    "copies of one model": (
+        lambda train, fresh: np.repeat(train[7:8], 100, axis=0),
+        "repeats",
+        "Exact repeats: 100 of 100 samples repeat a training example",
+    ),
+    "5 exact repeats": (
+        lambda train, fresh: np.concatenate([train[:5], fresh[5:]]),
+        "repeats",
+        "Exact repeats: 5 of 100 samples repeat a training example",
+    ),
+    "honest": (lambda train, fresh: fresh, "none", "No sign of copying. Swap test: p"),
+}
+
+
+@pytest.mark.parametrize(("change", "finding", "opening"), CASES.values(), ids=CASES)
+@pytest.mark.parametrize("rounded", [False, True], ids=["continuous", "whole numbers"])
+def test_report_verdict_is_right(change, finding, opening, rounded, tmp_path, capsys):
+    train, held, fresh = images()
+    if rounded:
+        train, held, fresh = (x.round() for x in (train, held, fresh))
+    samples = change(train, fresh)
+    for name, x in (("samples", samples), ("train", train), ("held", held)):
+        np.save(tmp_path / f"{name}.npy", x)
+    assert call(tmp_path, "samples", "train", "held", "--json", tmp_path / "found.json") == 0
+    read, verdict = json.loads((tmp_path / "found.json").read_text()), capsys.readouterr().out.split("\n\n")[-1]
+    assert (read["finding"], " ".join(verdict.split())) == (finding, read["verdict"])
+    assert opening in read["verdict"]
+    if finding == "none":
+        assert read["p_copying"] >= 0.05
 
 
 def values(*numbers):

@@ -1,5 +1,6 @@
 """The k nearest by Euclidean distance: candidates by a matrix product in float64, their distances by differences."""
 
+import logging
 import math
 
 import torch
@@ -9,6 +10,7 @@ from memprior._check import expect
 # By products, a distance between two points at 2500 +- 1 has lost all its digits in float32.
 DIFFERENCES = "donot_use_mm_for_euclid_dist"
 HALF = (torch.float16, torch.bfloat16)  # torch has no distances in them
+_LOG = logging.getLogger(__name__)  # how far long work is; silent unless asked
 _BLOCK = 2**20  # numbers in a block of differences: what stays in a cache
 TABLE = 2**23  # distances held at once
 
@@ -26,7 +28,11 @@ def nearest(samples: torch.Tensor, train_set: torch.Tensor, k: int) -> tuple[tor
     """Distances (B, k) of the nearest of ``train_set`` (K, d), ascending, and their indices."""
     if samples.dtype in HALF:
         samples, train_set = samples.float(), train_set.float()
-    matches = [_of_block(part, train_set, k) for part in samples.split(max(1, TABLE // len(train_set)))]
+    matches, done = [], 0
+    for part in samples.split(max(1, TABLE // len(train_set))):
+        matches.append(_of_block(part, train_set, k))
+        done += len(part)
+        _LOG.info("nearest of %d models to %d of %d points", len(train_set), done, len(samples))
     values, indices = (torch.cat(tables) for tables in zip(*matches, strict=True))
     return values, indices
 

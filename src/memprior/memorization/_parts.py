@@ -1,10 +1,9 @@
-"""What the report is made of: two statistics, standard normal under their null, and what it looks for in the data."""
+"""What the report and the tests are made of: a rank statistic, and what is looked for in the data."""
 
 import math
 
 import torch
 from scipy import stats
-from scipy.special import ndtri
 
 
 def rank_statistic(near: torch.Tensor, fresh: torch.Tensor) -> float:
@@ -34,12 +33,6 @@ def distinct(points: torch.Tensor, numbers: torch.Tensor) -> tuple[torch.Tensor,
         first[rows] = rows.new_full(alike.shape, len(points)).scatter_reduce(0, group, rows, "amin")[group]
     unique = (first == torch.arange(len(points), device=points.device)).nonzero()[:, 0]
     return unique, times[unique]
-
-
-def share_statistic(ours: torch.Tensor, null: torch.Tensor) -> float:
-    """Fisher's exact test, one-sided, of the shares of True in ``ours`` (B,) and ``null`` (M,): the z of its p."""
-    rows = [[int(flags.sum()), int((~flags).sum())] for flags in (ours, null)]
-    return float(ndtri(stats.fisher_exact(rows, alternative="greater").pvalue))
 
 
 def multiset_hash(points: torch.Tensor) -> torch.Tensor:

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 import torch
 
 from memprior._check import expect, expect_finite, expect_points, expect_train_set, expect_whole
+from memprior._random import generator_for
 from memprior.memorization._distances import HALF, expect_squares, nearest, rescaled
-from memprior.memorization._parts import distinct, few_values, grouped, multiset_hash, rank_statistic, share_statistic
+from memprior.memorization._parts import distinct, few_values, grouped, multiset_hash, rank_statistic
 from memprior.memorization._verdict import Count, Evidence, finding_of, in_words
+from memprior.memorization.swap import LABELINGS, LEAST_GROUPS, Groups, SwapTest, spacings_of, swap_test
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,8 +152,10 @@ def three_sample_test(samples: torch.Tensor, train_set: torch.Tensor, held_out: 
     """Do samples lie nearer to the training set than held-out draws of the truth do?
 
     After Meehan et al. 2020: the Mann-Whitney statistic of nearest-training distances, its ties shared, standardized by
-    its large-sample deviation; without their division into cells, which few examples cannot fill. Samples that are only
-    narrower than the held-out draws are nearer too, to any set of models.
+    its large-sample deviation; without their division into cells, which few examples cannot fill.
+
+    Not a test of copying by itself: samples that are only narrower than the held-out draws, or lie around one truth,
+    are nearer too, to any set of models. :func:`swap_test <memprior.memorization.swap.swap_test>` holds there.
 
     Args:
         samples: (B, d).
@@ -181,17 +185,14 @@ def three_sample_test(samples: torch.Tensor, train_set: torch.Tensor, held_out: 
         expect(len(x) > 0, name, "at least one point", tuple(x.shape))
         expect_finite(name, x)
     near, fresh = (nearest_neighbors(x, train_set, 1).distances[:, 0] for x in (samples, held_out))
-    return _copy_test(rank_statistic(near, fresh))
-
-
-def _copy_test(z: float) -> CopyTest:
+    z = rank_statistic(near, fresh)
     return CopyTest(z, 0.5 * math.erfc(-z / math.sqrt(2)))
 
 
 PAPER_RATIO = 0.7  # the paper calls a sample with r below it memorized
 COPY_GAP = 1 / 3  # a sample with d_1 / d_2 below it is a copy (yoon2023diffusion)
-COPY_LEVEL = 0.05
-CHECK_LEVEL = 0.01  # of what is looked at beside the tests of copying: farther samples, repeats, order, units, crowd
+COPY_LEVEL = 0.05  # of the swap test
+CHECK_LEVEL = 0.01  # of its other side, and of repeats by chance
 REPEAT = 1e-5  # of the null's median d_2: what rounding leaves of a copy that was stored in single precision
 ATOM = 0.05  # an example with this share of the training set, and at least 3 times in it, recurs by itself
 
@@ -231,10 +232,8 @@ class Report:
 
     samples, held_out (None where none were given), leave_one_out (None where they were): :class:`Nearness` of each. k:
     neighbors taken of each. num_repeated: training examples that repeat an earlier one and count once. threshold: the
-    r that 5 % of the null lie below. distance_test, ratio_test, share_test: one-sided, of d_1, of r and of the share
-    with d_1 / d_2 < 1/3 against the null. p_copying: the three by Bonferroni. p_farther: that samples are as far from
-    the training set as they are, or farther, if they are as far as the null. finding: one of those that :func:`report`
-    lists. verdict: the finding in words, with what cannot be told apart.
+    r that 5 % of the null lie below. swap: the test, None without held-out models. finding: one of those that
+    :func:`report` lists. verdict: the finding in words, with what cannot be told apart.
     """
 
     samples: Nearness
@@ -243,17 +242,18 @@ class Report:
     k: int
     num_repeated: int
     threshold: float
-    distance_test: CopyTest
-    ratio_test: CopyTest
-    share_test: CopyTest
-    p_copying: float
-    p_farther: float
+    swap: SwapTest | None
     finding: str
     verdict: str
 
     @property
+    def p_copying(self) -> float | None:
+        """p of the swap test's log-ratio, None without held-out models."""
+        return None if self.swap is None else self.swap.p
+
+    @property
     def null(self) -> Nearness:
-        """What the samples were tested against, held-out draws, else leave-one-out."""
+        """What the samples are set beside: held-out draws, else leave-one-out."""
         return next(near for near in (self.held_out, self.leave_one_out) if near is not None)
 
     @property
@@ -272,51 +272,58 @@ class Report:
         return None if self.leave_one_out is None else self.leave_one_out.ratios
 
 
-def report(samples: torch.Tensor, train_set: torch.Tensor, held_out: torch.Tensor | None = None) -> Report:
-    """Are samples (B, d) copies of a training set (K, d)? Measured beside held-out draws (M, d), or None.
+def report(
+    samples: torch.Tensor,
+    train_set: torch.Tensor,
+    held_out: torch.Tensor | None = None,
+    *,
+    groups: Groups | None = None,
+    num_labelings: int = LABELINGS,
+) -> Report:
+    """Are samples (B, d) copies of a training set (K, d)? Tested against held-out models (M, d), where there are any.
 
-    k = min(50, K), as in the paper, of the distinct examples: beside its twin no example is nearer than all others.
-    Distances are Euclidean: scale the coordinates first. Half precision is taken to float32.
+    With held-out models the swap test decides (:func:`swap_test <memprior.memorization.swap.swap_test>`, ``groups`` and
+    ``num_labelings`` as there): p of the log-ratio at level 0.05; the share of samples nearer to a training model is
+    the effect. It is exact whatever the distribution of the samples, if they were made without using which models are
+    held out. It draws its labelings from a generator of its own: a report repeats itself. Without held-out models no
+    exact test is possible: nearest distances stand beside those of each training example to the others.
 
-    Three one-sided tests against the null: Mann-Whitney of d_1 (:func:`three_sample_test`) and of r, and Fisher's exact
-    test of the share with d_1 / d_2 < 1/3, which sees a few copies among many samples where chance makes hardly any (in
-    three dimensions it makes 4 %). They are combined by Bonferroni at level 0.05. The finding is the first that holds:
+    What copies are is told by d_1 / d_2, nearest over second nearest training example, beside the same of the null, the
+    held-out models or the examples beside the others, and by exact repeats. k = min(50, K), as in the paper, of the
+    distinct examples. Distances are Euclidean: scale the coordinates first. Half precision is taken to float32.
 
-    - "unclear": no held-out draws, data of few values, and the tests fire or samples repeat examples.
-    - "copies": the tests fire and more than half of the samples are copies, beyond sampling error (one-sided, 95 %).
-      The share of copies is (s - s_0) / (1 - s_0), s being the share with d_1 / d_2 < 1/3 and s_0 the null's.
-    - "repeats": samples repeat examples but for rounding; too few points of the null do (here and below, by Fisher's
-      test at level 0.01), or none does and the data do not take few values.
-    - "reordered": more samples than points of the null hold the numbers of an example in another order: transposed,
-      mirrored, channels swapped.
-    - "rescaled": more, in the same way, are an example times a factor plus a constant.
-    - "one example": most samples are nearest to the same example, and too few of the null are: that example is copied,
-      or the samples are narrow, or axes, units or an offset differ.
-    - "attraction": the tests fire, the third among them: some samples stick to single examples.
-    - "nearer": the tests fire, and the samples are not farther (below). Samples that are only narrower than the null
-      are nearer too; nothing here tells the two apart.
-    - "unclear": no held-out draws, and most examples have near twins or form tight groups, in which copies do not stand
-      out; or all samples are held-out draws themselves.
-    - "farther": the samples are farther from the training set than the null at level 0.01: axes, units or normalization
-      differ, which hides copies, or the samples follow another distribution.
+    The finding is the first that holds; those with * only where the test rejects, or there is none:
+
+    - "unclear": all samples are held-out models; or no held-out models, data of few values, and samples that repeat
+      examples or stick to them.
+    - "copies" *: more than half of the samples are copies, beyond sampling error (one-sided, 95 %), and not of one
+      example. The share of copies is (s - s_0) / (1 - s_0), s being the share with d_1 / d_2 < 1/3, s_0 the null's.
+    - "repeats": samples repeat examples but for rounding, and not held-out models, whatever p is. Not examples that
+      recur by themselves, and not in data of few values, unless all models differ and chance would put as many repeats
+      on pairs of a sample and a training example with probability 0.01 at most.
+    - "reordered": samples hold the numbers of an example in another order: transposed, mirrored, channels swapped; and
+      none those of a held-out model. Not in data of few values; "rescaled" neither.
+    - "rescaled": samples are an example times a factor plus a constant, in the same way.
+    - "one example": most samples stick to the same example. It is copied, or they lie around a point beside it: copies
+      of one model are beyond the test.
+    - "attraction" *: more samples stick to single examples than of the null, beyond error.
+    - "nearer": the test rejects, though no samples stick to single examples; without held-out models: most samples are
+      nearer to the examples than 19 in 20 of these are to each other, which narrow samples are too.
+    - "unclear": no held-out models, and most examples have near twins or form tight groups, in which copies hide.
+    - "held-out": the other side of the test at level 0.01, or samples that repeat held-out models: files are swapped,
+      or the held-out models were trained on.
+    - "farther": most samples are farther from all models than any of these is from its nearest: axes, units or
+      normalization differ, which hides copies, or the samples follow another distribution.
     - "none".
 
-    Given the training set, independent samples and independent held-out draws of one distribution are exchangeable, so
-    the tests of copying raise a false alarm with probability 0.05 at most, up to the normal approximation. Samples of
-    one Markov chain are not independent and alarm more often: thin them. Held-out draws must come from the distribution
-    that the samples would have without memory. For samples of a posterior, draws of the prior are the wrong null: a
-    posterior is narrower, and even an ideal one is then nearer.
+    An example that is 5 % of the training set, as a blank one, recurs by itself. Other examples that repeat an earlier
+    one count once, in the test too, unless repeats occur across both sets or the data take few values: then they are
+    chance, and exchangeable.
 
-    Without held-out draws the null is each training example beside the others, both with k = min(50, K - 1). It is
-    weaker. Mutual nearest neighbors share their distance, so it is counted as half as many draws; a sample has one
-    example more to be near to, which shifts z by something of order 1 / sqrt(K). On fresh Gaussian draws (d from 1 to
-    100, K of 20 and 100, B from 20 to 500) it raised false alarms in 0.3 to 5 % of 400 repeats. An example that is
-    5 % of the training set, as a blank one, counts as often as it occurs, at distance 0 from itself.
-
-    Raises ``ValueError`` / ``TypeError`` for fewer than 5 samples, 3 distinct examples or 20 draws of the null (the
-    tests need their normal distribution), for held-out draws of which 5 % are training examples (unless the data take
-    few values), for numbers that are not finite or whose squares overflow or underflow, and for sizes, dtypes or
-    devices that differ. Time and memory: those of :func:`nearest_neighbors` for samples and null.
+    Raises ``ValueError`` / ``TypeError`` for fewer than 5 samples, 5 distinct examples or 5 held-out models or groups a
+    side, for held-out draws of which 5 % are training examples (unless the data take few values), for numbers that are
+    not finite or whose squares overflow or underflow, and for sizes, dtypes or devices that differ. Time and memory:
+    those of :func:`nearest_neighbors` for samples and null, and of the test.
 
     Example:
         >>> import torch
@@ -328,89 +335,113 @@ def report(samples: torch.Tensor, train_set: torch.Tensor, held_out: torch.Tenso
     """
     expect_train_set("train_set", train_set)
     expect_squares("train_set", train_set, lost=True)
-    given = {"samples": (samples, 5)} | ({} if held_out is None else {"held_out": (held_out, 20)})
-    for name, (x, least) in given.items():
+    given = {"samples": (samples, "points")}
+    if held_out is not None:
+        given["held_out"] = held_out, "models to exchange with train_set: fewer have too few labelings"
+    for name, (x, what) in given.items():
         expect_points(name, x, size=train_set.shape[1], like=train_set)
-        expect(len(x) >= least, name, f"at least {least} points", len(x))
+        expect(len(x) >= LEAST_GROUPS, name, f"at least {LEAST_GROUPS} {what}", len(x))
         expect_finite(name, x)
         expect_squares(name, x)
+    expect(groups is None or held_out is not None, "groups", "held_out beside them", "none")
     if train_set.dtype in HALF:
-        return report(samples.float(), train_set.float(), None if held_out is None else held_out.float())
+        held_out = None if held_out is None else held_out.float()
+        return report(samples.float(), train_set.float(), held_out, groups=groups, num_labelings=num_labelings)
     numbers = multiset_hash(train_set)
     unique, times = distinct(train_set, numbers)
-    least, why = (20, " where there is no held_out") if held_out is None else (3, "")
-    expect(len(unique) >= least, "train_set", f"at least {least} distinct examples{why}", len(unique))
+    why = (
+        "to compare with each other" if held_out is None else "to exchange with held_out: fewer have too few labelings"
+    )
+    expect(len(unique) >= LEAST_GROUPS, "train_set", f"at least {LEAST_GROUPS} distinct examples {why}", len(unique))
 
     examples, left_out = train_set if len(unique) == len(train_set) else train_set[unique], held_out is None
     k = min(50, len(unique) - left_out)
     atom = (times >= 3) & (times >= ATOM * len(train_set))
-    numbers = numbers[unique]
+    numbers, own = numbers[unique], multiset_hash(samples)
+    near = Neighbors(*nearest(samples, examples, k))
     if held_out is None:
         beside, others = _beside_the_others(examples, k, times * atom)
-        distances = others.distances[:, 0]
-        _, same, shared = numbers.unique(return_inverse=True, return_counts=True)
-        reordered_null = shared[same] > 1
     else:
         beside = Neighbors(*nearest(held_out, examples, k))
-        distances = beside.distances[:, 0]
-        reordered_null = torch.isin(multiset_hash(held_out), numbers)
-    few, tight = few_values(distances, examples), left_out and grouped(others.distances, COPY_GAP)
     rounding = REPEAT * beside.distances[:, 1].median()
-    null = _nearness(beside, unique, rounding)
-    ours = _nearness(Neighbors(*nearest(samples, examples, k)), unique, rounding)
-    if held_out is not None and not few:
-        known = int((null.repeats & ~atom[beside.indices[:, 0]]).sum())
-        expect(known < 0.05 * len(held_out), "held_out", "draws that are not in train_set", f"{known} that are")
-    b, m = len(samples), len(null.ratios)
-    # The large-sample variance of a mean rank goes as 1 / b + 1 / m, or 1 / b + 2 / m where m draws count half.
-    shrink = math.sqrt((b + m) / (2 * b + m)) if left_out else 1.0
+    null, ours = _nearness(beside, unique, rounding), _nearness(near, unique, rounding)
+    b, m, least = len(samples), len(null.ratios), ours.distances
+    swap: SwapTest | None = None
+    if held_out is None:
+        spacings, repeated = others.distances[:, 0], null.repeats
+        few, tight, same_draws = few_values(spacings, examples), grouped(others.distances, COPY_GAP), False
+        _, same, shared = numbers.unique(return_inverse=True, return_counts=True)
+        reordered, units, by_chance = shared[same] > 1, rescaled(examples, examples, itself=True), few
+        again = torch.zeros_like(ours.repeats)
+    else:
+        theirs = multiset_hash(held_out)
+        apart, tight = distinct(held_out, theirs)[0], False
+        spacings = spacings_of(torch.cat([examples, held_out]))
+        few = few_values(spacings, torch.cat([examples[:1000], held_out[apart[:1000]]]))
+        known, of = null.repeats, beside.indices[:, 0]
+        leaked = int((known & ~atom[of]).sum())
+        expect(few or leaked < 0.05 * m, "held_out", "draws that are not in train_set", f"{leaked} that are")
+        own_kinds = (None, None) if few or bool((known & (times > 1)[of]).any()) else (unique, apart)
+        swap = swap_test(
+            samples,
+            *(x if kept is None else x[kept] for x, kept in zip((train_set, held_out), own_kinds, strict=True)),
+            groups=None if groups is None else _labels(groups, (train_set, held_out), own_kinds),
+            num_labelings=num_labelings,
+            generator=generator_for("memorization.report"),
+        )
+        to_held_out = nearest(samples, held_out, 1)[0][:, 0]
+        again, least = to_held_out <= rounding, torch.minimum(least, to_held_out)
+        repeated, same_draws = again & ~ours.repeats, not few and bool(again.all())
+        reordered, units = torch.isin(own, theirs) & ~again, rescaled(samples, held_out) & ~again
+        # Of pairs that coincide by chance this share is of a sample and a training example.
+        pairs = b * len(train_set) / (b * (len(train_set) + m) + (len(train_set) + m) ** 2 / 2)
+        more = len(train_set) - len(unique) + m - len(apart) + int(known.sum()) + int(again.sum())
+        by_chance = few and (more > 0 or pairs ** int(ours.repeats.sum()) > CHECK_LEVEL)
 
-    def more_often(these: torch.Tensor, of_null: torch.Tensor) -> CopyTest:
-        return _copy_test(shrink * share_statistic(these, of_null))
+    def count(these: torch.Tensor, of_null: torch.Tensor) -> Count:
+        return Count(int(these.sum()), b, int(of_null.sum()), len(of_null))
 
-    def count(these: torch.Tensor, of_null: torch.Tensor, level: float) -> Count:
-        more = more_often(these, of_null).p_copying < level
-        return Count(int(these.sum()), b, int(of_null.sum()), len(of_null), more)
-
-    ranked = [rank_statistic(getattr(ours, name), getattr(null, name)) for name in ("distances", "ratios")]
-    tests = [*(_copy_test(shrink * z) for z in ranked), more_often(ours.gaps < COPY_GAP, null.gaps < COPY_GAP)]
-    fires = [len(tests) * test.p_copying < COPY_LEVEL for test in tests]
-    p = min(1.0, len(tests) * min(test.p_copying for test in tests))
-    p_farther = _copy_test(-tests[0].z).p_copying
     share, chance = ours.share_copied, null.share_copied
-    error = math.sqrt(share * (1 - share) / b + chance * (1 - chance) / (4 * m))
+    of_ours, of_chance = share * (1 - share) / b, chance * (1 - chance) / m
+    # Mutual neighbors share their distance: without held-out models they count half, and no test stands before it.
+    beyond = 3 * math.sqrt(of_ours + 2 * of_chance) if left_out else 1.645 * math.sqrt(of_ours + of_chance)
     chosen, times = ours.neighbors.indices[:, 0].unique(return_counts=True)
-    example, own, repeats = int(chosen[times.argmax()]), multiset_hash(samples), int(ours.repeats.sum())
+    example = int(chosen[times.argmax()])
     ours_there, null_there = (near.neighbors.indices[:, 0] == example for near in (ours, null))
-    points = samples if held_out is None else torch.cat([samples, held_out])  # together they read the examples once
-    ours_rescaled, null_rescaled = rescaled(points, examples).split([b, len(points) - b])
-    if left_out:
-        null_rescaled = rescaled(examples, examples, itself=True)
     evidence = Evidence(
-        p=p,
-        fired=p < COPY_LEVEL,
-        nearer=fires[0],
-        singled=fires[2],
-        farther=p_farther < CHECK_LEVEL,
+        swap=swap,
+        fired=swap is not None and swap.p < COPY_LEVEL,
+        close=float(ours.distances.median()) < float(null.distances.quantile(0.05)),
         share=share,
         chance=chance,
-        mostly=share - 1.645 * error > (1 + chance) / 2,  # (share - chance) / (1 - chance) > 1/2, with its error
+        singled=share - beyond > chance,
+        # (share - chance) / (1 - chance) > 1/2, with its error.
+        mostly=share - 1.645 * math.sqrt(of_ours + of_chance / 4) > (1 + chance) / 2,
         medians=(float(ours.distances.median()), float(null.distances.median())),
         example=example,
-        repeats=count(ours.repeats, null.repeats, CHECK_LEVEL),
-        reordered=count(torch.isin(own, numbers) & ~ours.repeats, reordered_null, CHECK_LEVEL),
-        rescaled=count(ours_rescaled & ~ours.repeats, null_rescaled, CHECK_LEVEL),
-        # Any of the examples might have been the one.
-        crowd=count(ours_there, null_there, CHECK_LEVEL / len(unique)),
-        same_draws=held_out is not None and bool(torch.isin(own, multiset_hash(held_out)).all()),
-        again=b - repeats - len(distinct(samples[~ours.repeats], own[~ours.repeats])[0]),
-        left_out=left_out,
+        repeats=count(ours.repeats & ~again & ~atom[near.indices[:, 0]], repeated),
+        reordered=count(torch.isin(own, numbers) & ~ours.repeats, reordered),
+        rescaled=count(rescaled(samples, examples) & ~ours.repeats, units),
+        crowd=count(ours_there, null_there),
+        by_chance=by_chance,
+        elsewhere=swap is not None and swap.p_held_out < CHECK_LEVEL,
+        far=float((least > spacings.max()).double().mean()) > 0.5,
+        same_draws=same_draws,
         few_values=few,
         tight=tight,
     )
     finding = finding_of(evidence)
     threshold = float(torch.quantile(null.ratios, 0.05))
-    fresh, apart = (None, null) if left_out else (null, None)
-    repeated, words = len(train_set) - len(unique), in_words(finding, evidence)
-    nearer, closer, copied = tests
-    return Report(ours, fresh, apart, k, repeated, threshold, nearer, closer, copied, p, p_farther, finding, words)
+    fresh, apart_null = (None, null) if left_out else (null, None)
+    repeated_examples, words = len(train_set) - len(unique), in_words(finding, evidence)
+    return Report(ours, fresh, apart_null, k, repeated_examples, threshold, swap, finding, words)
+
+
+def _labels(groups: Groups, sets, kept) -> tuple[torch.Tensor, torch.Tensor]:
+    """Those of the rows that are kept, on both sides; all of them for None."""
+    expect(len(groups) == 2, "groups", "those of train_set and those of held_out", f"{len(groups)} of them")
+    labels = [torch.as_tensor(of, device=x.device) for of, x in zip(groups, sets, strict=True)]
+    for of, x in zip(labels, sets, strict=True):
+        expect(of.shape == (len(x),), "groups", f"a label for each of {len(x)} models", tuple(of.shape))
+    one, other = (of if rows is None else of[rows] for of, rows in zip(labels, kept, strict=True))
+    return one, other

@@ -17,6 +17,7 @@ _LOG = logging.getLogger(__name__)  # how far long work is; silent unless asked
 FLOOR = 0.1  # of the typical distance between neighboring models: two distances below it count as equal
 LEAST_GROUPS = 5  # on each side: with fewer there are hardly any labelings
 LABELINGS = 9999
+Groups = tuple[Sequence[int] | torch.Tensor, Sequence[int] | torch.Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +70,7 @@ def swap_test(
     train_set: torch.Tensor,
     held_out: torch.Tensor,
     *,
-    groups: tuple[Sequence[int] | torch.Tensor, Sequence[int] | torch.Tensor] | None = None,
+    groups: Groups | None = None,
     num_labelings: int = LABELINGS,
     generator: torch.Generator,
 ) -> SwapTest:
@@ -94,8 +95,8 @@ def swap_test(
     exchangeable one by one: give them once, or as one group.
 
     Time goes as B (N + M) d for the distances and B L times the number of neighbors that are kept of a sample, 20 to
-    some hundreds where N and M differ much. Memory beyond the arguments: the models once more, in float64 a block at a
-    time, and some 0.5 GB; B (N + M) numbers more with groups, or where one set is very small.
+    some hundreds where N and M differ much. Memory beyond the arguments: the models once more, and some
+    1 GB; B (N + M) numbers more with groups, or where one set is very small.
 
     Args:
         samples: (B, d); of many truths or seeds together, labels are exchanged once for all of them.
@@ -140,7 +141,7 @@ def swap_test(
     for name, count in (("train_set", num_train), ("held_out", num - num_train)):
         what = "models" if groups is None else "groups"
         expect(count >= LEAST_GROUPS, name, f"at least {LEAST_GROUPS} {what}: fewer have too few labelings", count)
-    spacings = _spacings(pooled)
+    spacings = spacings_of(pooled)
     floor = FLOOR * float(spacings.median())
     rivals = _Rivals(samples, pooled, group, floor, num_train, num_labelings)
     own = torch.arange(num, device=pooled.device) < num_train
@@ -180,7 +181,7 @@ def _grouped(groups, num_train: int, num_held_out: int, device) -> tuple[torch.T
     return torch.cat([first, second + first.max() + 1]), int(first.max()) + 1
 
 
-def _spacings(pooled: torch.Tensor) -> torch.Tensor:
+def spacings_of(pooled: torch.Tensor) -> torch.Tensor:
     """Distance of a model to the nearest one that differs from it, of 500 distinct models at most, (n,).
 
     Which of them is a matter of their numbers, never of their order, in which the labels are.
