@@ -85,7 +85,7 @@ def _unreadable(name: str, path: str, error: Exception) -> BadInput:
     return BadInput(f"{name}: {path} cannot be read ({why})")
 
 
-def load_groups(paths: list[str]) -> list[torch.Tensor]:
+def load_groups(paths: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
     """Labels of training and of held-out models, whole numbers or words, (n,) each, as numbers that both share."""
     given = []
     for name, path in zip(("groups of TRAIN", "groups of HELD_OUT"), paths, strict=True):
@@ -99,7 +99,8 @@ def load_groups(paths: list[str]) -> list[torch.Tensor]:
     if (given[0].dtype.kind == "U") != (given[1].dtype.kind == "U"):
         raise BadInput("groups: expected whole numbers on both sides or words on both, got one of each")
     numbers = np.unique(np.concatenate(given), return_inverse=True)[1]
-    return list(torch.from_numpy(numbers).split([len(labels) for labels in given]))
+    train, held_out = torch.from_numpy(numbers).split([len(labels) for labels in given])
+    return train, held_out
 
 
 def _measure(samples: str, train: str, held_out: str | None, groups: list[str] | None) -> tuple[Report, int]:

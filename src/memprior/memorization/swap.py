@@ -162,9 +162,20 @@ def swap_test(
         """As large but for the rounding of a mean."""
         return (1 + int((kept >= mean - 1e-12 * (1 + abs(mean))).sum())) / (1 + num_labelings)
 
-    p_share, p, p_held_out = (*map(p_value, null, means), p_value(-null[1], -means[1]))
-    sizes = num_train, num - num_train
-    return SwapTest(*means, p, p_share, p_held_out, *null, shares[0], log_ratios[0], floor, spacings, sizes)
+    return SwapTest(
+        share=means[0],
+        log_ratio=means[1],
+        p=p_value(null[1], means[1]),
+        p_share=p_value(null[0], means[0]),
+        p_held_out=p_value(-null[1], -means[1]),
+        null_shares=null[0],
+        null_log_ratios=null[1],
+        shares=shares[0],
+        log_ratios=log_ratios[0],
+        floor=floor,
+        spacings=spacings,
+        num_groups=(num_train, num - num_train),
+    )
 
 
 def _grouped(groups, num_train: int, num_held_out: int, device) -> tuple[torch.Tensor, int]:
@@ -209,11 +220,10 @@ class _Rivals:
         # Where few groups have a label it is cheaper to ask all of these, beside one more than them of the nearest.
         self.asks_rare = self.rare < depth
         depth = min(depth, self.rare + 1)
-        self.table: torch.Tensor | None = None
         if self.asks_rare or num < len(pooled):
             table = torch.cat([self._table(part) for part in samples.split(64)])
             self.distances, self.order = table.topk(depth, largest=False)
-            self.table = table if self.asks_rare else None
+            self.table = table if self.asks_rare else table[:0]  # the others' only where it is needed
         else:
             self.distances, self.order = nearest(samples, pooled, depth)
         self.width = 2 * depth
