@@ -37,8 +37,8 @@ METHOD = (
     "Models N(0, I) in d dimensions: N in the training set, as many held out, S samples; as many repeats as in the "
     "plan, each with new models and samples, which all tests share. Given: the share of repeats with p <= 0.05. The "
     "band is where a test of exact level 0.05 falls with probability 0.999. Fresh draws: p-values of the log-ratio "
-    "beside the uniform distribution, by Kolmogorov and Smirnov. The three-sample z has as its null that samples are as far "
-    "from the training set as held-out models are, which holds for fresh draws alone."
+    "beside the uniform distribution, by Kolmogorov and Smirnov. The three-sample z has as its null that samples are "
+    "as far from the training set as held-out models are, which holds for fresh draws alone."
 )
 
 
