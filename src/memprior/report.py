@@ -220,6 +220,7 @@ def notes(result: Report, size: int) -> list[str]:
         "The swap test holds for samples of any distribution, dependent or narrow as those of a posterior, if they "
         "were made without using which models are held out, and if training and held-out models are independent draws "
         "of one distribution: patches of one survey are exchanged as --groups.",
+        "Coordinates must not be standardized by the training set alone, which is nearer in them: scale by all models.",
         "It cannot see copies of one model, and one posterior says little: give samples of many truths together.",
     ]
     if result.held_out is None:

@@ -290,7 +290,8 @@ def report(
 
     What copies are is told by d_1 / d_2, nearest over second nearest training example, beside the same of the null, the
     held-out models or the examples beside the others, and by exact repeats. k = min(50, K), as in the paper, of the
-    distinct examples. Distances are Euclidean: scale the coordinates first. Half precision is taken to float32.
+    distinct examples. Distances are Euclidean: scale the coordinates first, by all models together and not by the
+    training set alone, to which samples would be nearer. Half precision is taken to float32.
 
     The finding is the first that holds; those with * only where the test rejects, or there is none:
 

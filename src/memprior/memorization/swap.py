@@ -91,8 +91,9 @@ def swap_test(
     What it cannot see: copies of one model. The p of the share is then never below N / (N + M), and for copies of k
     models never below about (N / (N + M))^k, however many samples there are; that of the log-ratio lies anywhere
     below. A truth that is itself made of training models is not exchangeable with the held-out ones, and near twins in
-    both sets weaken the test. Models that stand in a set several times, by augmentation and not by chance, are not
-    exchangeable one by one: give them once, or as one group.
+    both sets weaken the test. The labels must not choose the metric: coordinates standardized by the training set alone
+    are nearer to it, so scale by all models together. Models that stand in a set several times, by augmentation and not
+    by chance, are not exchangeable one by one: give them once, or as one group.
 
     Time goes as B (N + M) d for the distances and B L times the number of neighbors that are kept of a sample, 20 to
     some hundreds where N and M differ much. Memory beyond the arguments: the models once more, and some

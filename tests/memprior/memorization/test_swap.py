@@ -211,6 +211,19 @@ def test_swap_test_needs_groups_where_models_come_in_groups():
     assert alarms["alone"] > 15  # a control: without the groups the labels are not exchangeable
 
 
+def test_swap_test_needs_a_metric_that_no_label_chose():
+    """Standardized by the training set it alarms, by all models it does not."""
+    alarms = {"training set": 0, "all": 0}
+    for seed in range(100):
+        draws = torch.Generator().manual_seed(seed)
+        samples, train_set, held_out = torch.randn(110, 100, generator=draws).split([30, 20, 60])
+        for name, by in (("training set", train_set), ("all", torch.cat([train_set, held_out]))):
+            scaled = ((x - by.mean(0)) / by.std(0) for x in (samples, train_set, held_out))
+            alarms[name] += swap_test(*scaled, num_labelings=99, generator=draws).p <= 0.05
+    assert alarms["all"] <= stats.binom.isf(1e-3, 100, 0.05)
+    assert alarms["training set"] > 15  # a control
+
+
 @pytest.mark.parametrize(("copied", "least"), [(0.1, 0.95), (0.05, 0.6)])
 def test_swap_test_sees_a_few_copies(copied, least):
     seen = 0
