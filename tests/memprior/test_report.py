@@ -322,7 +322,7 @@ def test_report_refuses_groups_that_do_not_fit(files, capsys):
     )
     assert_refused(call(files, *given, "one", "words"), capsys, "groups: expected whole numbers on both sides or words")
     assert_refused(call(files, *given, "one", "no.npy"), capsys, "groups of HELD_OUT: there is no file")
-    assert_refused(call(files, *given, "other", "one"), capsys, "groups: expected a label for each of 40 models")
+    assert_refused(call(files, *given, "other", "one"), capsys, "groups: expected a label for each of the 40 models")
     assert_refused(call(files, *given, "one", "few"), capsys, "groups: expected each on one side, got [0] on both")
     np.save(files / "few.npy", 100 + np.arange(50) // 20)
     assert_refused(

@@ -15,7 +15,7 @@ from memprior._random import generator_for
 from memprior.memorization._distances import HALF, expect_squares, nearest, rescaled
 from memprior.memorization._parts import distinct, few_values, grouped, multiset_hash, rank_statistic
 from memprior.memorization._verdict import Count, Evidence, finding_of, in_words
-from memprior.memorization.swap import LABELINGS, LEAST_GROUPS, Groups, SwapTest, spacings_of, swap_test
+from memprior.memorization.swap import LABELINGS, LEAST_GROUPS, Groups, SwapTest, group_numbers, spacings_of, swap_test
 
 
 @dataclass(frozen=True, eq=False)
@@ -336,15 +336,17 @@ def report(
     """
     expect_train_set("train_set", train_set)
     expect_squares("train_set", train_set, lost=True)
-    given = {"samples": (samples, "points")}
+    points = {"samples": (samples, "points")}
     if held_out is not None:
-        given["held_out"] = held_out, "models to exchange with train_set: fewer have too few labelings"
-    for name, (x, what) in given.items():
+        points["held_out"] = held_out, "models to exchange with train_set: fewer have too few labelings"
+    for name, (x, what) in points.items():
         expect_points(name, x, size=train_set.shape[1], like=train_set)
         expect(len(x) >= LEAST_GROUPS, name, f"at least {LEAST_GROUPS} {what}", len(x))
         expect_finite(name, x)
         expect_squares(name, x)
     expect(groups is None or held_out is not None, "groups", "held_out beside them", "none")
+    if held_out is not None and groups is not None:
+        group_numbers(groups, len(train_set), len(held_out), train_set.device)
     if train_set.dtype in HALF:
         held_out = None if held_out is None else held_out.float()
         return report(samples.float(), train_set.float(), held_out, groups=groups, num_labelings=num_labelings)
@@ -382,14 +384,17 @@ def report(
         known, of = null.repeats, beside.indices[:, 0]
         leaked = int((known & ~atom[of]).sum())
         expect(few or leaked < 0.05 * m, "held_out", "draws that are not in train_set", f"{leaked} that are")
-        own_kinds = (None, None) if few or bool((known & (times > 1)[of]).any()) else (unique, apart)
-        swap = swap_test(
-            samples,
-            *(x if kept is None else x[kept] for x, kept in zip((train_set, held_out), own_kinds, strict=True)),
-            groups=None if groups is None else _labels(groups, (train_set, held_out), own_kinds),
-            num_labelings=num_labelings,
-            generator=generator_for("memorization.report"),
-        )
+        generator = generator_for("memorization.report")
+        recur = few or bool((known & (times > 1)[of]).any())  # by chance, so that all are exchangeable
+        if recur or (len(examples), len(apart)) == (len(train_set), m):
+            both = train_set, held_out
+        else:
+            if groups is not None:
+                labels = (torch.as_tensor(of, device=train_set.device) for of in groups)
+                one, other = (of[those] for of, those in zip(labels, (unique, apart), strict=True))
+                groups = one, other
+            both = examples, held_out[apart]
+        swap = swap_test(samples, *both, groups=groups, num_labelings=num_labelings, generator=generator)
         to_held_out = nearest(samples, held_out, 1)[0][:, 0]
         again, least = to_held_out <= rounding, torch.minimum(least, to_held_out)
         repeated, same_draws = again & ~ours.repeats, not few and bool(again.all())
@@ -436,13 +441,3 @@ def report(
     fresh, apart_null = (None, null) if left_out else (null, None)
     repeated_examples, words = len(train_set) - len(unique), in_words(finding, evidence)
     return Report(ours, fresh, apart_null, k, repeated_examples, threshold, swap, finding, words)
-
-
-def _labels(groups: Groups, sets, kept) -> tuple[torch.Tensor, torch.Tensor]:
-    """Those of the rows that are kept, on both sides; all of them for None."""
-    expect(len(groups) == 2, "groups", "those of train_set and those of held_out", f"{len(groups)} of them")
-    labels = [torch.as_tensor(of, device=x.device) for of, x in zip(groups, sets, strict=True)]
-    for of, x in zip(labels, sets, strict=True):
-        expect(of.shape == (len(x),), "groups", f"a label for each of {len(x)} models", tuple(of.shape))
-    one, other = (of if rows is None else of[rows] for of, rows in zip(labels, kept, strict=True))
-    return one, other

@@ -136,12 +136,9 @@ def swap_test(
     expect_whole("num_labelings", num_labelings, 1)
     if train_set.dtype in HALF:
         samples, train_set, held_out = samples.float(), train_set.float(), held_out.float()
+    group, num_train = group_numbers(groups, len(train_set), len(held_out), train_set.device)
     pooled = torch.cat([train_set, held_out])
-    group, num_train = _grouped(groups, len(train_set), len(held_out), pooled.device)
     num = int(group.max()) + 1
-    for name, count in (("train_set", num_train), ("held_out", num - num_train)):
-        what = "models" if groups is None else "groups"
-        expect(count >= LEAST_GROUPS, name, f"at least {LEAST_GROUPS} {what}: fewer have too few labelings", count)
     spacings = spacings_of(pooled)
     floor = FLOOR * float(spacings.median())
     rivals = _Rivals(samples, pooled, group, floor, num_train, num_labelings)
@@ -179,18 +176,26 @@ def swap_test(
     )
 
 
-def _grouped(groups, num_train: int, num_held_out: int, device) -> tuple[torch.Tensor, int]:
-    """The group of each pooled model, those of the training set first, and how many of them are its."""
+def group_numbers(groups: Groups | None, num_models: int, num_held_out: int, device) -> tuple[torch.Tensor, int]:
+    """The group of each pooled model, those of the training set first, and how many of them are its.
+
+    Raises ``ValueError`` for what does not fit, and fewer than 5 a side.
+    """
     if groups is None:
-        return torch.arange(num_train + num_held_out, device=device), num_train
-    expect(len(groups) == 2, "groups", "those of train_set and those of held_out", f"{len(groups)} of them")
-    labels = [torch.as_tensor(of, device=device) for of in groups]
-    for of, name, size in zip(labels, ("train_set", "held_out"), (num_train, num_held_out), strict=True):
-        expect(of.shape == (size,), "groups", f"a label for each of the {size} models of {name}", tuple(of.shape))
-    both = set(labels[0].tolist()) & set(labels[1].tolist())
-    expect(not both, "groups", "each on one side", f"{sorted(both)[:3]} on both")
-    first, second = (of.unique(return_inverse=True)[1] for of in labels)
-    return torch.cat([first, second + first.max() + 1]), int(first.max()) + 1
+        group, num_train = torch.arange(num_models + num_held_out, device=device), num_models
+    else:
+        expect(len(groups) == 2, "groups", "those of train_set and those of held_out", f"{len(groups)} of them")
+        labels = [torch.as_tensor(of, device=device) for of in groups]
+        for of, name, size in zip(labels, ("train_set", "held_out"), (num_models, num_held_out), strict=True):
+            expect(of.shape == (size,), "groups", f"a label for each of the {size} models of {name}", tuple(of.shape))
+        both = set(labels[0].tolist()) & set(labels[1].tolist())
+        expect(not both, "groups", "each on one side", f"{sorted(both)[:3]} on both")
+        first, second = (of.unique(return_inverse=True)[1] for of in labels)
+        group, num_train = torch.cat([first, second + first.max() + 1]), int(first.max()) + 1
+    for name, count in (("train_set", num_train), ("held_out", int(group.max()) + 1 - num_train)):
+        what = "models" if groups is None else "groups"
+        expect(count >= LEAST_GROUPS, name, f"at least {LEAST_GROUPS} {what}: fewer have too few labelings", count)
+    return group, num_train
 
 
 def spacings_of(pooled: torch.Tensor) -> torch.Tensor:

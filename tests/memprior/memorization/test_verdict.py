@@ -482,7 +482,7 @@ def test_report_refuses_arrays_that_are_no_tensors_by_name(name):
     ("groups", "message"),
     [
         ((range(3),), "groups: expected those of train_set and those of held_out, got 1 of them"),
-        ((range(3), range(40, 80)), "groups: expected a label for each of 40 models"),
+        ((range(3), range(40, 80)), "groups: expected a label for each of the 40 models"),
         (([0] * 40, range(40, 80)), "train_set: expected at least 5 groups: fewer have too few labelings, got 1"),
         ((range(40), range(39, 79)), r"groups: expected each on one side, got \[39\] on both"),
     ],
