@@ -71,7 +71,8 @@ def finding_of(evidence: Evidence) -> str:
     shown = evidence.fired or left_out
 
     def named(count: Count) -> bool:
-        return count.num > 0 and count.null == 0 and not evidence.few_values
+        # One is chance where three numbers make a model: two directions of a circle that agree to a millionth.
+        return count.num > 1 and count.null == 0 and not evidence.few_values
 
     ordered = [
         ("unclear", evidence.same_draws),

@@ -302,9 +302,9 @@ def report(
     - "repeats": samples repeat examples but for rounding, and not held-out models, whatever p is. Not examples that
       recur by themselves, and not in data of few values, unless all models differ and chance would put as many repeats
       on pairs of a sample and a training example with probability 0.01 at most.
-    - "reordered": samples hold the numbers of an example in another order: transposed, mirrored, channels swapped; and
-      none those of a held-out model. Not in data of few values; "rescaled" neither.
-    - "rescaled": samples are an example times a factor plus a constant, in the same way.
+    - "reordered": two samples or more hold the numbers of an example in another order (transposed, mirrored, channels
+      swapped), and none those of a held-out model. Not in data of few values; "rescaled" neither.
+    - "rescaled": two or more are an example times a factor plus a constant, in the same way.
     - "one example": most samples stick to the same example. It is copied, or they lie around a point beside it: copies
       of one model are beyond the test.
     - "attraction" *: more samples stick to single examples than of the null, beyond error.

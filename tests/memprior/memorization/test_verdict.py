@@ -323,6 +323,15 @@ def test_copies_in_other_axes_or_units_are_found(given, change, finding, generat
             assert f"check the {'axes' if finding == 'reordered' else 'units'}" in found.verdict
 
 
+def test_one_sample_in_other_units_or_axes_may_be_chance(generator):
+    """Of three numbers, directions agree to a millionth now and then."""
+    samples, train_set, held_out = draws(generator, 60, 60, 60, d=3)
+    for change in (lambda x: 2 * x + 1, lambda x: x.flip(1)):
+        for num, expected in ((1, "none"), (2, "rescaled" if change(torch.ones(1, 1)) > 1 else "reordered")):
+            given = torch.cat([change(train_set[:num]), samples[num:]])
+            assert report(given, train_set, held_out, num_labelings=199).finding == expected
+
+
 @pytest.mark.parametrize("given", [1, 2])
 def test_samples_farther_than_models_from_their_nearest_are_reported(given, generator):
     samples, *models = draws(generator, 100, 80, 100, d=20)
