@@ -92,6 +92,16 @@ def trained(run: TrainingRun, store: Store) -> dict[int, NetworkDenoiser]:
     return snapshot_denoisers(store.tensors(run.name, asdict(run), compute), network, 1.0)
 
 
+def build_prior(run: SamplingRun, *networks: Denoiser, device: torch.device) -> Denoiser:
+    """The prior of a sampling run in standardized coordinates. networks: its own fully trained one, for a network."""
+    training = TrainingSet.published(run.num_examples, device)
+    return {
+        "network": lambda: networks[0],
+        "truth": lambda: training.true_prior,
+        "memory": lambda: training.memorized_prior,
+    }[run.prior]()
+
+
 def sampled(run: SamplingRun, denoiser: Denoiser, store: Store) -> GuidedSamples:
     """Samples in raw coefficients and their misfits at every step. The Helmholtz operator is in complex64.
 

@@ -12,7 +12,7 @@ import torch
 
 from chapters.ch04_dps_fwi import runs
 from chapters.ch04_dps_fwi.measures import LinearizedRun, sample_linearized
-from chapters.ch04_dps_fwi.runs import PRIORS, SamplingRun, TrainingRun, sampled, trained
+from chapters.ch04_dps_fwi.runs import PRIORS, SamplingRun, TrainingRun, build_prior, sampled, trained
 from companion.jobs import one_thread_each, side_by_side, workers_on
 from companion.record import Run
 from companion.store import Store
@@ -81,7 +81,7 @@ class Study:
         """Training run -> step -> network at that step."""
         return {part: self._result(part) for part in self.training_runs}
 
-    def histories(self, n: int) -> dict[int, Denoiser]:
+    def training_history(self, n: int) -> dict[int, Denoiser]:
         """Step -> network at that step, of the first training run on N examples."""
         return self.networks[self.training_runs[self.settings.sizes.index(n)]]
 
@@ -135,9 +135,8 @@ class Study:
         """The networks of a training run, or the samples of a sampling run. earlier: training run -> its networks."""
         if isinstance(part, TrainingRun):
             return trained(part, self.store)
-        run = part.training_run
-        prior = earlier(run)[run.checkpoints[-1]] if run else self.prior(part.prior, part.num_examples)
-        return sampled(part, prior, self.store)
+        networks = [earlier(run)[run.checkpoints[-1]] for run in self.needs(part)]
+        return sampled(part, build_prior(part, *networks, device=self.device), self.store)
 
     def run(self) -> None:
         """Train every network and draw all samples: first with the nonlinear operator, each network's as soon as it is
