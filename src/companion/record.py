@@ -74,7 +74,8 @@ class Run:
     def store(self, module: str | None = None) -> Store:
         """Where results of ``module`` are kept from run to run, or those of this notebook's own code.
 
-        A changed sentence or figure leaves both as they are. By hand it is a temporary folder.
+        A changed sentence, or a change in a module of figures, leaves both as they are; a changed cell of code leaves
+        the first. By hand it is a temporary folder.
         """
         label = _device(self.device)
         if "COMPANION_STORE" not in os.environ:

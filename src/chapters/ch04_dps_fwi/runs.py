@@ -92,11 +92,11 @@ def trained(run: TrainingRun, store: Store) -> dict[int, NetworkDenoiser]:
     return snapshot_denoisers(store.tensors(run.name, asdict(run), compute), network, 1.0)
 
 
-def build_prior(run: SamplingRun, *networks: Denoiser, device: torch.device) -> Denoiser:
-    """The prior of a sampling run in standardized coordinates. networks: its own fully trained one, for a network."""
+def build_prior(run: SamplingRun, networks: dict[int, Denoiser], device: torch.device) -> Denoiser:
+    """The prior of a sampling run, in standardized coordinates. networks: step -> network, where it is a network's."""
     training = TrainingSet.published(run.num_examples, device)
     return {
-        "network": lambda: networks[0],
+        "network": lambda: networks[run.training_run.checkpoints[-1]],
         "truth": lambda: training.true_prior,
         "memory": lambda: training.memorized_prior,
     }[run.prior]()

@@ -131,12 +131,16 @@ class Study:
         """A sampling run with a network needs that network's training run."""
         return [part.training_run] if isinstance(part, SamplingRun) and part.training_run else []
 
+    def arguments(self, part: TrainingRun | SamplingRun) -> dict:
+        """Its fields say all."""
+        return asdict(part)
+
     def work(self, part: TrainingRun | SamplingRun, earlier: Callable) -> dict[int, Denoiser] | GuidedSamples:
         """The networks of a training run, or the samples of a sampling run. earlier: training run -> its networks."""
         if isinstance(part, TrainingRun):
             return trained(part, self.store)
-        networks = [earlier(run)[run.checkpoints[-1]] for run in self.needs(part)]
-        return sampled(part, build_prior(part, *networks, device=self.device), self.store)
+        networks = earlier(part.training_run) if part.training_run else {}
+        return sampled(part, build_prior(part, networks, self.device), self.store)
 
     def run(self) -> None:
         """Train every network and draw all samples: first with the nonlinear operator, each network's as soon as it is
@@ -155,7 +159,7 @@ class Study:
 
     def seconds(self, part: TrainingRun | SamplingRun) -> float:
         """Wall time of a part in seconds, over all attempts."""
-        return self.store.made(part.name, asdict(part))["seconds"]
+        return self.store.made(part.name, self.arguments(part))["seconds"]
 
     def nonlinear_runs(
         self, prior: str, n: int, *, truth: str = "published", finer: bool = False

@@ -56,6 +56,7 @@ class Settings:
     workers: Natural
 
     def __post_init__(self):
+        require(len(set(self.widths)) == len(self.widths), "widths", "different from each other", list(self.widths))
         require({50, 1000} <= {*self.sizes}, "sizes", "a list with 50 and 1000", list(self.sizes))
         require_among("remedies_at", self.remedies_at, "network_sizes", self.network_sizes)
         require_among("remedies_at", self.remedies_at[:1], "sizes", self.sizes)
