@@ -24,6 +24,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -253,6 +254,7 @@ def _device(device: torch.device) -> str:
     return f"CPU, {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}"
 
 
+@cache
 def _driver() -> str:
     """The version of NVIDIA's driver, which torch does not know."""
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader", "--id=0"]

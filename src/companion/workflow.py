@@ -186,7 +186,7 @@ def run_chapters(root: Path, profile: str, cores: int) -> int:
 def remove_unused(folder: Path, days: float = KEPT_DAYS) -> list[str]:
     """Remove the entries of a store, done or begun, that nobody has used for ``days``; their names."""
     before, removed = time.time() - 86400 * days, []
-    for entry in sorted(folder.iterdir()) if folder.is_dir() else []:
+    for entry in sorted(folder.glob("[!.]*")):  # locks begin with a dot, and are empty
         with suppress(FileNotFoundError):  # somebody else has just ended with it
             if max(file.stat().st_mtime for file in (entry, *entry.rglob("*"))) < before:
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()

@@ -92,14 +92,11 @@ def trained(run: TrainingRun, store: Store) -> dict[int, NetworkDenoiser]:
     return snapshot_denoisers(store.tensors(run.name, asdict(run), compute), network, 1.0)
 
 
-def build_prior(run: SamplingRun, networks: dict[int, Denoiser], device: torch.device) -> Denoiser:
-    """The prior of a sampling run, in standardized coordinates. networks: step -> network, where it is a network's."""
-    training = TrainingSet.published(run.num_examples, device)
-    return {
-        "network": lambda: networks[run.training_run.checkpoints[-1]],
-        "truth": lambda: training.true_prior,
-        "memory": lambda: training.memorized_prior,
-    }[run.prior]()
+def build_prior(name: str, training: TrainingSet, networks: dict[int, Denoiser]) -> Denoiser:
+    """One of :data:`PRIORS` in the coordinates of a training set. networks: step -> network; the last is it."""
+    if name == "network":
+        return networks[max(networks)]
+    return training.true_prior if name == "truth" else training.memorized_prior
 
 
 def sampled(run: SamplingRun, denoiser: Denoiser, store: Store) -> GuidedSamples:

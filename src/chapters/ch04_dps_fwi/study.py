@@ -87,12 +87,7 @@ class Study:
 
     def prior(self, name: str, n: int) -> Denoiser:
         """Denoiser in the coordinates of N examples; name: "network" (the first, fully trained), "truth", "memory"."""
-        known = self.training[n]
-        return {
-            "network": lambda: self.training_history(n)[self.settings.checkpoints[-1]],
-            "truth": lambda: known.true_prior,
-            "memory": lambda: known.memorized_prior,
-        }[name]()
+        return build_prior(name, self.training[n], self.training_history(n) if name == "network" else {})
 
     # ---- sampling runs with the nonlinear operator -----------------------------------------------------------------
 
@@ -140,7 +135,8 @@ class Study:
         if isinstance(part, TrainingRun):
             return trained(part, self.store)
         networks = earlier(part.training_run) if part.training_run else {}
-        return sampled(part, build_prior(part, networks, self.device), self.store)
+        prior = build_prior(part.prior, self.training[part.num_examples], networks)
+        return sampled(part, prior, self.store)
 
     def run(self) -> None:
         """Train every network and draw all samples: first with the nonlinear operator, each network's as soon as it is

@@ -279,7 +279,6 @@ def test_study_gives_the_same_bits_with_two_workers_and_reads_what_is_done(tmp_p
     assert choice.width == min(choice.by_width, key=choice.by_width.get)
 
 
-@pytest.mark.usefixtures("no_waves")
 def test_study_knows_results_by_the_truths_that_noise_was_drawn_for(tmp_path):
     """Noise is drawn for all truths at once: with more of them the first ones have other data."""
     study, more = study_in(tmp_path, waves=Waves(2, 3, 4)), study_in(tmp_path, num_truths=4, waves=Waves(3, 3, 4))
@@ -288,6 +287,7 @@ def test_study_knows_results_by_the_truths_that_noise_was_drawn_for(tmp_path):
         assert alike == isinstance(part, Training), part
 
 
+@pytest.mark.usefixtures("no_waves")
 def test_posterior_jobs_with_swapped_draws_are_named(tmp_path):
     study = study_in(tmp_path)
     study.run()
