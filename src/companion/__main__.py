@@ -1,4 +1,4 @@
-"""python -m companion run NAME --profile quick | chapters | book | recorded | keep NAME | address URL."""
+"""python -m companion run NAME | part NAME PART | chapters | book | recorded | keep NAME | address URL."""
 
 import argparse
 import json
@@ -25,6 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     part = commands.add_parser("part", help="do one part of a chapter's long work, for the store")
     part.add_argument("name", help="the notebook, without .ipynb")
     part.add_argument("part", help="its name, as a run at profile full tells it")
+    part.add_argument("--entry", help="what the store is to call it; refused where the code has changed since")
     for one in (runs, part):
         one.add_argument("--profile", default="quick", help="quick or full")
         one.add_argument("--seed", type=int, default=0)
@@ -51,7 +52,8 @@ def main(argv: list[str] | None = None) -> int:
             from companion import jobs, record  # which import torch
 
             with environment.of_run(root, {"COMPANION_STORE": str(root / "_build" / "store")}):
-                jobs.run_part(record.begin(args.name, args.profile, args.seed, _json(args.overrides)), args.part)
+                run_record = record.begin(args.name, args.profile, args.seed, _json(args.overrides))
+                jobs.run_part(run_record, args.part, args.entry)
         elif args.command == "chapters":
             return workflow.run_chapters(root, args.profile, args.cores)
         elif args.command == "book":

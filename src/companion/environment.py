@@ -17,6 +17,7 @@ _KEPT = {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE"}
 DROPPED = {
     *("LANGUAGE", "FORCE_COLOR", "CLICOLOR_FORCE", "TORCH_LOGS", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "MKL_VERBOSE"),
     *("ONEDNN_VERBOSE", "DNNL_VERBOSE", "OMP_DISPLAY_ENV", "KMP_SETTINGS", "SNAKEMAKE_PROFILE", "TQDM_DISABLE"),
+    "MKL_NUM_THREADS",
 }
 
 
@@ -33,6 +34,8 @@ def clean(root: Path, temporary: Path) -> dict[str, str]:
     settings = root / "_build" / "settings"
     return inherited | {
         "PYTHONUTF8": "1",
+        # One thread for the linear algebra of numpy and scipy, however many torch has: a part alone has the same bits.
+        "OPENBLAS_NUM_THREADS": "1",
         "LANG": "C.UTF-8",
         "LC_ALL": "C.UTF-8",
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",

@@ -41,6 +41,9 @@ class LongWork(Protocol):
     def needs(self, part: Part) -> Sequence[Part]:
         """The parts that this one starts from."""
 
+    def arguments(self, part: Part) -> dict:
+        """All that makes its result another than its neighbors': its fields, and what it takes of the study."""
+
     def work(self, part: Part, earlier: Callable[[Part], Any]) -> Any:
         """What ``part`` comes to, kept in the store. earlier: part that it needs -> what that has come to."""
 
@@ -69,6 +72,8 @@ def side_by_side(parts: list, work: Callable, workers: int, tell: Callable[[str]
     """
     if not isinstance(workers, int) or workers < 1:
         raise ValueError(f"workers: expected an integer >= 1, got {workers!r}")
+    if repeated := [part.name for k, part in enumerate(parts) if part in parts[:k]]:
+        raise ValueError(f"parts: expected each once, got {', '.join(repeated)} again")
     with one_thread_each(workers) as pool:
         begun = {}  # in order: whoever waits for an earlier part waits for one that has a thread already
         for part in parts:
@@ -92,18 +97,25 @@ def study_of(run: record.Run, tell: Callable[[str], None] = print) -> LongWork |
     return import_module(f"{package}.study").Study.of(run, tell)
 
 
-def run_part(run: record.Run, name: str) -> None:
-    """One part of a run's long work, in this process; ``ValueError`` naming those there are for a name that is none."""
+def run_part(run: record.Run, name: str, entry: str | None = None) -> None:
+    """One part of a run's long work, in this process.
+
+    entry: what the store calls it, as it was planned. ``ValueError`` for a name that is none, with those there are, and
+    for a part that is no longer the planned one.
+    """
+    torch.set_num_threads(1)  # the bits of parts that run side by side
     study = study_of(run)
     parts = {part.name: part for part in study.parts} if study else {}
     if name not in parts:
         raise ValueError(f"part: expected one of {', '.join(parts) or 'none, this chapter has no parts'}, got {name!r}")
-    torch.set_num_threads(1)  # the bits of parts that run side by side
+    now = study.store.entry(name, study.arguments(parts[name]))
+    if entry not in (None, now):
+        raise ValueError(f"part {name}: expected the code that was planned with, {entry}, got {now}: start again")
 
     def work(part):
         return study.work(part, work)
 
     work(parts[name])
-    there = sum(study.store.file(part.name, asdict(part)).is_file() for part in parts.values())
-    seconds = study.store.made(name, asdict(parts[name]))["seconds"]
+    there = sum(study.store.file(part.name, study.arguments(part)).is_file() for part in parts.values())
+    seconds = study.store.made(name, study.arguments(parts[name]))["seconds"]
     print(f"{run.name} {run.profile}: {name}: done in {seconds:.0f} s, {there} of {len(parts)} parts", flush=True)

@@ -24,8 +24,8 @@ def content_key(root: Path, name: str, profile: str) -> dict:
     """{"key": sha256, "work": sha256, "parts": {what: sha256}} of notebook ``name`` at ``profile``.
 
     key: of all that its page or its record shows. work: of its code and its sizes alone, which can change what it
-    computes. Raises :class:`~companion.sources.SourceError` naming the notebook, module or YAML file that cannot be
-    read.
+    computes, without what draws and keeps it. Raises :class:`~companion.sources.SourceError` naming the notebook,
+    module or YAML file that cannot be read.
     """
     notebook = read_notebook(root / "notebooks" / f"{name}.ipynb")
     program = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
@@ -48,7 +48,8 @@ def content_key(root: Path, name: str, profile: str) -> dict:
         **{str(file.relative_to(root)): code.syntax(file.read_text()) for file in files},
     }
     digests = {what: hashlib.sha256(text.encode()).hexdigest() for what, text in sorted(parts.items())}
-    work = {what: digest for what, digest in digests.items() if what not in ("notebook", "claims")}
+    drawn = {what for what in digests if what.startswith("src/companion/") or "figures" in what}
+    work = {what: digest for what, digest in digests.items() if what not in {"notebook", "claims"} | drawn}
     key, work = (hashlib.sha256(json.dumps(told).encode()).hexdigest() for told in (digests, work))
     return {"key": key, "work": work, "parts": digests}
 

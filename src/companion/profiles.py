@@ -9,6 +9,7 @@ from numbers import Integral
 from pathlib import Path
 from types import ModuleType
 
+from companion import paths
 from companion.bounds import Ascending, Bounds, Length, require
 from companion.sources import parse, read_yaml, short
 
@@ -82,7 +83,7 @@ def _declared(path: Path, name: str) -> type:
     Found by name, in the checkout that ``path`` lies in, else beside this package: chapters stand on this package, so
     it imports none of them.
     """
-    package = f"ch{name}" if name[0].isdigit() else name
+    package = paths.package(name).removeprefix("chapters.")
     files = [src / "chapters" / package / "settings.py" for src in (path.parents[1] / "src", Path(__file__).parents[1])]
     file = next((file for file in files if file.is_file()), None)
     if file is None:

@@ -24,6 +24,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,8 @@ class Run:
     def store(self, module: str | None = None) -> Store:
         """Where results of ``module`` are kept from run to run, or those of this notebook's own code.
 
-        A changed sentence or figure leaves both as they are. By hand it is a temporary folder.
+        A changed sentence, or a change in a module of figures, leaves both as they are; a changed cell of code leaves
+        the first. By hand it is a temporary folder.
         """
         label = _device(self.device)
         if "COMPANION_STORE" not in os.environ:
@@ -252,6 +254,7 @@ def _device(device: torch.device) -> str:
     return f"CPU, {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}"
 
 
+@cache
 def _driver() -> str:
     """The version of NVIDIA's driver, which torch does not know."""
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader", "--id=0"]

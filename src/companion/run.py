@@ -2,7 +2,8 @@
 
 A run goes to a folder beside its destination and moves there only when the notebook has ended, its claims have held
 and its results are complete. Killed half-way, it leaves nothing that looks like a result; the destination keeps what it
-had. What long work leaves while it is done lies in the store, see :mod:`companion.store`.
+had (Snakemake, which ``make`` runs, removes it before it starts a run anew). What long work leaves while it is done
+lies in the store, see :mod:`companion.store`.
 """
 
 import hashlib
@@ -66,7 +67,7 @@ def run(name: str, profile: str, *, seed: int = 0, overrides: dict | None = None
     check_parameters(source)
     own = place(root, name, profile, seed, overrides)
     out = own if out is None else out
-    check_destination(root, out, name, [own, _swept(root, name, profile, seed, overrides)])
+    check_destination(root, out, name, [own, swept(root, name, profile, seed, overrides)])
     content = keys.content_key(root, name, profile)
     key = content["key"]
     if is_current(out, key, name, profile, seed, overrides):
@@ -86,10 +87,11 @@ def place(root: Path, name: str, profile: str, seed: int, overrides: dict) -> Pa
     """Where a run lies unless told otherwise: where the book looks for it, or apart for other seeds and settings."""
     if seed == profiles.DEFAULT_SEED and not overrides:
         return root / "_build" / "run" / profile / name
-    return _swept(root, name, profile, seed, overrides)
+    return swept(root, name, profile, seed, overrides)
 
 
-def _swept(root: Path, name: str, profile: str, seed: int, overrides: dict) -> Path:
+def swept(root: Path, name: str, profile: str, seed: int, overrides: dict) -> Path:
+    """Where a run of a sweep lies."""
     return root / "_build" / "sweep" / profile / name / sweep_label(seed, overrides)
 
 

@@ -3,7 +3,7 @@
 The identity of a result is the code that can change it (without docstrings, comments and formatting), the pins of the
 packages that this code imports, its arguments, and the kind of device, whose rounding it has. It stands in the entry
 with a digest of the content, and both are read back and compared. What is only begun is of no device: it goes on where
-it is taken up. A workflow removes what nobody has used for long.
+it is taken up. ``make`` removes what nobody has used for long.
 """
 
 import hashlib
@@ -23,6 +23,7 @@ from companion import code, keys
 from companion.locks import alone
 from memprior.checkpoint import canonical, read_saved, save_atomically
 
+LOCKS = ".locks"  # below the folder; one for each entry that was ever made
 Tensors = dict[str, torch.Tensor]
 
 
@@ -52,11 +53,12 @@ class Store:
         its name says.
         """
         identity = {"name": name, "code": self.code, "arguments": canonical("arguments", arguments)}
-        file = self.file(name, arguments)
+        file, entry = self.file(name, arguments), self.entry(name, arguments)
         found = self._read_entry(file, identity)
         if found is None:
-            begun = file.with_suffix(".begun")
-            with alone(begun / "lock", waiting=f"{name}: another process is at work on it, waiting for it to end"):
+            begun = self.folder / f"{entry}.begun"
+            waiting = f"{name}: somebody else is at work on it, waiting for them to end"
+            with alone(self.folder / LOCKS / entry, waiting=waiting):  # not in the folder that is removed
                 found = self._read_entry(file, identity)  # which may have been so since
                 if found is None:
                     earlier, started = _attempts(begun, self.label)
@@ -86,20 +88,28 @@ class Store:
         return {key: metadata[key] for key in ("seconds", "made_on")}
 
     def file(self, name: str, arguments: dict) -> Path:
-        """Where a result lies, whichever device has made it."""
+        """Where the result of this kind of device lies."""
+        return self.folder / f"{self.entry(name, arguments)}-{self.device.type}.safetensors"
+
+    def entry(self, name: str, arguments: dict) -> str:
+        """What a result is called below the folder, on every device."""
         identity = {"name": name, "code": self.code, "arguments": canonical("arguments", arguments)}
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-        return self.folder / f"{re.sub(r'[^A-Za-z0-9.]+', '_', name)}-{digest[:16]}.safetensors"
+        return f"{re.sub(r'[^A-Za-z0-9.]+', '_', name)}-{digest[:16]}"
 
     def _read_entry(self, file: Path, identity: dict) -> tuple[Tensors, dict] | None:
-        """What ``file`` holds, if it has been made on this kind of device."""
+        """What ``file`` holds, where there is one."""
         if not file.is_file():
             return None
-        tensors, metadata = read_saved(file)
-        came = {key: metadata.get(key) for key in identity}
-        if came != identity:
-            raise ValueError(f"{file}: expected the result of {identity}, got that of {came}; remove the file")
-        return (tensors, metadata) if metadata["device"] == self.device.type else None
+        try:
+            tensors, metadata = read_saved(file)
+        except ValueError as error:
+            raise ValueError(f"{error}; remove the file") from None
+        expected = identity | {"device": self.device.type}
+        came = {key: metadata.get(key) for key in expected}
+        if came != expected:
+            raise ValueError(f"{file}: expected the result of {expected}, got that of {came}; remove the file")
+        return tensors, metadata
 
 
 def code_digest(root: Path, module: str) -> str:
@@ -121,7 +131,7 @@ def _attempts(begun: Path, label: str) -> tuple[dict, float]:
     file, earlier = begun / "attempts.safetensors", {"seconds": 0.0, "made_on": []}
     if file.is_file():
         earlier = read_saved(file)[1]
-        left = max(other.stat().st_mtime for other in begun.iterdir() if other.name != "lock")
+        left = max(other.stat().st_mtime for other in begun.iterdir())
         earlier["seconds"] += max(0.0, left - file.stat().st_mtime)
     if label not in earlier["made_on"]:
         earlier["made_on"].append(label)

@@ -6,14 +6,14 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
 from companion import claims, environment, keys, profiles
 from companion.locks import alone
-from companion.run import chapters, is_current, place, sweep_label, unlisted
+from companion.run import chapters, is_current, place, sweep_label, swept, unlisted
 from companion.sources import SourceError, read_yaml
 
 CONFIG = {"profile", "chapters", "seeds", "overrides", "brief"}
@@ -35,8 +35,8 @@ class Plan:
         profile: quick or full.
         names: of chapters.
         points: label of each run of a sweep -> (seed, overrides).
-        parts: identity -> part of the long work that becomes a job of its own.
-        long: (chapter, label) -> identities of the parts that this run starts from.
+        parts: entry of the store -> part of the long work that becomes a job of its own.
+        long: (chapter, label) -> entries of the parts that this run starts from.
     """
 
     profile: str
@@ -45,10 +45,15 @@ class Plan:
     parts: dict[str, "PlannedPart"] = field(default_factory=dict)
     long: dict[tuple[str, str], list[str]] = field(default_factory=dict)
 
+    @staticmethod
+    def destinations(root: Path, name: str, profile: str, seed: int, overrides: dict) -> set[Path]:
+        """Where the rules of the Snakefile put a run."""
+        return {place(root, name, profile, seed, overrides), swept(root, name, profile, seed, overrides)}
+
 
 @dataclass(frozen=True)
 class PlannedPart:
-    """arguments: of ``python -m companion part``. needs: identities of the parts that it starts from."""
+    """arguments: of ``python -m companion part``. needs: entries of the parts that it starts from."""
 
     arguments: tuple[str, ...]
     needs: tuple[str, ...]
@@ -91,25 +96,30 @@ def plan(root: Path, config: dict) -> Plan:
 
 
 def plan_parts(root: Path, requested: Plan, name: str) -> None:
-    """Add the long work of the runs of ``name`` that are not up to date to a plan; only their chapters import torch."""
+    """Add the long work of the runs of ``name`` that are not up to date to a plan; only their chapters import torch.
+
+    The mark of a part whose result has been removed from the store goes too.
+    """
     from companion import jobs, record
 
     key = keys.content_key(root, name, requested.profile)["key"]
     for label, (seed, overrides) in requested.points.items():
-        if is_current(
-            place(root, name, requested.profile, seed, overrides), key, name, requested.profile, seed, overrides
-        ):
+        point = name, requested.profile, seed, overrides
+        if all(is_current(folder, key, *point) for folder in requested.destinations(root, *point)):
             continue
         with environment.with_variables(COMPANION_STORE=str(root / "_build" / "store")):
-            study = jobs.study_of(record.begin(name, requested.profile, seed, overrides))
+            study = jobs.study_of(record.begin(*point))
         if study is None:
             continue
-        identity = {part: study.store.file(part.name, asdict(part)).stem for part in study.parts}
-        requested.long[name, label] = list(identity.values())
-        for part, known in identity.items():
+        entries = {part: study.store.entry(part.name, study.arguments(part)) for part in study.parts}
+        requested.long[name, label] = list(entries.values())
+        for part, entry in entries.items():
             options = ("--profile", requested.profile, "--seed", str(seed), "--overrides", json.dumps(overrides))
-            needs = tuple(identity[other] for other in study.needs(part))
-            requested.parts.setdefault(known, PlannedPart((name, part.name, *options), needs))
+            needs = tuple(entries[other] for other in study.needs(part))
+            planned = PlannedPart((name, part.name, "--entry", entry, *options), needs)
+            requested.parts.setdefault(entry, planned)
+            if not any(study.store.folder.glob(f"{entry}-*.safetensors")):
+                (root / "_build" / "keys" / "parts" / entry).unlink(missing_ok=True)
 
 
 def _listed(value) -> list:
@@ -176,10 +186,11 @@ def run_chapters(root: Path, profile: str, cores: int) -> int:
 def remove_unused(folder: Path, days: float = KEPT_DAYS) -> list[str]:
     """Remove the entries of a store, done or begun, that nobody has used for ``days``; their names."""
     before, removed = time.time() - 86400 * days, []
-    for entry in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if max(file.stat().st_mtime for file in (entry, *entry.rglob("*"))) < before:
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-            removed.append(entry.name)
+    for entry in sorted(folder.glob("[!.]*")):  # locks begin with a dot, and are empty
+        with suppress(FileNotFoundError):  # somebody else has just ended with it
+            if max(file.stat().st_mtime for file in (entry, *entry.rglob("*"))) < before:
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+                removed.append(entry.name)
     return removed
 
 

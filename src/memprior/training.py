@@ -225,6 +225,7 @@ def snapshots(
         snapshot, metadata = folder and folder / f"average_{step}.safetensors", {"start": start, "step": step}
         if checkpoint is not None and snapshot is not None and step <= reached:
             average = copy.deepcopy(denoiser)
+            average.network.requires_grad_(False)  # as those that training passes
             if step == reached:  # death may have come between the checkpoint of this very step and its snapshot
                 save_atomically(snapshot, _below(read_saved(checkpoint)[0], "average"), metadata)
             _copy_into(snapshot, average.network, read_saved(snapshot, metadata)[0])

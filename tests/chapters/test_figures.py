@@ -174,7 +174,7 @@ ON_AX = {
     C4 + "truth_panel": (({"disc": SHARES, "layer": SHARES}, "t"), {}),
     C4 + "data_panel": ((torch.polar(draw(4, 5), draw(4, 5)),), TITLE),
     C4 + "weights_panel": ((0.5 + draw(9), 2, 0.5), {}),
-    C4 + "share_history": (({50: ([1, 10], [0.9, 0.4]), 200: ([1, 10], [0.5, 0.1])},), {"xlabel": "x", **TITLE}),
+    C4 + "histories_panel": (({50: ([1, 10], [0.9, 0.4]), 200: ([1, 10], [0.5, 0.1])},), {"xlabel": "x", **TITLE}),
     C4 + "scatter_panel": ((draw(6, 3), draw(4, 3), draw(3)), TITLE),
     C4 + "ratio_panel": ((RATIOS, 0.7), TITLE),
     C4 + "misfit_bands": (({"trained network": 0.5 + draw(4, 6)},), TITLE),

@@ -91,7 +91,11 @@ def test_settings_that_go_together_are_taken(name, overrides):
         (SIXTH, {"sizes": [50, 200]}, "sizes to be a list with 50 and 1000"),
         (SIXTH, {"remedies_at": [200]}, "remedies_at to be among network_sizes (50)"),
         (SIXTH, {"remedies_at": [60], "network_sizes": [60]}, "remedies_at to be among sizes (50, 200, 1000)"),
-        (SIXTH, {"wave_sizes": [50, 100]}, "wave_sizes to be among sizes (50, 200, 1000)"),
+        (
+            SIXTH,
+            {"wave_sizes": [50, 100]},
+            "wave_sizes to be a list whose last is among sizes [50, 200, 1000], got 100",
+        ),
         (SIXTH, {"num_draws": 18}, "num_draws to be from 19"),
         (SIXTH, {"num_held_out": 19}, "num_held_out to be from 20"),
         (SIXTH, {"dropout": 0}, "dropout to be above 0 and at most 0.99"),

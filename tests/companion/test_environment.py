@@ -78,3 +78,11 @@ def test_run_at_profile_quick_has_one_thread_in_any_shell(tmp_path, monkeypatch,
         write_book(tmp_path, work=WORK + "\nimport os\nassert os.environ['OMP_NUM_THREADS'] == '1'"), "run", NAME
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("variable", ["OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"])
+def test_environment_leaves_no_thread_to_a_shell_but_torchs(tmp_path, monkeypatch, variable):
+    monkeypatch.setenv(variable, "7")
+    surroundings = environment.clean(tmp_path, tmp_path)
+    assert surroundings["OPENBLAS_NUM_THREADS"] == "1"
+    assert "MKL_NUM_THREADS" not in surroundings

@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from tiny_book import NAME, REPOSITORY, environment, write_book
+from tiny_book import CLAIMS, NAME, REPOSITORY, environment, write_book
 
 STUDY = '''
 """Two parts, and one that starts from the first; each counts its steps, and leaves a line for each of them."""
@@ -38,6 +38,9 @@ class Study:
 
     def needs(self, part):
         return [one for one in self.parts if one.name == part.start]
+
+    def arguments(self, part):
+        return asdict(part)
 
     def work(self, part, earlier):
         def compute(folder):
@@ -123,11 +126,16 @@ def test_parts_resume_after_a_kill_side_by_side(book):
     assert "tiny full: three: done in" in out
     assert "3 of 3 parts" in out
     # Up to date: nothing runs, nor when the store has been emptied.
-    for file in (book / "_build" / "store").iterdir():
+    for file in (book / "_build" / "store").glob("*.safetensors"):
         file.unlink()
     status, out, err = finish(book, "chapters", "--profile", "full", "--cores", "2")
     assert (status, out) == (0, ""), err
     assert [(name, step) for name, step, _ in log_of(book)] == steps
+    # What is not up to date is done in jobs again, though their marks were left.
+    (book / "data" / "claims" / f"{NAME}.yml").write_text(CLAIMS.replace("tolerance: 0.1", "tolerance: 0.2"))
+    status, out, err = finish(book, "chapters", "--profile", "full", "--cores", "2")
+    assert status == 0, err
+    assert out.count("done in") == 3
 
 
 def test_parts_of_a_quick_run_run_in_its_own_process(book):
@@ -145,3 +153,6 @@ def test_part_runs_by_its_name_with_what_it_needs(book):
     status, _, err = finish(book, "part", NAME, "four")
     assert status == 1
     assert err == "part: expected one of one, two, three, got 'four'\n"
+    status, _, err = finish(book, "part", NAME, "one", "--entry", "one-of-other-code")
+    assert status == 1
+    assert "part one: expected the code that was planned with, one-of-other-code, got one-" in err

@@ -106,7 +106,7 @@ FAULTS = {
     "text for a list": ({"sizes": "57"}, "sizes to be a list, got '57'"),
     "another word": ({"mode": "faster"}, "mode to be one of fast, slow, got 'faster'"),
     "another word in a list": ({"truths": ["disk"]}, "truths[0] to be one of disc, got 'disk'"),
-    "another key": ({"scales": {"relased": 1}}, "a key of scales to be one of released, norm, got 'relased'"),
+    "another key": ({"scales": {"freed": 1}}, "a key of scales to be one of released, norm, got 'freed'"),
     "below a key": ({"scales": {"norm": -1}}, "scales['norm'] to be from 0 to 7, got -1"),
     "list for a record": ({"plan": [2, 0.1]}, "plan to be a mapping of steps, dt, got [2, 0.1]"),
     "record too short": ({"plan": {"steps": 2}}, "plan to be a mapping of steps, dt, got {'steps': 2}"),
@@ -139,7 +139,7 @@ def test_settings_name_an_override_that_does_not_fit(sizes, overrides, told):
         (
             "few: 7,",
             "few: 7, more: 1,",
-            "profiles.yml, tiny, quick: expected what its Settings declares, unlike in mor",
+            "profiles.yml, tiny, quick: expected what its Settings declares, unlike in more",
         ),
     ],
 )

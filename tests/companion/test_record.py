@@ -173,6 +173,7 @@ def test_provenance_has_the_memory_and_driver_of_a_gpu(told, driver, book, monke
     run = replace(record.begin(NAME, "quick", 0, {}), device=torch.device("cuda"))
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: card)
     monkeypatch.setattr(record.subprocess, "run", ask)
+    record._driver.cache_clear()
     assert record._device(run.device) == f"A GPU, 80 GiB, driver {driver}"
 
 

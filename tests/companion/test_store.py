@@ -13,7 +13,7 @@ import torch
 from helpers import PATHS, store_in
 from tiny_book import NAME, write_book, write_notebook
 
-from companion.store import code_digest
+from companion.store import LOCKS, code_digest
 from companion.workflow import KEPT_DAYS, remove_unused
 from memprior.checkpoint import read_saved
 
@@ -23,6 +23,11 @@ ARGUMENTS = {"size": 3, "looks": (1, 2)}
 @pytest.fixture
 def store(tmp_path):
     return store_in(tmp_path / "store")
+
+
+def left(store):
+    """What lies in a store, but for its locks."""
+    return {file.suffix for file in store.folder.iterdir() if file.name != LOCKS}
 
 
 def never(folder):
@@ -37,7 +42,7 @@ def test_store_computes_a_result_once(store):
     assert torch.equal(store.tensors("a", ARGUMENTS, ones)["x"], torch.ones(2, dtype=torch.float64))
     assert torch.equal(store.tensors("a", ARGUMENTS, never)["x"], torch.ones(2, dtype=torch.float64))
     assert store.value("b", {}, lambda _: {"y": (1, 2)}) == store.value("b", {}, never) == {"y": [1, 2]}
-    assert {file.suffix for file in store.folder.iterdir()} == {".safetensors"}
+    assert left(store) == {".safetensors"}
     assert store.made("a", ARGUMENTS)["made_on"] == ["cpu in words"]
 
 
@@ -73,11 +78,11 @@ def test_store_hands_on_what_was_begun(store):
     with pytest.raises(KeyboardInterrupt):
         store.value("a", {}, begins)
     elsewhere = replace(store, device=torch.device("meta"), label="meta in words")
-    assert elsewhere.file("a", {}) == store.file("a", {})
+    assert elsewhere.entry("a", {}) == store.entry("a", {})
     again = replace(store, label="another CPU")
     assert again.value("a", {}, lambda folder: (folder / "half").read_text()) == "done"
     assert store.made("a", {})["made_on"] == ["cpu in words", "another CPU"]
-    assert [file.suffix for file in store.folder.iterdir()] == [".safetensors"]
+    assert left(store) == {".safetensors"}
 
 
 def test_store_names_an_entry_with_any_bit_flipped(store):
@@ -89,7 +94,7 @@ def test_store_names_an_entry_with_any_bit_flipped(store):
         with pytest.raises(ValueError, match=f"{file.name}: expected "):
             store.value("a", {}, never)
     file.write_bytes(whole[:-1])
-    with pytest.raises(ValueError, match=f"{file.name}: expected a file written by save_atomically"):
+    with pytest.raises(ValueError, match=f"{file.name}: expected a file written by save_atomically.*; remove the file"):
         store.value("a", {}, never)
 
 
@@ -120,7 +125,7 @@ def test_store_computes_once_for_two_threads(store, capsys):
     assert store.value("a", {}, slow) == 1
     first.join()
     assert (calls, told) == ([0], [1])
-    assert capsys.readouterr().err == "a: another process is at work on it, waiting for it to end\n"
+    assert capsys.readouterr().err == "a: somebody else is at work on it, waiting for them to end\n"
 
 
 def test_store_resumes_to_the_same_result_after_a_kill(tmp_path):
@@ -146,11 +151,11 @@ print(store_in(pathlib.Path(sys.argv[1])).value("count", {}, count))
         return subprocess.run(command, env=surroundings, capture_output=True, text=True, check=False)
 
     assert run(3).returncode == -signal.SIGKILL
-    (begun,) = (tmp_path / "store").iterdir()
+    (begun,) = (tmp_path / "store").glob("*.begun")
     assert (begun / "count").read_text() == "012"
     done = run(2)  # steps that are done are not taken again
     assert done.stdout == "01234\n", done.stderr
-    assert [file.suffix for file in (tmp_path / "store").iterdir()] == [".safetensors"]
+    assert left(store_in(tmp_path / "store")) == {".safetensors"}
 
 
 def test_remove_unused_removes_entries_not_used_for_long(store):
@@ -167,7 +172,7 @@ def test_remove_unused_removes_entries_not_used_for_long(store):
         if not file.name.startswith("new"):
             os.utime(file, (long_ago, long_ago))
     store.value("read", {}, never)
-    old = [store.file("begun", {}).with_suffix(".begun"), store.file("old", {})]
+    old = [store.folder / f"{store.entry('begun', {})}.begun", store.file("old", {})]
     assert remove_unused(store.folder) == [file.name for file in old]
     assert not any(file.exists() for file in old)
     assert store.value("read", {}, never) == store.value("new", {}, never) == 1

@@ -14,8 +14,6 @@ import time
 import traceback
 from pathlib import Path
 
-from memprior import paper
-
 MOST = 24  # of anything that a setting counts, but for
 # points on a side of a grid that integrates, steps some of which are checkpoints, cells of a model, training examples,
 # and networks, which stay as they are.
@@ -70,6 +68,7 @@ def main(name: str, device: str, out: Path, overrides: dict | None = None) -> No
     from IPython.core.interactiveshell import InteractiveShell
 
     from chapters.ch04_dps_fwi import runs as dps_parts
+    from memprior import paper
 
     draw_nothing()
     if overrides is None:  # sampling with waves: ten of the two hundred steps that no setting names

@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -142,13 +143,15 @@ def test_store_keeps_results_by_device_and_resumes_on_any(first, then, tmp_path,
     with pytest.raises(Killed):
         trained(lesson, stores[0])
     monkeypatch.setattr(torch.optim.Adam, "step", plain)
-    assert [path.suffix for path in tmp_path.iterdir()] == [".begun"]
+    assert [path.suffix for path in tmp_path.glob("[!.]*")] == [".begun"]
     trained(lesson, stores[1])
-    (file,) = tmp_path.iterdir()
+    (file,) = tmp_path.glob("[!.]*")
     assert read_saved(file)[1]["device"] == then
     assert read_saved(file)[1]["made_on"] == [f"{device} in words" for device in (first, then)]
-    trained(lesson, stores[0])  # a finished one has its device's rounding: it is made anew
-    assert read_saved(file)[1]["device"] == first
+    trained(lesson, stores[0])  # a finished one has its device's rounding: there is one of each
+    files = [store.file(lesson.name, asdict(lesson)) for store in stores]
+    assert [read_saved(one)[1]["device"] for one in files] == [first, then]
+    assert files[1] == file
 
 
 def test_run_draws_the_same_on_a_gpu_and_lists_every_device(tmp_path, monkeypatch):

@@ -94,11 +94,11 @@ def weights_panel(ax: Axes, misfits, chosen: int, truth: float) -> Axes:
     return ax
 
 
-def share_history(ax: Axes, histories: dict, *, xlabel: str, title: str) -> Axes:
-    """Shares against x on a log axis, a line for each number of examples N: N -> (x, shares)."""
-    for k, (num, (x, shares)) in enumerate(histories.items()):
-        ax.semilogx(x, shares, "o-", ms=3.5, color=SERIES[k % len(SERIES)], clip_on=False, label=f"$N = {num}$")
-    ax.set(xlabel=xlabel, ylabel=SHARE, title=title, ylim=(0, 1))
+def histories_panel(ax: Axes, histories: dict, *, xlabel: str, title: str) -> Axes:
+    """Values from 0 to 1 against x on a log axis, a line for each number of examples N: N -> (x, values)."""
+    for k, (num, (x, values)) in enumerate(histories.items()):
+        ax.semilogx(x, values, "o-", ms=3.5, color=SERIES[k % len(SERIES)], clip_on=False, label=f"$N = {num}$")
+    ax.set(xlabel=xlabel, title=title, ylim=(0, 1))
     return ax
 
 

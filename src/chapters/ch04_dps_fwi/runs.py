@@ -92,6 +92,13 @@ def trained(run: TrainingRun, store: Store) -> dict[int, NetworkDenoiser]:
     return snapshot_denoisers(store.tensors(run.name, asdict(run), compute), network, 1.0)
 
 
+def build_prior(name: str, training: TrainingSet, networks: dict[int, Denoiser]) -> Denoiser:
+    """One of :data:`PRIORS` in the coordinates of a training set. networks: step -> network; the last is it."""
+    if name == "network":
+        return networks[max(networks)]
+    return training.true_prior if name == "truth" else training.memorized_prior
+
+
 def sampled(run: SamplingRun, denoiser: Denoiser, store: Store) -> GuidedSamples:
     """Samples in raw coefficients and their misfits at every step. The Helmholtz operator is in complex64.
 

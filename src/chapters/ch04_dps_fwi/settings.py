@@ -44,6 +44,12 @@ class Settings:
     step_sizes: Annotated[tuple[Positive, ...], Ascending()]
 
     def __post_init__(self):
+        require(
+            len(set(self.further_truths)) == len(self.further_truths),
+            "further_truths",
+            "different from each other",
+            list(self.further_truths),
+        )
         require(self.sizes == PUBLISHED, "sizes", f"{list(PUBLISHED)}, the authors' panel", list(self.sizes))
         require_among("waves_for_exact", self.waves_for_exact, "sizes", self.sizes)
         require(self.num_further > 0 or not self.further_truths, "num_further", "1 or more, for further_truths", 0)

@@ -12,7 +12,7 @@ import torch
 
 from chapters.ch04_dps_fwi import runs
 from chapters.ch04_dps_fwi.measures import LinearizedRun, sample_linearized
-from chapters.ch04_dps_fwi.runs import PRIORS, SamplingRun, TrainingRun, sampled, trained
+from chapters.ch04_dps_fwi.runs import PRIORS, SamplingRun, TrainingRun, build_prior, sampled, trained
 from companion.jobs import one_thread_each, side_by_side, workers_on
 from companion.record import Run
 from companion.store import Store
@@ -81,18 +81,13 @@ class Study:
         """Training run -> step -> network at that step."""
         return {part: self._result(part) for part in self.training_runs}
 
-    def histories(self, n: int) -> dict[int, Denoiser]:
+    def training_history(self, n: int) -> dict[int, Denoiser]:
         """Step -> network at that step, of the first training run on N examples."""
         return self.networks[self.training_runs[self.settings.sizes.index(n)]]
 
     def prior(self, name: str, n: int) -> Denoiser:
         """Denoiser in the coordinates of N examples; name: "network" (the first, fully trained), "truth", "memory"."""
-        known = self.training[n]
-        return {
-            "network": lambda: self.training_history(n)[self.settings.checkpoints[-1]],
-            "truth": lambda: known.true_prior,
-            "memory": lambda: known.memorized_prior,
-        }[name]()
+        return build_prior(name, self.training[n], self.training_history(n) if name == "network" else {})
 
     # ---- sampling runs with the nonlinear operator -----------------------------------------------------------------
 
@@ -131,12 +126,16 @@ class Study:
         """A sampling run with a network needs that network's training run."""
         return [part.training_run] if isinstance(part, SamplingRun) and part.training_run else []
 
+    def arguments(self, part: TrainingRun | SamplingRun) -> dict:
+        """Its fields say all."""
+        return asdict(part)
+
     def work(self, part: TrainingRun | SamplingRun, earlier: Callable) -> dict[int, Denoiser] | GuidedSamples:
         """The networks of a training run, or the samples of a sampling run. earlier: training run -> its networks."""
         if isinstance(part, TrainingRun):
             return trained(part, self.store)
-        run = part.training_run
-        prior = earlier(run)[run.checkpoints[-1]] if run else self.prior(part.prior, part.num_examples)
+        networks = earlier(part.training_run) if part.training_run else {}
+        prior = build_prior(part.prior, self.training[part.num_examples], networks)
         return sampled(part, prior, self.store)
 
     def run(self) -> None:
@@ -156,7 +155,7 @@ class Study:
 
     def seconds(self, part: TrainingRun | SamplingRun) -> float:
         """Wall time of a part in seconds, over all attempts."""
-        return self.store.made(part.name, asdict(part))["seconds"]
+        return self.store.made(part.name, self.arguments(part))["seconds"]
 
     def nonlinear_runs(
         self, prior: str, n: int, *, truth: str = "published", finer: bool = False

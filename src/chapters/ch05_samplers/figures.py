@@ -96,9 +96,12 @@ def sweep_panel(ax: Axes, lines: dict, *, ylabel: str, title: str, top: float) -
 
 
 def guidance_panel(ax: Axes, sigmas, curves: dict, left, *, ylabel: str, right: float | None = None) -> Axes:
-    """Curves by sampler against the noise level, down to where ``left`` (T,), the posterior variance, vanishes."""
+    """Curves by sampler against the noise level, down to where ``left`` (T,) vanishes.
+
+    left: the posterior variance at each level, over that at the first.
+    """
     x, open_still = array(sigmas), array(left) > 1e-3
-    ax.fill_between(x[open_still], 0, array(left)[open_still], color=PALE, lw=0, label="posterior variance")
+    ax.fill_between(x[open_still], 0, array(left)[open_still], color=PALE, lw=0, label="still open, share")
     for name, values in curves.items():
         style = marker_style(name) | {"ms": 4}
         ax.plot(x[open_still], array(values)[open_still], lw=1.3, markevery=2, **style, label=name)
@@ -110,9 +113,12 @@ def guidance_panel(ax: Axes, sigmas, curves: dict, left, *, ylabel: str, right: 
 
 
 def weighting_panel(ax: Axes, counts, mean, bound, dots: dict, *, title: str) -> Axes:
-    """Exact distance of likelihood weighting against K (S,), and its bound; dots: name -> (K, values, halves)."""
+    """Distance of the distribution of likelihood weighting's choice against K (S,), and its bound.
+
+    dots: name -> (K, values, halves).
+    """
     ax.plot(counts, bound, ls="--", color=GRAY, lw=1.2, label=r"bound $2\rho/K$")
-    ax.plot(counts, array(mean), "-", **marker_style("weighting") | {"ms": 0}, label="exact weighting")
+    ax.plot(counts, array(mean), "-", **marker_style("weighting") | {"ms": 0}, label="weighting, its distribution")
     for name, (at, values, halves) in dots.items():
         ax.errorbar(at, values, halves, ls="", capsize=2.5, **marker_style(name), label=name)
     ax.set(xscale="log", yscale="log", ylim=(1e-3, 2), xlabel="particles $K$", ylabel=DISTANCE, title=title)

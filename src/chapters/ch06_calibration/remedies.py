@@ -107,6 +107,7 @@ class Training:
     ``ValueError`` for another kind.
     """
 
+    # The names of these fields are in ``name``, which seeds the batches: another word for one is another network.
     kind: str
     num_examples: int
     seed: int

@@ -56,10 +56,12 @@ class Settings:
     workers: Natural
 
     def __post_init__(self):
+        require(len(set(self.widths)) == len(self.widths), "widths", "different from each other", list(self.widths))
         require({50, 1000} <= {*self.sizes}, "sizes", "a list with 50 and 1000", list(self.sizes))
         require_among("remedies_at", self.remedies_at, "network_sizes", self.network_sizes)
         require_among("remedies_at", self.remedies_at[:1], "sizes", self.sizes)
-        require_among("wave_sizes", self.wave_sizes[-1:], "sizes", self.sizes)
+        largest = self.wave_sizes[-1]
+        require(largest in self.sizes, "wave_sizes", f"a list whose last is among sizes {list(self.sizes)}", largest)
         require(
             self.num_sampled_truths <= self.num_truths,
             "num_sampled_truths",

@@ -142,7 +142,7 @@ class Study:
             parts = {"response": local.survey.response, "data": local.survey.data, "misfit": local.misfit}
             return {name: torch.as_tensor(x) for name, x in parts.items()}
 
-        stored = self.store.tensors(point.name, asdict(point), compute)
+        stored = self.store.tensors(point.name, self.arguments(point), compute)
         truth = survey.truths[point.index, None]
         return Local(
             LinearSurvey(survey.prior, stored["response"], truth, stored["data"], survey.noise_std),
@@ -160,7 +160,7 @@ class Study:
                 drawn = Drawn.reweighted(local, draw, self.likelihoods())
             return {"draws": drawn.draws, "weights": drawn.weights}
 
-        return Drawn(**self.store.tensors(job.name, asdict(job), compute))
+        return Drawn(**self.store.tensors(job.name, self.arguments(job), compute))
 
     @property
     def parts(self) -> list[Training | LinearizationPoint | PosteriorJob]:
@@ -173,6 +173,13 @@ class Study:
         if not isinstance(part, PosteriorJob):
             return []
         return [*part.trainings, *(() if part.how == "linear" else self.linearization_points)]
+
+    def arguments(self, part: Training | LinearizationPoint | PosteriorJob) -> dict:
+        """Its fields and, but for a training, the truths of each survey, for all of which noise is drawn at once."""
+        if isinstance(part, Training):
+            return asdict(part)
+        size = self.settings
+        return asdict(part) | {"survey": size.num_truths, "nonlinear_survey": size.waves.num_truths}
 
     def work(
         self, part: Training | LinearizationPoint | PosteriorJob, earlier: Callable

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from memprior._check import expect, expect_whole
-from memprior.checkpoint import canonical, file_to_keep, read_saved, restore_generator, save_atomically
+from memprior._check import descending_levels, expect_points, expect_whole
+from memprior.checkpoint import canonical, digest, file_to_keep, read_saved, restore_generator, save_atomically
 from memprior.denoiser import Denoiser
 from memprior.guidance.gradients import GuidedState, GuidedStep
 from memprior.sampling import trajectory
@@ -52,15 +52,16 @@ def sample_guided(
         generator: draws what the step draws.
         checkpoint: a file, in a folder that exists, written every ``save_every`` steps and at the end. Where it exists
             the run goes on from it.
-        identity: what makes this run this one, of dicts, lists, texts and finite numbers; a checkpoint of another one
-            is refused.
+        identity: what else makes this run this one, of dicts, lists, texts and finite numbers: the prior and the data,
+            which a step does not tell.
         save_every: steps between two checkpoints.
 
     Returns:
         Samples and their misfits.
 
     Raises:
-        ValueError: arguments that do not fit, and a checkpoint of another run, or that is none.
+        ValueError: arguments that do not fit, and a checkpoint that is none, or of another start, schedule, generator
+            or identity.
         TypeError: a step that no data guide.
         FloatingPointError: as :func:`~memprior.sampling.trajectory`.
 
@@ -77,18 +78,20 @@ def sample_guided(
         torch.Size([2, 2])
     """
     expect_whole("save_every", save_every, 1)
-    identity = canonical("identity", identity or {})
-    x, misfits = x_init, []
+    expect_points("x_init", x_init)
+    sigmas = descending_levels("sigmas", sigmas, x_init)
+    begins = {"x": x_init, "sigmas": sigmas, "generator": generator.get_state()}
+    identity = canonical("identity", identity or {}) | {"start": digest(begins, {})[:16]}
+    x, misfits, last = x_init, [], len(sigmas) - 1
     if checkpoint is not None:
         checkpoint = file_to_keep("checkpoint", checkpoint)
         if checkpoint.exists():
-            tensors, _ = read_saved(checkpoint, identity)
-            x, misfits = tensors["x"].to(x_init), list(tensors["misfits"].to(x_init))
+            tensors, _ = read_saved(checkpoint)
             restore_generator(generator, tensors["generator"], f"checkpoint {checkpoint}")
-    last = len(sigmas) - 1
-    expect(len(misfits) <= last, f"checkpoint {checkpoint}", f"at most {last} steps, as sigmas has", len(misfits))
-    if checkpoint is not None and 0 < len(misfits) < last:
-        _LOG.info("%s: sampling goes on from step %d of %d", checkpoint.parent.stem, len(misfits), last)
+            read_saved(checkpoint, identity)
+            x, misfits = tensors["x"].to(x_init), list(tensors["misfits"].to(x_init))
+            if len(misfits) < last:
+                _LOG.info("%s: sampling goes on from step %d of %d", checkpoint.parent.stem, len(misfits), last)
     if len(misfits) < last:
         for state in trajectory(denoiser, x, sigmas[len(misfits) :], step=step, generator=generator):
             if not isinstance(state, GuidedState):

@@ -228,7 +228,7 @@ def _nearness(near: Neighbors, unique: torch.Tensor, rounding: torch.Tensor) -> 
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """What :func:`report` found.
+    """What :func:`~memprior.memorization.nearness.report` found.
 
     samples, held_out (None where none were given), leave_one_out (None where they were): :class:`Nearness` of each. k:
     neighbors taken of each. num_repeated: training examples that repeat an earlier one and count once. threshold: the

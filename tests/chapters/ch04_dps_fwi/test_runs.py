@@ -349,6 +349,11 @@ def test_side_by_side_ends_the_rest_after_an_error(capsys):
     assert "part 1:" not in capsys.readouterr().out
 
 
+def test_side_by_side_refuses_parts_that_are_equal():
+    with pytest.raises(ValueError, match=r"^parts: expected each once, got part 0 again"):
+        side_by_side([PARTS[0], PARTS[1], PARTS[0]], len, 1, print)
+
+
 def test_side_by_side_refuses_no_workers():
     with pytest.raises(ValueError, match=r"^workers: expected an integer >= 1, got 0"):
         side_by_side(PARTS, len, 0, print)

@@ -1,6 +1,6 @@
 """Chapter 6: known posteriors of many truths, one sampler beside them, and the metrics of both."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -266,24 +266,32 @@ def test_study_gives_the_same_bits_with_two_workers_and_reads_what_is_done(tmp_p
     for column in two.posterior_jobs:
         assert two.result(column).draws.shape == (2, 3, 100)
         assert torch.equal(two.result(column).draws, one.result(column).draws), column.name
-    kept = {file: file.read_bytes() for file in (tmp_path / "two").iterdir()}
+    kept = {file: file.read_bytes() for file in (tmp_path / "two").glob("*.*") if file.is_file()}
     assert {file.suffix for file in kept} == {".safetensors"}
     again = study_in(tmp_path / "two")
     monkeypatch.setattr("chapters.ch06_calibration.study.guided_draws", None)
     monkeypatch.setattr("chapters.ch06_calibration.remedies.train", None)
     again.run()
     assert all(torch.equal(again.result(column).draws, two.result(column).draws) for column in two.posterior_jobs)
-    assert kept == {file: file.read_bytes() for file in (tmp_path / "two").iterdir()}
+    assert kept == {file: file.read_bytes() for file in (tmp_path / "two").glob("*.*") if file.is_file()}
     choice = chosen(two.networks(6), CPU)
     assert choice.step in (1, 3)
     assert choice.width == min(choice.by_width, key=choice.by_width.get)
+
+
+def test_study_knows_results_by_the_truths_that_noise_was_drawn_for(tmp_path):
+    """Noise is drawn for all truths at once: with more of them the first ones have other data."""
+    study, more = study_in(tmp_path, waves=Waves(2, 3, 4)), study_in(tmp_path, num_truths=4, waves=Waves(3, 3, 4))
+    for part in study.parts:
+        alike = study.arguments(part) == more.arguments(part)
+        assert alike == isinstance(part, Training), part
 
 
 @pytest.mark.usefixtures("no_waves")
 def test_posterior_jobs_with_swapped_draws_are_named(tmp_path):
     study = study_in(tmp_path)
     study.run()
-    one, other = (study.store.file(column.name, asdict(column)) for column in study.posterior_jobs[:2])
+    one, other = (study.store.file(column.name, study.arguments(column)) for column in study.posterior_jobs[:2])
     (bytes_of_one, bytes_of_other) = one.read_bytes(), other.read_bytes()
     one.write_bytes(bytes_of_other)
     other.write_bytes(bytes_of_one)

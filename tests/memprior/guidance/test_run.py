@@ -117,3 +117,26 @@ def test_sample_guided_refuses_an_unguided_step():
     start = torch.ones(2, 2, dtype=torch.float64)
     with pytest.raises(TypeError, match=r"^step: expected one whose states carry a misfit, got a SamplerState"):
         sample_guided(EmpiricalDenoiser(pentagon()), start, SIGMAS, step=euler_step, generator=torch.Generator())
+
+
+@pytest.mark.parametrize("change", ["start", "schedule", "generator"])
+def test_sample_guided_refuses_a_checkpoint_that_began_otherwise(tmp_path, change):
+    def sampled(start, sigmas, seed):
+        likelihood = GaussianLikelihood(CoupledQuadraticOperator(), torch.tensor([0.9, 0.4], dtype=torch.float64), 0.3)
+        generator = torch.Generator().manual_seed(seed)
+        options = {"step": dps_step(likelihood, scale=0.02, norm="squared"), "generator": generator}
+        return sample_guided(EmpiricalDenoiser(pentagon()), start, sigmas, **options, checkpoint=tmp_path / "run")
+
+    given = {"start": torch.ones(2, 2, dtype=torch.float64), "sigmas": SIGMAS, "seed": 1}
+    first = sampled(**given)
+    assert torch.equal(sampled(**given).x, first.x)
+    other = {"start": {"start": 2 * given["start"]}, "schedule": {"sigmas": 2 * SIGMAS}, "generator": {"seed": 2}}
+    with pytest.raises(ValueError, match=r"^checkpoint .*run: expected .*'start'.*, got .*'start'"):
+        sampled(**given | other[change])
+
+
+@pytest.mark.parametrize("num", [0, 1])
+def test_sample_guided_refuses_a_schedule_without_a_step(num):
+    start = torch.ones(2, 2, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"^sigmas: expected"):
+        sample_guided(EmpiricalDenoiser(pentagon()), start, SIGMAS[:num], step=None, generator=torch.Generator())
