@@ -12,6 +12,7 @@ FASTEST, SLOWEST = 1 / 9, 1 / 2.25
 SIDE_KM = 2.0  # of the paper's square
 TRAINING_SEED = 42  # of the paper's training fields
 HELD_OUT_SEED = 12345  # of the fields that no published training set holds
+TRUTH_SEED = 2026  # of truths to invert for: in no training set, and none of the held-out fields
 _CONTRAST, _CENTER = (SLOWEST - FASTEST) / 6, (SLOWEST + FASTEST) / 2  # scale and mean of the published fields
 
 
@@ -42,7 +43,8 @@ def published_fields(num: int, *, seed: int = TRAINING_SEED) -> torch.Tensor:
 
     A stationary Gaussian field with amplitude ``(4 pi^2 |k|^2 + 25)^(-3/2)`` over integer wavenumbers, none at k = 0.
     One block of real normals from numpy's legacy RandomState, so sets of different size are nested; real noise in
-    wavenumber makes every field point-symmetric. seed 42: the training set; 12345: held-out draws.
+    wavenumber makes every field point-symmetric. seed 42: the training set; 12345: held-out draws;
+    2026: truths that are in neither.
 
     Example:
         >>> from memprior.paper import published_fields

@@ -17,7 +17,7 @@ from memprior.likelihood import GaussianLikelihood
 from memprior.memorization import PAPER_RATIO, memorization_ratio, nearest_neighbors
 from memprior.noise import ddpm_sigmas
 from memprior.operators import ForwardOperator, MatrixOperator, compose, jacobian
-from memprior.paper.fields import HELD_OUT_SEED, published_coefficients, published_grid, published_law, published_truth
+from memprior.paper.fields import TRUTH_SEED, published_coefficients, published_grid, published_law, published_truth
 from memprior.paper.survey import published_operator, reference_operator
 from memprior.waves.helmholtz import FreezeInvalid
 
@@ -48,8 +48,15 @@ class Inversion:
 
     @cached_property
     def slope(self) -> torch.Tensor:
-        """The Jacobian of F at the truth, (m, 100), used by every linearization here."""
-        return jacobian(self.likelihood.forward, self.truth[None])[0]
+        """The Jacobian of F at the truth, (m, 100), used by every linearization here.
+
+        Decoding is linear but for a constant: one product with its matrix, where a chain would take m reverse passes.
+        """
+        basis = CosineBasis(self.operator.grid)
+        unit = torch.eye(basis.size).to(self.truth)
+        matrix = (basis.decode(unit) - basis.decode(0 * unit)).flatten(1)
+        with torch.no_grad():
+            return jacobian(self.guard, basis.decode(self.truth[None]))[0] @ matrix.T
 
 
 def published_inversion(
@@ -100,8 +107,8 @@ def finer_forward() -> ForwardOperator:
 
 
 def held_out_truth() -> torch.Tensor:
-    """The first of the held-out fields, (100,): drawn from the distribution of the examples, and none of them."""
-    return published_coefficients(1, seed=HELD_OUT_SEED)[0]
+    """The first field of the truths' own stream, (100,): in no training set, and none of the held-out fields."""
+    return published_coefficients(1, seed=TRUTH_SEED)[0]
 
 
 def disc_truth() -> torch.Tensor:
@@ -124,15 +131,18 @@ def standardized(likelihood: GaussianLikelihood, standardizer: Standardizer) -> 
     return GaussianLikelihood(forward, likelihood.observed, likelihood.noise_std)
 
 
-def tangent(inversion: Inversion) -> GaussianLikelihood:
+def tangent(inversion: Inversion, observed: torch.Tensor | None = None) -> GaussianLikelihood:
     """The likelihood of raw z with F linearized at the truth, by 100 numbers instead of 5880 data.
 
     With J = Q R, ``|y - F(t) - J (z - t)|^2 = |Q^T (y - F(t)) + R t - R z|^2`` and a rest that no z can change.
+
+    observed: y, (m,), with another draw of the noise; those of ``inversion`` unless they are given.
     """
     likelihood, truth = inversion.likelihood, inversion.truth
+    observed = likelihood.observed if observed is None else observed
     q, r = torch.linalg.qr(inversion.slope)
     with torch.no_grad():
-        pulled = q.T @ likelihood.residual(truth[None])[0] + r @ truth
+        pulled = q.T @ (observed - likelihood.forward(truth[None])[0]) + r @ truth
     return GaussianLikelihood(MatrixOperator(r), pulled, likelihood.noise_std)
 
 
