@@ -101,6 +101,14 @@ class CosineBasis:
         expect_points("z", z, size=self.size)
         return self.background + (z @ self._synthesis.to(z)).reshape(-1, *self.grid.shape)
 
+    def __call__(self, z: torch.Tensor) -> torch.Tensor:
+        """:meth:`decode`: a basis is what a forward operator on fields is composed with."""
+        return self.decode(z)
+
+    def jacobian(self, z: torch.Tensor) -> torch.Tensor:
+        """d decode / dz, the same everywhere, (B, nx * nz, d)."""
+        return self._synthesis.to(z).T.expand(len(z), -1, -1)
+
     def encode(self, fields: torch.Tensor) -> torch.Tensor:
         """Squared slowness (B, nx, nz) to its least-squares coefficients (B, d)."""
         expect_tensor("fields", fields, f"(B, {self.grid.shape[0]}, {self.grid.shape[1]})")

@@ -110,13 +110,15 @@ class _Composed:
         expect_traced(self.inner, x)
         x, between = _traced(self.inner, x)
         rows = jacobian(self.outer, between.detach())
+        if hasattr(self.inner, "jacobian"):
+            return rows @ jacobian(self.inner, x.detach())
         return _pull_back(between, x, [row.reshape(between.shape) for row in rows.unbind(1)])
 
 
 def compose(outer: ForwardOperator, inner: Callable[[torch.Tensor], torch.Tensor]) -> ForwardOperator:
     """outer after inner, as one forward operator.
 
-    Its Jacobian chains ``outer``'s own, where it brings one, with reverse passes through ``inner``.
+    Its Jacobian chains ``outer``'s own, where it brings one, with ``inner``'s own, or with reverse passes through it.
 
     Args:
         outer: F, on what ``inner`` makes.

@@ -60,11 +60,15 @@ SURVEY = Of(receivers_km=draw(3, 2), sources_km=draw(2, 2))
 LIMITS = {"mean": (1.7, 2.5), "std": (0.0, 0.3)}
 MAPS = {"mean": MODEL, "std": 0.1 * draw(4, 4), "error": 0.2 * draw(4, 4) - 0.1}
 FAMILIES = ("Gaussian", "kernel", "mixture", "flow", "autoencoder", "diffusion")
-SHARES = {"trained network": (0.4, 0.3, 0.5), "exact memory": (0.9, 0.8, 1.0)}
+ROW = Of(share=Of(dot=(0.4, 0.3, 0.5)), by_seed=(0.3, 0.5), null=(0.2, 0.8))
 HISTORIES = [(np.array([1, 10, 100]), np.array([1.1, 0.8, 0.2]), np.array([0.9, 0.5, 0.7]))] * 2
 LOOKS = [{"step": k, "to_memory": 1 / k, "to_truth": 2 / k, "train": -k, "held_out": -2 * k} for k in (1, 10, 100)]
 LOOKS = [look | {"points": draw(20, 2).numpy()} for look in LOOKS]
-RATIOS = {"trained network": draw(50), "exact memory": 0.01 * draw(50), "held-out fields": 0.5 + 0.5 * draw(50)}
+RATIOS = {
+    "trained network": draw(50),
+    "exactly memorized prior": 0.01 * draw(50),
+    "ideal posterior": 0.5 + 0.5 * draw(50),
+}
 TESTS = {"x": Of(steps=np.array([1e-3, 1e-2, 1e-1]), remainders=np.array([1e-6, 1e-4, 1e-2]), slope=2.0)}
 INVERSIONS = {"x": Of(misfits=[9.0, 3.0, 0.6], iterations=[0, 1, 2])}
 LEVEL = Of(predicted=0.5, measured=0.6, error=0.1)
@@ -170,18 +174,13 @@ ON_AX = {
     B3 + "convergence_curve": ((MANY,), {}),
     B3 + "effective_against_noise": ((Of(sizes=[50, 200], noises=SIGMAS, effective=1 + draw(2, 5)),), {}),
     B3 + "ratio_histograms": (({50: 0.2 + 0.8 * draw(30)}, 0.7), {}),
-    C4 + "count_panel": ((SHARES,), {"published": 0.6, **TITLE}),
-    C4 + "truth_panel": (({"disc": SHARES, "layer": SHARES}, "t"), {}),
+    C4 + "share_panel": (({"true prior": {50: ROW, 200: ROW}, "trained network": {50: ROW, 200: ROW}},), {}),
+    C4 + "history_panel": (({50: ([1, 10], [ROW.share] * 2)}, {50: 0.5}), {"xlabel": "x"}),
+    C4 + "correlation_panel": (({"true prior": [(1.0, ROW.share), (2.0, ROW.share)]},), TITLE),
+    C4 + "along_panel": (({"true prior": 1 + draw(4, 6)},), {"ylabel": "y", "yscale": "log", **TITLE}),
     C4 + "data_panel": ((torch.polar(draw(4, 5), draw(4, 5)),), TITLE),
-    C4 + "weights_panel": ((0.5 + draw(9), 2, 0.5), {}),
-    C4 + "histories_panel": (({50: ([1, 10], [0.9, 0.4]), 200: ([1, 10], [0.5, 0.1])},), {"xlabel": "x", **TITLE}),
     C4 + "scatter_panel": ((draw(6, 3), draw(4, 3), draw(3)), TITLE),
     C4 + "ratio_panel": ((RATIOS, 0.7), TITLE),
-    C4 + "misfit_bands": (({"trained network": 0.5 + draw(4, 6)},), TITLE),
-    C4 + "error_against_std": ((draw(5, 5), draw(5, 5)), {"reach": 1.0, **TITLE}),
-    C4 + "noise_draws": ((np.array([3, 5, 9, 40]),), {"published": 7, "nonlinear": 8, "num": 64, **TITLE}),
-    C4 + "cost_bars": (({"here": 3.0, "there": 1.5},), {}),
-    C4 + "perturbation_panel": ((SIGMAS, dict.fromkeys(("network", "memory", "true prior"), SIGMAS / 10)), TITLE),
     C5 + "cost_panel": (
         ({"exact": (10, 0.1, 0.2), "MMPS": (10, 0.4, 0.1)}, {"weighting": ([1, 9], draw(2))}),
         {"floor": 0.1, **TITLE},
@@ -232,10 +231,9 @@ WHOLE = {
     C3 + "densities_and_weights": ((_comparison(X), LINE), {}),
     B3 + "densities_and_lookup": ((_comparison(X), LINE, draw(3)), {}),
     C4 + "copies_frame": (([MODEL] * 2, [MODEL] * 2, [0.1, 0.8], [3, 4]), {"side_km": 2.0, **TITLE}),
-    C4 + "step_frame": ((RATIOS, {"memory": 0.6, "network": 200.0}, {"memory": 0.3}, 0.7), {"step": 1.0}),
-    C4 + "reverse_frame": (
-        (draw(6, 3), draw(6), draw(4, 3), draw(3)),
-        {"sigma": 0.5, "step": 3, "limits": [(0, 1), (0, 1)]},
+    C4 + "step_frame": (
+        (RATIOS, {"true prior": 0.6, "trained network": 200.0}, {"true prior": 0.3}, 0.7),
+        {"step": 1.0},
     ),
     C5 + "step_frame": ((4 * draw(20) - 2, LINE[:, 0], draw(3)), TITLE),
     C5 + "weighting_frame": ((draw(3), draw(3)), TITLE),

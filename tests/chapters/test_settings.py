@@ -5,24 +5,22 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import get_args, get_type_hints
 
 import pytest
 import torch
 import yaml
 
-from chapters.ch04_dps_fwi.settings import Settings as FourthSettings
 from chapters.ch05_samplers import comparison
 from chapters.ch05_samplers.settings import TUNED, UNTUNED
 from chapters.ch06_calibration import measures
 from chapters.ch06_calibration.posteriors import LinearSurvey
 from companion.profiles import PROFILES, SettingsError, settings
-from memprior.paper import TRUTHS
 
 ROOT = Path(__file__).parents[2]
 SIZES = ROOT / "notebooks" / "profiles.yml"
 NAMES = yaml.safe_load(SIZES.read_text())
 FIRST, SECOND, THIRD = "01_maximum_likelihood", "02_gaussian_mixture_prior", "03_linearized_posterior"
+UNSEEN = NAMES["04_dps_fwi"]["quick"]["unseen"]
 FOURTH, FIFTH, SIXTH, APPENDIX = "04_dps_fwi", "05_samplers", "06_calibration", "a1_waves"
 
 
@@ -47,7 +45,7 @@ def test_settings_are_read_without_anything_heavy():
         (FIRST, {"time_sizes": [5, 10], "num_seeds": 2}),
         (SECOND, {"sizes": [50, 200, 1000], "num_seeds": [1, 1, 1]}),
         (THIRD, {"num_draws": 200_000}),
-        (FOURTH, {"waves_for_exact": [50], "further_truths": ["disc"], "num_further": 1, "step_sizes": [0.01, 0.07]}),
+        (FOURTH, {"waves_for_exact": [50], "unseen": UNSEEN | {"num_nonlinear": 1}, "step_sizes": [0.01, 0.07]}),
         (FOURTH, {"network": {"width": 128, "depth": 2, "batch_size": 64}, "finer": True}),
         (FIFTH, {"wave_samplers": {"PiGDM": 0, "frozen, norm": 1}}),
         (SIXTH, {"waves": {"num_truths": 1, "num_draws": 8, "num_levels": 20}, "widths": [1]}),
@@ -76,8 +74,13 @@ def test_settings_that_go_together_are_taken(name, overrides):
         (THIRD, {"control_sizes": [10]}, "control_sizes to be a list of 2 or more entries"),
         (FOURTH, {"sizes": [50, 200]}, "sizes to be [50, 200, 1000], the authors' panel"),
         (FOURTH, {"waves_for_exact": [100]}, "waves_for_exact to be among sizes (50, 200, 1000)"),
-        (FOURTH, {"further_truths": ["disc"]}, "num_further to be 1 or more, for further_truths"),
-        (FOURTH, {"num_noise_waves": 31}, "num_noise_waves to be at most num_noise_draws, 30"),
+        (FOURTH, {"num_held_out": 999}, "num_held_out to be from 1000"),
+        (
+            FOURTH,
+            {"unseen": UNSEEN | {"num_nonlinear": 11}},
+            "unseen.num_nonlinear to be at most unseen.num_truths, 10",
+        ),
+        (FOURTH, {"unseen": UNSEEN | {"num_truths": 2}}, "unseen.num_truths to be from 3"),
         (FOURTH, {"step_sizes": [0.01, 0.1]}, "step_sizes to be a list with 0.01 and 0.07"),
         (FOURTH, {"checkpoints": [100, 300, 200]}, "checkpoints to be a list that ascends"),
         (FOURTH, {"num_stencil": 51}, "num_stencil to be from 2 to 50"),
@@ -120,8 +123,6 @@ def test_settings_ask_for_as_many_draws_as_an_interval_needs():
         measures.measure(*one_too_few, generator=torch.Generator())
 
 
-def test_settings_name_the_samplers_and_truths_that_there_are():
+def test_settings_name_the_samplers_that_there_are():
     assert set(TUNED) == comparison.families().keys()
     assert set(UNTUNED) == comparison.untuned(1).keys()
-    names, _ = get_args(get_type_hints(FourthSettings)["further_truths"])
-    assert {*get_args(names), "published"} == TRUTHS.keys()

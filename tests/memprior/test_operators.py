@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 import torch
@@ -122,6 +123,30 @@ def test_compose_calls_the_outer_operators_own_jacobian(generator):
     modes = (basis.decode(torch.eye(4)) - 0.25).flatten(1).T
     assert_same(jacobian(operator, torch.ones(2, 4)), (pixels.matrix @ modes).expand(2, 2, 4))
     assert Counting.asked == 1
+
+
+def test_compose_calls_the_inner_operators_own_jacobian(generator):
+    """One product with it, and no reverse pass: the same numbers as through the function alone."""
+    basis, outer = CosineBasis(Grid((3, 4), 0.1), 2), _squared_cells
+    z = torch.randn(3, 4, generator=generator)
+    assert_same(jacobian(compose(outer, basis), z), jacobian(compose(outer, basis.decode), z))
+    assert_same(jacobian(basis, z)[1], torch.autograd.functional.jacobian(lambda z: basis(z[None])[0].flatten(), z[1]))
+    with mock.patch.object(torch.autograd, "grad", side_effect=AssertionError("a reverse pass")):
+        jacobian(compose(MatrixOperator(MATRIX), _Doubling()), torch.ones(2, 3))
+
+
+class _Doubling:
+    """x -> 2 x, with its own Jacobian."""
+
+    def __call__(self, x):
+        return 2 * x
+
+    def jacobian(self, x):
+        return 2 * torch.eye(3).expand(len(x), 3, 3)
+
+
+def _squared_cells(fields):
+    return fields.flatten(1).square()
 
 
 def test_compose_nests(generator):

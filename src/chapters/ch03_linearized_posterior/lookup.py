@@ -174,7 +174,7 @@ def straight_rays(basis: CosineBasis) -> ForwardOperator:
         slowness = field.sqrt() * basis.grid.spacing_km
         return torch.cat([slowness.sum(1), slowness.sum(2)], dim=1)
 
-    return compose(times, basis.decode)
+    return compose(times, basis)
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,7 +26,7 @@ class Weighted:
         return float(1 / self.weights.square().sum())
 
 
-def linearized(inversion: Inversion) -> ForwardOperator:
+def linear_operator(inversion: Inversion) -> ForwardOperator:
     """F(t) + J (z - t) at the truth t, with all data. :func:`memprior.paper.tangent` keeps only the range of J."""
     with torch.no_grad():
         at_truth = inversion.likelihood.forward(inversion.truth[None])

@@ -1,45 +1,39 @@
-"""Chapter 4: metrics of the samples and networks, with their exact values and nulls."""
+"""Chapter 4: what is measured on samples, beside what the same number is where nothing can be memorized."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
-from memprior._random import choices
-from memprior.closed_forms import closed_form_reference, relative_distances
+from memprior.calibration import pit
 from memprior.denoiser import Denoiser
-from memprior.fields import Standardizer
+from memprior.fields import CosineBasis
 from memprior.guidance import released_step
+from memprior.intervals import Mean
 from memprior.likelihood import GaussianLikelihood
-from memprior.memorization import nearest_neighbors
-from memprior.memorization.copies import CopyCounts, copy_counts
-from memprior.noise import perturb
+from memprior.memorization import swap_test
 from memprior.paper import (
-    HELD_OUT_SEED,
     MEMORIZED_BELOW,
     SIGMAS,
-    FieldSpace,
     TrainingSet,
-    published_coefficients,
-    published_priors,
+    published_grid,
+    published_law,
     standardized,
     start,
 )
-from memprior.sampling import euler_step, sample, trajectory
+from memprior.sampling import trajectory
 
-OTHER_SEED = 777  # of training sets on which no network was trained
+LEVEL = 0.8  # of the intervals whose coverage is counted
 
 
-# ---- the released sampler with F linearized ------------------------------------------------------------------------
+# ---- samples -------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
 class LinearizedRun:
-    """x: raw samples, (B, 100). misfits: (T, B). guesses: raw denoised samples at the watched steps, (W, B, 100)."""
+    """x: raw samples, (B, 100). misfits: (T, B)."""
 
     x: torch.Tensor
     misfits: torch.Tensor
-    guesses: torch.Tensor
 
 
 def sample_linearized(
@@ -50,106 +44,103 @@ def sample_linearized(
     *,
     step_size: float,
     generator: torch.Generator,
-    watched: Sequence[int] = (),
 ) -> LinearizedRun:
     """The released sampler with F linearized at the truth: takes seconds, as nothing is solved for.
 
-    linear: of :func:`memprior.paper.tangent`. watched: steps whose denoised samples are returned.
+    linear: of :func:`memprior.paper.tangent`.
     """
     step = released_step(standardized(linear, training.standardizer), step_size)
     first = start(num_samples, training.examples, generator=generator)
-    misfits, guesses = [], []
-    for k, state in enumerate(trajectory(denoiser, first, SIGMAS, step=step, generator=generator)):
+    misfits = []
+    for state in trajectory(denoiser, first, SIGMAS, step=step, generator=generator):
         misfits.append(state.misfit)
-        if k in watched:
-            guesses.append(training.standardizer.restore(state.denoised))
-    empty = first.new_zeros(0, *first.shape)
-    samples = training.standardizer.restore(state.x)
-    return LinearizedRun(samples, torch.stack(misfits), torch.stack(guesses) if guesses else empty)
+    return LinearizedRun(training.standardizer.restore(state.x), torch.stack(misfits))
 
 
-def sample_prior(
-    training: TrainingSet, denoiser: Denoiser, num_samples: int, *, generator: torch.Generator
-) -> torch.Tensor:
-    """Raw samples (B, 100) of the unconditional sampler, with the noise levels and the start of the guided one.
+# ---- over many truths ----------------------------------------------------------------------------------------------
 
-    The start is narrower than the distribution of x_sigma there (chapter 2), so these are not exact prior samples.
+
+@dataclass(frozen=True)
+class SwapRow:
+    """The swap test over truths, draws of the noise and seeds of the network, all with one exchange of the labels.
+
+    share: of samples nearer to a training model; its interval is over truths, their means over seeds and draws.
+    by_seed: the share of each seed. null: the central 99 % of the share over labelings. null_std: their deviation.
+    log_ratio: mean over samples, its interval over truths. p: of the log-ratio. p_share: of the share.
     """
-    first = start(num_samples, training.examples, generator=generator)
-    with torch.no_grad():
-        return training.standardizer.restore(sample(denoiser, first, SIGMAS, step=euler_step, generator=generator))
+
+    share: Mean
+    by_seed: tuple[float, ...]
+    null: tuple[float, float]
+    null_std: float
+    log_ratio: Mean
+    p: float
+    p_share: float
 
 
-# ---- the networks --------------------------------------------------------------------------------------------------
+def swap_row(
+    samples: torch.Tensor,
+    train_set: torch.Tensor,
+    held_out: torch.Tensor,
+    *,
+    num_labelings: int,
+    generator: torch.Generator,
+) -> SwapRow:
+    """samples: raw, (R, K, D, S, 100) of R seeds, K truths, D draws of the noise. train_set, held_out: (N, 100) each.
 
-
-def gaps(training: TrainingSet, networks: dict[int, Denoiser], num_inputs: int, *, generator) -> list[dict]:
-    """Distances a and b of a network to the memorized and to the true denoiser, at each checkpoint.
-
-    Measured at noised training examples ("train") and at noised held-out draws ("held out"), over nine of the
-    sampler's noise levels. networks: step -> network.
+    Training and held-out models are shared by all truths: an interval over truths alone is too narrow for the
+    difference to one half. Exchanging the labels once for all samples gives the width that this has.
     """
-    priors, _ = published_priors(training.examples, held_out_draws(num_inputs).to(training.examples))
-    levels = torch.logspace(-1.5, 0.4, 9, dtype=torch.float64)
-    references = {
-        name: closed_form_reference(priors, points, levels, num_inputs=num_inputs, generator=generator)
-        for name, points in (("train", priors.train_set), ("held out", priors.held_out))
-    }
-    history = []
-    for step, network in networks.items():
-        pairs = {name: relative_distances(of.squares(network).sum(0)) for name, of in references.items()}
-        history.append({"step": step} | {name: [float(a), float(b)] for name, (a, b) in pairs.items()})
-    return history
+    test = swap_test(samples.flatten(0, 3), train_set, held_out, num_labelings=num_labelings, generator=generator)
+    shares, log_ratios = (of.reshape(*samples.shape[:2], -1).mean(2) for of in (test.shares, test.log_ratios))
+    low, high = test.null_shares.quantile(test.null_shares.new_tensor([0.005, 0.995])).tolist()
+    return SwapRow(
+        share=Mean.over(shares.mean(0)),
+        by_seed=tuple(shares.mean(1).tolist()),
+        null=(low, high),
+        null_std=float(test.null_shares.std()),
+        log_ratio=Mean.over(log_ratios.mean(0)),
+        p=test.p,
+        p_share=test.p_share,
+    )
 
 
-def residual_after_perturbation(
-    training: TrainingSet, denoiser: Denoiser, levels: torch.Tensor, length: float, num: int, *, generator
-) -> torch.Tensor:
-    """Fraction of a perturbation of a training example that is left after denoising, at each of ``levels``: (S,).
+def memorized_over_truths(samples: torch.Tensor, training: TrainingSet) -> Mean:
+    """Share of samples (R, K, D, S, 100) with r < 0.7, and its interval over truths."""
+    ratios = training.ratio(samples.flatten(0, 3)).reshape(samples.shape[:4])
+    return Mean.over((ratios < MEMORIZED_BELOW).double().mean((0, 2, 3)))
 
-    <D(x_n + p + sigma eps) - D(x_n + sigma eps), p> / |p|^2, averaged over ``num`` perturbations p of one ``length``
-    in standardized coordinates, each towards another example. 0: removed entirely; 1: not corrected at all.
+
+@dataclass(frozen=True)
+class Spread:
+    """coverage: of central intervals of :data:`LEVEL`. error: of the posterior mean, over the prior's deviation.
+
+    Both over the leading principal axes of the true prior; intervals are over truths.
     """
-    x = training.standardized
-    pair = choices(x.new_ones(num, len(x)), 2, generator=generator, replacement=False)
-    perturbation = x[pair[:, 1]] - x[pair[:, 0]]
-    perturbation = length * perturbation / perturbation.norm(dim=1, keepdim=True)
-    residuals = []
-    for level in levels.tolist():
-        noised = perturb(x[pair[:, 0]], level, generator=generator)
-        with torch.no_grad():
-            change = denoiser(noised + perturbation, level) - denoiser(noised, level)
-        residuals.append((change * perturbation).sum(1).mean() / length**2)
-    return torch.stack(residuals)
+
+    coverage: Mean
+    error: Mean
 
 
-# ---- nulls ---------------------------------------------------------------------------------------------------------
+def spread(samples: torch.Tensor, truths: torch.Tensor, *, num_axes: int = 10, generator: torch.Generator) -> Spread:
+    """samples: raw, (R, K, D, S, 100). truths: (K, 100)."""
+    law = published_law().to(truths)
+    variances, axes = torch.linalg.eigh(law.covariance)
+    scale, axes = variances[-num_axes:].sqrt(), axes[:, -num_axes:]
+    z = (samples - law.mean) @ axes / scale  # (R, K, D, S, num_axes)
+    at = ((truths - law.mean) @ axes / scale)[None, :, None].expand(*z.shape[:3], -1)
+    inside = (2 * (pit(z.flatten(0, 2), at.flatten(0, 2), generator=generator) - 0.5).abs() < LEVEL).double()
+    error = (z.mean(3) - at).square().mean(3).sqrt()
+    return Spread(Mean.over(inside.reshape(*z.shape[:3], -1).mean((0, 2, 3))), Mean.over(error.mean((0, 2))))
 
 
-def held_out_draws(num: int) -> torch.Tensor:
-    """Raw coefficients (num, 100) of fields that are in no training set."""
-    return published_coefficients(num, seed=HELD_OUT_SEED)
+def correlation(samples: torch.Tensor, truths: torch.Tensor) -> torch.Tensor:
+    """Correlation of the posterior mean with the truth over the cells of the field, (K,), mean over seeds and draws.
 
-
-def other_examples(num: int, device: torch.device) -> TrainingSet:
-    """A training set on which no network was trained: ``num`` draws of the same distribution with another seed."""
-    examples = published_coefficients(num, seed=OTHER_SEED).to(device)
-    return TrainingSet(examples, Standardizer.fit(examples))
-
-
-def copy_counts_by_space(samples: torch.Tensor, training: TrainingSet, held_out: torch.Tensor) -> dict[str, CopyCounts]:
-    """Copy counts of raw samples (B, 100) in three spaces, and in coefficients with k = 10 for every N.
-
-    held_out: raw draws (M, 100), the reference of the three-sample test.
+    samples: raw, (R, K, D, S, 100). truths: (K, 100). That of the decoded squared slowness.
     """
-    spaces = {
-        "coefficients": lambda z: z,
-        "standardized": training.standardizer.normalize,
-        "fields": FieldSpace(samples.device),
-    }
-    counts = {}
-    for name, space in spaces.items():
-        points = space(samples), space(training.examples), space(held_out)
-        counts[name] = copy_counts(*points, MEMORIZED_BELOW)
-    ten = nearest_neighbors(samples, training.examples, 10)
-    return counts | {"coefficients, k = 10": copy_counts(ten, training.examples, None, MEMORIZED_BELOW)}
+    decode = CosineBasis(published_grid()).decode
+    mean, truth = (decode(z.flatten(0, -2)).flatten(1) for z in (samples.mean(3), truths))
+    mean, truth = (field - field.mean(1, keepdim=True) for field in (mean, truth))
+    mean = mean.reshape(*samples.shape[:3], -1)
+    return torch.cosine_similarity(mean, truth[None, :, None], dim=3).mean((0, 2))

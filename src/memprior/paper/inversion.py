@@ -48,15 +48,8 @@ class Inversion:
 
     @cached_property
     def slope(self) -> torch.Tensor:
-        """The Jacobian of F at the truth, (m, 100), used by every linearization here.
-
-        Decoding is linear but for a constant: one product with its matrix, where a chain would take m reverse passes.
-        """
-        basis = CosineBasis(self.operator.grid)
-        unit = torch.eye(basis.size).to(self.truth)
-        matrix = (basis.decode(unit) - basis.decode(0 * unit)).flatten(1)
-        with torch.no_grad():
-            return jacobian(self.guard, basis.decode(self.truth[None]))[0] @ matrix.T
+        """The Jacobian of F at the truth, (m, 100), used by every linearization here."""
+        return jacobian(self.likelihood.forward, self.truth[None])[0]
 
 
 def published_inversion(
@@ -90,7 +83,7 @@ def published_inversion(
     basis = CosineBasis(operator.grid)
     expect(truth.shape == (basis.size,), "truth", f"shape ({basis.size},)", tuple(truth.shape))
     guard, z = FreezeInvalid(operator), truth.to(device)
-    forward = compose(guard, basis.decode)
+    forward = compose(guard, basis)
     with torch.no_grad():
         clean = (finer_forward() if finer else forward)(z[None])[0]
     drawn, noise_std = authors_noise(clean)
@@ -103,7 +96,7 @@ def published_inversion(
 def finer_forward() -> ForwardOperator:
     """The paper's survey on its own 200 x 200 cells, by elements of order 12: nothing shared but the physics."""
     operator = reference_operator(Grid((200, 200), 0.01))
-    return compose(operator, CosineBasis(operator.grid).decode)
+    return compose(operator, CosineBasis(operator.grid))
 
 
 def held_out_truth() -> torch.Tensor:

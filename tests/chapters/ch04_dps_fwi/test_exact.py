@@ -50,12 +50,12 @@ def test_linearized_is_the_value_and_the_slope_at_the_truth(generator):
     (t1, t2), (v1, v2) = TRUTH, v.T
     value = torch.stack([t1 + 0.3 * t1 * t2, t2 + 0.2 * t1**2])
     slope = torch.stack([v1 + 0.3 * (t1 * v2 + t2 * v1), v2 + 0.4 * t1 * v1], 1)
-    assert_same(dps_exact.linearized(inversion)(TRUTH + v), value + slope)
+    assert_same(dps_exact.linear_operator(inversion)(TRUTH + v), value + slope)
 
 
 def test_corrected_has_equal_weights_for_an_affine_operator(generator):
     inversion = plane_problem(MatrixOperator(torch.tensor([[1.0, 0.5], [-0.2, 2.0]], dtype=torch.float64)))
-    forward, linear = inversion.likelihood.forward, dps_exact.linearized(inversion)
+    forward, linear = inversion.likelihood.forward, dps_exact.linear_operator(inversion)
     found = corrected(ideal_of(inversion), forward, linear, OBSERVED, GAMMA, 500, generator=generator)
     assert_same(found.weights, torch.full((500,), 1 / 500))
     assert found.effective == pytest.approx(500, rel=ROUNDING)
@@ -66,7 +66,7 @@ def test_corrected_has_the_moments_of_quadrature(generator):
     inversion = plane_problem()
     forward, num = inversion.likelihood.forward, 40_000
     ideal = ideal_of(inversion)
-    found = corrected(ideal, forward, dps_exact.linearized(inversion), OBSERVED, GAMMA, num, generator=generator)
+    found = corrected(ideal, forward, dps_exact.linear_operator(inversion), OBSERVED, GAMMA, num, generator=generator)
     points, cell = square_grid(-4.0, 4.0, 400)
     prior = torch.distributions.MultivariateNormal(LAW.mean, LAW.covariance)
     density = (prior.log_prob(points) + inversion.likelihood.log_prob(points)).softmax(0)

@@ -1,18 +1,17 @@
 """Chapter 4's metrics give the known values for copies, for draws of the true prior and for both closed forms."""
 
 import math
-from itertools import pairwise
 
 import pytest
 import torch
-from helpers import ROUNDING, assert_same, held_out_set, training_set
+from helpers import ROUNDING, assert_same
 from scipy import stats
 
 from chapters.ch04_dps_fwi import measures
 from memprior import paper
 from memprior.fields import CosineBasis
 from memprior.guidance import released_step
-from memprior.intervals import Share
+from memprior.intervals import Mean, Share
 from memprior.paper import SIGMAS, STEP_SIZE, TrainingSet, memorized_share, published_grid, published_law
 from memprior.sampling import trajectory
 
@@ -85,155 +84,85 @@ def linear():
     return paper.tangent(paper.published_inversion(torch.complex64, CPU))
 
 
-def test_tangent_walk_with_the_memorized_prior_ends_on_examples(linear, training):
+def test_linearized_run_with_the_memorized_prior_ends_on_examples(linear, training):
     """.011 to .014: the last step along the data's gradient, .07 long in standardized coordinates."""
     draws = [torch.Generator().manual_seed(0) for _ in range(2)]
-    walk = measures.sample_linearized(
-        linear, training, training.memorized_prior, 16, step_size=STEP_SIZE, generator=draws[0], watched=(0, 100, 199)
-    )
-    assert walk.x.shape == (16, 100)
-    assert walk.misfits.shape == (200, 16)
-    assert walk.guesses.shape == (3, 16, 100)
-    assert float(training.ratio(walk.x).max()) < 0.02
-    assert float(training.ratio(walk.guesses[-1]).max()) < 1e-6
-    assert_same(
-        (training.standardizer.normalize(walk.x) - training.standardizer.normalize(walk.guesses[-1])).norm(dim=1),
-        torch.full((16,), 0.07),
-    )
+    options = {"step_size": STEP_SIZE, "generator": draws[0]}
+    found = measures.sample_linearized(linear, training, training.memorized_prior, 16, **options)
+    assert found.x.shape == (16, 100)
+    assert found.misfits.shape == (200, 16)
+    assert float(training.ratio(found.x).max()) < 0.02
     # The same by hand.
     first = paper.start(16, training.examples, generator=draws[1])
     step = released_step(paper.standardized(linear, training.standardizer), STEP_SIZE)
     states = list(trajectory(training.memorized_prior, first, SIGMAS, step=step, generator=draws[1]))
-    assert torch.equal(walk.x, training.standardizer.restore(states[-1].x))
-    assert torch.equal(walk.misfits, torch.stack([state.misfit for state in states]))
-    for guess, k in zip(walk.guesses, (0, 100, 199), strict=True):
-        assert torch.equal(guess, training.standardizer.restore(states[k].denoised))
+    assert torch.equal(found.x, training.standardizer.restore(states[-1].x))
+    assert torch.equal(found.misfits, torch.stack([state.misfit for state in states]))
 
 
-def test_tangent_walk_without_a_trace_has_no_guesses(linear, training, generator, monkeypatch):
-    monkeypatch.setattr(measures, "SIGMAS", SIGMAS[::50])
-    walk = measures.sample_linearized(linear, training, training.true_prior, 3, step_size=1e-3, generator=generator)
-    assert walk.guesses.shape == (0, 3, 100)
-    assert walk.misfits.shape == (4, 3)
+# Over many truths
 
 
-# Without data
+def clumps(num_truths, num, generator):
+    """Posterior-like: the samples of a truth lie close together, around a draw of the prior. (1, K, 1, S, 5)."""
+    centers = torch.randn(num_truths, 1, 5, generator=generator)
+    return (centers + 0.1 * torch.randn(num_truths, num, 5, generator=generator))[None, :, None]
 
 
-def test_memorized_prior_without_data_copies(training, generator):
-    samples = measures.sample_prior(training, training.memorized_prior, 200, generator=generator)
-    assert float(training.ratio(samples).max()) < 1e-6
+def test_swap_row_exchanges_the_labels_once_for_all_truths(generator):
+    """With one training set for all truths the null stays wide however many samples each truth has."""
+    train_set, held_out = torch.randn(20, 5, generator=generator).split(10)
+    options = {"num_labelings": 2000, "generator": generator}
+    row = measures.swap_row(clumps(400, 4, generator), train_set, held_out, **options)
+    independent = 0.5 / 400**0.5  # of a share of 400 truths whose labels were drawn anew each time
+    assert row.null_std > 2 * independent
+    assert row.null[0] < row.share.value < row.null[1]
+    assert row.share.half < 0.07 < 0.5 * (row.null[1] - row.null[0])
+    assert 0.005 < row.p < 0.995
 
 
-def test_true_prior_without_data_is_the_flow_of_a_gaussian(training):
-    """Along an eigenvector of variance v an Euler step from s to t multiplies by (v + s t) / (v + s^2)."""
-    draws = [torch.Generator().manual_seed(7) for _ in range(2)]
-    samples = measures.sample_prior(training, training.true_prior, 1000, generator=draws[0])
-    law = published_law().standardized(training.standardizer)
-    variances, axes = torch.linalg.eigh(law.covariance)
-    start = math.sqrt(1 + float(SIGMAS[0]) ** 2) * torch.randn(1000, 100, generator=draws[1])
-    shrink = torch.ones(100)
-    for high, low in pairwise(SIGMAS):
-        shrink *= (variances.clamp(min=0) + high * low) / (variances.clamp(min=0) + high**2)
-    by_hand = law.mean + (start - law.mean) @ axes * shrink @ axes.T
-    assert_same(training.standardizer.normalize(samples), by_hand, rounding=1e-9)
-    # Held-out draws have .973. The released start is narrower than the law at its level, which costs .025 here, and
-    # a count of a thousand four deviations of .007.
-    assert memorized_share(training.ratio(samples)).value == pytest.approx(0.973, abs=0.053)
+def test_swap_row_of_copies_is_one_and_of_seeds_is_kept_by_seed(generator):
+    train_set, held_out = torch.randn(40, 5, generator=generator).split(20)
+    copies = train_set[torch.randint(20, (6, 2, 3), generator=generator)][None]
+    others = held_out[torch.randint(20, (6, 2, 3), generator=generator)][None]
+    options = {"num_labelings": 999, "generator": generator}
+    row = measures.swap_row(torch.cat([copies, others]), train_set, held_out, **options)
+    assert row.by_seed == (1, 0)
+    assert (row.share.value, row.share.half) == (0.5, 0)
+    assert measures.swap_row(copies, train_set, held_out, **options).p == 0.001
 
 
-# The networks
+def test_memorized_over_truths_has_its_interval_over_truths(training):
+    """One truth with copies alone and one with none: the interval is that of two values, 0 and 1."""
+    copies = training.examples[:4]
+    far = training.examples.mean(0) + 1e4 * torch.eye(100)[:4]  # the same distance from all: r near 1
+    found = measures.memorized_over_truths(torch.stack([copies, far])[None, :, None], training)
+    assert found == Mean.over([1.0, 0.0])
 
 
-def test_gaps_are_the_distances_to_the_memorized_and_the_true_prior(training, generator):
-    """In units of the distance between the two: (0, 1) and (1, 0), and halfway a half of each."""
-    memory, true = training.memorized_prior, training.true_prior
-
-    def halfway(x, sigma):
-        return 0.5 * (memory(x, sigma) + true(x, sigma))
-
-    found = measures.gaps(training, {3: memory, 5: true, 8: halfway}, 100, generator=generator)
-    assert [at["step"] for at in found] == [3, 5, 8]
-    for at, (a, b) in zip(found, ((0, 1), (1, 0), (0.5, 0.5)), strict=True):
-        for where in ("train", "held out"):
-            assert at[where] == pytest.approx([a, b], abs=1e-6), (at, where)
-
-
-LEVELS = torch.tensor([0.01, 0.1, 0.3, 1.0, 2.5], dtype=torch.float64)
+def test_spread_of_draws_of_the_prior_covers_and_has_the_priors_error(generator):
+    """80 % of truths are within intervals of draws of the distribution that made them; error (1 + 1 / S)^.5."""
+    law = published_law()
+    truths = law.sample(400, generator=generator)
+    samples = law.sample(400 * 16, generator=generator).reshape(1, 400, 1, 16, 100)
+    found = measures.spread(samples, truths, generator=generator)
+    assert abs(found.coverage.value - 0.8) < 3 * found.coverage.half
+    assert found.coverage.half < 0.02
+    by_hand = (1 + 1 / 16) ** 0.5 * math.sqrt(2) * math.exp(math.lgamma(5.5) - math.lgamma(5)) / math.sqrt(10)
+    assert found.error.value == pytest.approx(by_hand, abs=3 * found.error.half)
+    assert found.error.half < 0.03
 
 
-def push(training, denoiser, length=1.0, seed=0, num=400):
-    generator = torch.Generator().manual_seed(seed)
-    return measures.residual_after_perturbation(training, denoiser, LEVELS, length, num, generator=generator)
-
-
-def test_memorized_prior_removes_a_perturbation_until_examples_blur(training):
-    left = push(training, training.memorized_prior)
-    assert float(left[:3].abs().max()) < 1e-12
-    assert float(left[-1]) > 0.2
-
-
-def test_perturbation_is_left_whole_by_a_denoiser_that_removes_nothing(training):
-    assert_same(push(training, lambda x, sigma: x), torch.ones(5))
-    assert_same(push(training, lambda x, sigma: 0.25 * x, length=0.01), 0.25 * torch.ones(5), rounding=1e-9)
-
-
-@pytest.mark.parametrize("length", [0.1, 3.0])
-def test_perturbation_left_by_the_true_prior_has_its_closed_form(training, length):
-    """<S p, p> / |p|^2 with S = C (C + sigma^2)^-1: perturbations from one example toward another, no repeats."""
-    x, covariance = training.standardized, published_law().standardized(training.standardizer).covariance
-    pairs = torch.multinomial(torch.ones(400, 50), 2, generator=torch.Generator().manual_seed(3))
-    ways = x[pairs[:, 1]] - x[pairs[:, 0]]
-    ways = ways / ways.norm(dim=1, keepdim=True)
-    expected = [
-        ((ways @ torch.linalg.solve(covariance + sigma**2 * torch.eye(100), covariance)) * ways).sum(1).mean()
-        for sigma in LEVELS
-    ]
-    assert_same(push(training, training.true_prior, length, seed=3), torch.stack(expected), rounding=1e-9)
-
-
-# Nulls
-
-
-def test_held_out_draws_and_other_examples_are_in_no_training_set():
-    """No nearer to any than draws of the true prior are to each other."""
-    held_out, others = measures.held_out_draws(100), measures.other_examples(100, CPU)
-    assert_same(held_out, held_out_set()[:100])
-    sets = [held_out, others.examples, training_set()]
-    for one, other in ((0, 1), (0, 2), (1, 2)):
-        assert float(torch.cdist(sets[one], sets[other]).min()) > 8
-    assert_same(others.standardizer.mean, others.examples.mean(0))
-
-
-def test_copy_is_a_copy_in_every_space(training, generator):
-    samples = training.examples[torch.randint(50, (64,), generator=generator)]
-    found = measures.copy_counts_by_space(samples, training, measures.held_out_draws(100))
-    assert list(found) == ["coefficients", "standardized", "fields", "coefficients, k = 10"]
-    for counts in found.values():
-        assert (counts.memorized, counts.median, counts.near) == (1, 0, 1)
-    for space in list(found)[:3]:
-        # Every copy is nearer than every held-out draw: the least that the rank sum of 64 and 100 can be.
-        assert found[space].test.z == pytest.approx(-3200 / math.sqrt(6400 * 165 / 12))
-    assert found["coefficients, k = 10"].test is None
-
-
-def test_held_out_draws_have_the_shares_of_their_distances(training):
-    """.973 of a thousand, the claim of chapter 2; in every space those of distances taken there one by one."""
-    z = measures.held_out_draws(1000)
-    found = measures.copy_counts_by_space(z, training, z[:100])
-    assert found["coefficients"].memorized == pytest.approx(0.973, abs=1e-9)
+def test_correlation_is_that_of_the_decoded_fields(generator):
+    law = published_law()
+    truths, samples = law.sample(3, generator=generator), law.sample(12, generator=generator)
+    found = measures.correlation(samples.reshape(1, 3, 2, 2, 100), truths)
     decode = CosineBasis(published_grid()).decode
-    spaces = {
-        "coefficients": (lambda z: z, 50),
-        "standardized": (lambda z: z / training.examples.std(0), 50),
-        "fields": (lambda z: decode(z).flatten(1), 50),
-        "coefficients, k = 10": (lambda z: z, 10),
-    }
-    for name, (space, k) in spaces.items():
-        near = torch.cdist(space(z), space(training.examples)).sort(1).values
-        ratios = near[:, 0] / near[:, 1:k].mean(1)
-        # The released scale is the deviation plus 1e-5: that may move a ratio across the threshold, one of a thousand.
-        assert found[name].memorized == pytest.approx(float((ratios < 0.7).double().mean()), abs=1.5e-3), name
-        assert found[name].median == pytest.approx(float(ratios.median()), rel=1e-4), name
-    for name in list(spaces)[:3]:
-        assert abs(found[name].test.z) < 4
+    for k in range(3):
+        means = samples.reshape(3, 2, 2, 100)[k].mean(1)
+        each = [
+            torch.corrcoef(torch.stack([decode(z[None]).flatten(), decode(truths[k, None]).flatten()]))[0, 1]
+            for z in means
+        ]
+        assert float(found[k]) == pytest.approx(float(torch.stack(each).mean()), abs=1e-9)
+    assert_same(measures.correlation(truths[None, :, None, None], truths), torch.ones(3))

@@ -248,7 +248,9 @@ def test_parts_that_differ_in_anything_differ_in_their_folder():
         replace(WALK, num_samples=3),
         replace(WALK, truth="disc"),
         replace(WALK, truth="held out"),
+        replace(WALK, truth=3),
         replace(WALK, finer=True),
+        replace(WALK, pooled=True),
     ]
     walks += [SamplingRun("network", lesson.num_examples, 0, 2, training_run=lesson) for lesson in lessons]
     names = [part.name for part in (*lessons, *walks)]
@@ -263,7 +265,8 @@ def test_parts_that_differ_in_anything_differ_in_their_folder():
     ("wrong", "message"),
     [
         ({"prior": "networks"}, r"prior: expected one of \('network', 'truth', 'memory'\), got networks"),
-        ({"truth": "square"}, r"truth: expected one of \('published', 'held out', 'disc'\), got square"),
+        ({"truth": "square"}, r"truth: expected one of \('published', 'held out', 'disc'\), or a number, got square"),
+        ({"truth": 3, "finer": True}, "finer: expected False for a numbered truth, got True"),
         (
             {"prior": "network"},
             "training_run: expected that of a network of 50 examples, .*, got None",

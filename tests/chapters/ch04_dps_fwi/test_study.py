@@ -27,9 +27,9 @@ def study(tmp_path, profile="full", seed=0, device="cpu"):
 
 
 def sampled(plan):
-    """Every walk's samples carry its place in the plan."""
-    for k, walk in enumerate(plan.sampling_runs):
-        plan._results[walk] = GuidedSamples(torch.full((2, 100), float(k)), torch.zeros(1, 2))
+    """Every run's samples carry its place in the plan."""
+    for k, run in enumerate(plan.sampling_runs):
+        plan._results[run] = GuidedSamples(torch.full((2, 100), float(k)), torch.zeros(1, 2))
     return plan
 
 
@@ -42,22 +42,48 @@ def test_study_at_full_size_is_the_papers_panel_three_times_and_more(tmp_path):
     assert [(one.num_examples, one.seed, one.width) for one in plan.training_runs] == [
         (n, k, 256) for k in (0, 1, 2) for n in (50, 200, 1000)
     ]
-    assert {one.plan.num_steps * one.batch_size for one in plan.training_runs} == {
-        2_560_000
-    }  # the paper's: 2.5 million
-    published = [walk for walk in plan.sampling_runs if walk.truth == "published"]
-    assert {walk.num_samples for walk in published} == {256}
-    kinds = [walk.prior for walk in published]
+    # The paper's: 2.5 million
+    assert {one.plan.num_steps * one.batch_size for one in plan.training_runs} == {2_560_000}
+    published = [run for run in plan.sampling_runs if run.truth == "published"]
+    assert {run.num_samples for run in published} == {256}
+    kinds = [run.prior for run in published]
     assert [kinds.count(prior) for prior in ("network", "truth", "memory")] == [10, 3, 3]
-    elsewhere = [walk for walk in plan.sampling_runs if walk.truth != "published"]
-    assert sorted({walk.truth for walk in elsewhere}) == ["disc", "held out"]
-    assert len(elsewhere) == 8
-    assert len({part.name for part in [*plan.training_runs, *plan.sampling_runs]}) == 9 + 24
+    few = [run for run in plan.sampling_runs if run.truth != "published"]
+    assert sorted({run.truth for run in few}) == list(range(8))
+    assert {run.num_samples for run in few} == {64}
+    assert len(few) == 8 * 3 * 3
+    assert len({part.name for part in plan.parts}) == len(plan.parts)
+
+
+def test_study_at_full_size_has_sixty_unseen_truths_for_every_prior_and_checkpoint(tmp_path):
+    plan = study(tmp_path)
+    assert sum(part.num for part in plan.linearizations) == 60
+    assert [part.first for part in plan.linearizations] == list(range(0, 60, 10))
+    kinds = [(run.prior, run.pooled, run.step) for run in plan.unseen_runs]
+    assert kinds.count(("network", False, 20_000)) == 9
+    assert [kinds.count(kind) for kind in (("memory", False, None), ("truth", True, None), ("truth", False, None))] == [
+        3,
+        3,
+        3,
+    ]
+    assert sum(prior == "network" and step < 20_000 for prior, _, step in kinds) == 8 * 3
+    assert {run.parts for run in plan.unseen_runs} == {plan.linearizations}
+    assert not any(run.pooled for run in plan.unseen_runs if run.prior != "truth")
+
+
+def test_study_needs_come_before_what_needs_them(tmp_path):
+    plan = study(tmp_path)
+    place = {part: k for k, part in enumerate(plan.parts)}
+    for part in plan.parts:
+        assert all(place[other] < place[part] for other in plan.needs(part))
+    by_network = next(run for run in plan.unseen_runs if run.prior == "network")
+    assert plan.needs(by_network) == [by_network.training_run, *plan.linearizations]
 
 
 def test_study_of_another_seed_shares_no_part(tmp_path):
     one, other = (
-        {part.name for part in [*s.training_runs, *s.sampling_runs]} for s in (study(tmp_path), study(tmp_path, seed=1))
+        {part.name for part in s.parts if part not in s.linearizations}
+        for s in (study(tmp_path), study(tmp_path, seed=1))
     )
     assert not one & other
 
@@ -67,7 +93,7 @@ def test_study_of_another_seed_shares_no_part(tmp_path):
     [
         (("network", 200, {}), [("network", 200, k, "published") for k in (0, 1, 2)]),
         (("memory", 50, {}), [("memory", 50, 0, "published")]),
-        (("network", 1000, {"truth": "disc"}), [("network", 1000, 0, "disc")]),
+        (("network", 1000, {"truth": 7}), [("network", 1000, 0, 7)]),
         (("truth", 1000, {"truth": "disc"}), []),
     ],
 )
@@ -94,7 +120,7 @@ def test_ratios_are_of_the_nonlinear_runs_where_all_priors_have_them(tmp_path):
             if (walk.prior, walk.num_examples, walk.truth) == ("network", 50, "published"):
                 samples.x[:] = of["waves"]
         for kind in product(PRIORS, plan.settings.sizes):
-            plan._results[kind] = LinearizedRun(of["tangent"][None], torch.zeros(1, 1), None)
+            plan._results[kind] = LinearizedRun(of["tangent"][None], torch.zeros(1, 1))
         expected = plan.training[50].ratio(of[source][None])
         assert torch.equal(plan.ratios("network", 50).unique(), expected)
 
@@ -108,7 +134,7 @@ def test_workers_on_a_gpu_are_one(tmp_path):
 def test_study_computes_nothing_before_it_is_asked_for(tmp_path):
     plan = study(tmp_path, "quick")
     plan.sampling_runs  # noqa: B018
-    for what in ("networks", "samples", "tangents"):
+    for what in ("problems", "samples", "tangents"):
         with pytest.raises(ValueError, match=r"^study: expected run\(\) before its results are asked for"):
             getattr(plan, what)
     assert list(tmp_path.iterdir()) == []
