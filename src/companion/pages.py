@@ -21,6 +21,7 @@ from companion.sources import read_yaml
 from companion.tables import Table
 
 BENCHMARKS = ("memorized_score", "helmholtz_gradient", "dps_step", "calibration_power")
+ANSWER = "answer.png"  # the recorded picture at the head of a chapter
 MARKER = "<!-- generated -->"
 CROSSWALK_FIELDS = {"item", "says", "chapter", "anchor", "function", "test", "status", "deviation"}
 STATUSES = ("proved", "computed", "computed, differs", "quoted", "not yet")
@@ -52,6 +53,7 @@ def write_all(root: Path, stage: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "measured.md").write_text(measured(root, name))
         (folder / "recorded.md").write_text(recorded(root, name))
+        (folder / "answer.md").write_text(answer(root, name))
 
 
 def quick_run(root: Path, name: str) -> tuple[dict, dict]:
@@ -113,9 +115,22 @@ def recorded(root: Path, name: str) -> str:
     if full is None:
         return f"{table}\n\nNo full run of this chapter is recorded yet.\n"
     age = "recorded with older code" if is_stale(root, name, full[1]) else "recorded with this code"
-    shown = "".join(pictures.figure(file, name) for file in pictures.shown(recorded_folder(root, name)))
+    shown = pictures.shown(recorded_folder(root, name))
+    if _includes(root, name, "answer.md"):  # which shows that one at the head of the page
+        shown = [file for file in shown if file.name != ANSWER]
+    shown = "".join(pictures.figure(file, name) for file in shown)
     strip = f'<p class="provenance">{html.escape(repr(Strip(full[1])))}</p>'
     return f"{table}\n\n{shown}The full run was {age}:\n\n{strip}\n"
+
+
+def answer(root: Path, name: str) -> str:
+    """The picture that answers the chapter's question, of the recorded full run, or one sentence that there is none."""
+    full, file = full_run(root, name), recorded_folder(root, name) / ANSWER
+    if full is None or file not in pictures.shown(file.parent):
+        return "No full run with this page's answer is recorded yet: the picture below is of this build.\n"
+    said = f"Recorded full run, commit {full[1]['commit']}"
+    said += ", recorded with older code" * is_stale(root, name, full[1])
+    return pictures.figure(file, name, said)
 
 
 def claims_page(root: Path) -> str:
@@ -212,6 +227,11 @@ def _test_source(root: Path, test: str) -> str | None:
 def _line(text: str) -> str:
     """Prose from a YAML file as one line of Markdown in which no HTML begins, and no block."""
     return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", " ".join(text.split()))
+
+
+def _includes(root: Path, name: str, part: str) -> bool:
+    """Does a chapter's page include this part of its run?"""
+    return f"_run/{name}/{part}" in (root / "notebooks" / f"{name}.ipynb").read_text("utf-8")
 
 
 def _link(claim: claims.Claim) -> str:
