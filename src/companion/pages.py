@@ -12,12 +12,12 @@ import shutil
 import sys
 from pathlib import Path
 
-from companion import api, claims, keys, pictures
+from companion import api, claims, keys, pictures, reading
 from companion.profiles import DEFAULT_SEED
 from companion.record import Strip
 from companion.results import PROVENANCE, RunError, read_run, read_sealed
 from companion.run import chapters, place
-from companion.sources import read_yaml
+from companion.sources import read_notebook, read_yaml
 from companion.tables import Table
 
 BENCHMARKS = ("memorized_score", "helmholtz_gradient", "dps_step", "calibration_power")
@@ -96,12 +96,13 @@ def is_stale(root: Path, name: str, provenance: dict) -> bool:
 
 
 def measured(root: Path, name: str) -> str:
-    """One line: how long the runs of this chapter took, where."""
+    """How long this chapter takes to read, and how long its runs took, where."""
     _, quick = quick_run(root, name)
     line = f"**Time to run** {quick['wall_s']:.0f} s at profile quick ({quick['device']}, measured by this build)"
     if full := full_run(root, name):
         line += f"; {full[1]['wall_s']:.0f} s at profile full ({full[1]['device']}, recorded)"
-    return line + ".\n"
+    told = reading.read(read_notebook(root / "notebooks" / f"{name}.ipynb")).time_to_read()
+    return f"{told}\n\n{line}.\n"
 
 
 def recorded(root: Path, name: str) -> str:
@@ -240,6 +241,18 @@ def _link(claim: claims.Claim) -> str:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
+
+
+def open_code(root: Path) -> Table:
+    """Of every chapter how much of its code stands open, its words before the exercises, and what a chapter of the
+    second edition may not have."""
+    rows = []
+    for name in chapters(root):
+        read = reading.read(read_notebook(root / "notebooks" / f"{name}.ipynb"))
+        counts = [str(read.open_lines), str(read.code_lines), f"{read.open_share:.0%}", f"{read.words:,}"]
+        edition = "second" if name in reading.SECOND_EDITION else "first"
+        rows.append([name, edition, *counts, f"{read.minutes} min", "; ".join(read.problems()) or "none"])
+    return Table(["chapter", "edition", "open", "of", "share", "words", "to read", "findings"], rows)
 
 
 def _title(root: Path, name: str) -> str:
