@@ -20,7 +20,7 @@ from companion.run import chapters, place
 from companion.sources import read_notebook, read_yaml
 from companion.tables import Table
 
-BENCHMARKS = ("memorized_score", "helmholtz_gradient", "dps_step", "calibration_power")
+BENCHMARKS = ("memorized_score", "helmholtz_gradient", "dps_step", "calibration_power", "swap_test")
 ANSWER = "answer.png"  # the recorded picture at the head of a chapter
 MARKER = "<!-- generated -->"
 CROSSWALK_FIELDS = {"item", "says", "chapter", "anchor", "function", "test", "status", "deviation"}
