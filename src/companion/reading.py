@@ -39,7 +39,7 @@ TAG = re.compile(r"</?[a-z][^>]*>", re.I)
 WORD = re.compile(r"[^\W_]")
 
 PARTS = ("guidance", "sampling", "posterior", "denoiser", "memorization")  # of the library: samplers, priors, theorems
-NAMED = re.compile(rf"\{{py:\w+\}}`(?:[^`<]*<)?[~!]?(memprior\.(?:{'|'.join(PARTS)})\.[\w.]+)>?`")
+ROLES_OF_CALLS = re.compile(rf"\{{py:\w+\}}`(?:[^`<]*<)?[~!]?(memprior\.(?:{'|'.join(PARTS)})\.[\w.]+)>?`")
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,9 @@ def read(notebook: NotebookNode) -> Reading:
     shown = [source for source, tags in code if not any(map(_hides, tags))]
     texts = [source for kind, source, _ in cells if kind == "markdown"]
     used = {name for tree in (parse(source, "an open cell") for source in shown) for name in _used(tree)}
-    named = dict.fromkeys(name for text in texts for name in NAMED.findall(HIDDEN.sub("", text)) if _is_called(name))
+    named = dict.fromkeys(
+        name for text in texts for name in ROLES_OF_CALLS.findall(HIDDEN.sub("", text)) if _is_called(name)
+    )
     return Reading(
         sum(map(_lines, shown)),
         sum(_lines(source) for source, _ in code),
