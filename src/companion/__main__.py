@@ -1,4 +1,4 @@
-"""python -m companion run NAME | part NAME PART | chapters | book | recorded | keep NAME | address URL."""
+"""python -m companion run NAME | part NAME PART | chapters | book | open | recorded | keep NAME | address URL."""
 
 import argparse
 import json
@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from companion import address, book, environment, paths, workflow
+from companion import address, book, environment, pages, paths, workflow
 from companion.book import BuildError
 from companion.claims import ClaimError
 from companion.pages import PageError
@@ -38,6 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     whole.add_argument("--profile", default="quick", help="quick or full")
     whole.add_argument("--cores", type=int, default=2, help="processor cores to use")
     commands.add_parser("book", help="build the site from the quick runs and check it")
+    commands.add_parser("open", help="print how much of each chapter's code stands open, and its words")
     commands.add_parser("recorded", help="check that every chapter's recorded full run is of this code")
     keep = commands.add_parser("keep", help="record a finished full run under data/recorded")
     keep.add_argument("name")
@@ -59,6 +60,8 @@ def main(argv: list[str] | None = None) -> int:
         elif args.command == "book":
             with workflow.only_build(root), environment.of_run(root, {}):
                 print(f"The book is ready: open {book.build(root)}")
+        elif args.command == "open":
+            print(pages.open_code(root))
         elif args.command == "recorded":
             book.check_recorded(root)
         elif args.command == "keep":

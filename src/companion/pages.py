@@ -12,15 +12,16 @@ import shutil
 import sys
 from pathlib import Path
 
-from companion import api, claims, keys, pictures
+from companion import api, claims, keys, pictures, reading
 from companion.profiles import DEFAULT_SEED
 from companion.record import Strip
 from companion.results import PROVENANCE, RunError, read_run, read_sealed
 from companion.run import chapters, place
-from companion.sources import read_yaml
+from companion.sources import read_notebook, read_yaml
 from companion.tables import Table
 
-BENCHMARKS = ("memorized_score", "helmholtz_gradient", "dps_step", "calibration_power")
+BENCHMARKS = ("memorized_score", "helmholtz_gradient", "dps_step", "calibration_power", "swap_test")
+ANSWER = "answer.png"  # the recorded picture at the head of a chapter
 MARKER = "<!-- generated -->"
 CROSSWALK_FIELDS = {"item", "says", "chapter", "anchor", "function", "test", "status", "deviation"}
 STATUSES = ("proved", "computed", "computed, differs", "quoted", "not yet")
@@ -52,6 +53,7 @@ def write_all(root: Path, stage: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "measured.md").write_text(measured(root, name))
         (folder / "recorded.md").write_text(recorded(root, name))
+        (folder / "answer.md").write_text(answer(root, name))
 
 
 def quick_run(root: Path, name: str) -> tuple[dict, dict]:
@@ -94,12 +96,13 @@ def is_stale(root: Path, name: str, provenance: dict) -> bool:
 
 
 def measured(root: Path, name: str) -> str:
-    """One line: how long the runs of this chapter took, where."""
+    """How long this chapter takes to read, and how long its runs took, where."""
     _, quick = quick_run(root, name)
     line = f"**Time to run** {quick['wall_s']:.0f} s at profile quick ({quick['device']}, measured by this build)"
     if full := full_run(root, name):
         line += f"; {full[1]['wall_s']:.0f} s at profile full ({full[1]['device']}, recorded)"
-    return line + ".\n"
+    told = reading.read(read_notebook(root / "notebooks" / f"{name}.ipynb")).time_to_read()
+    return f"{told}\n\n{line}.\n"
 
 
 def recorded(root: Path, name: str) -> str:
@@ -113,9 +116,22 @@ def recorded(root: Path, name: str) -> str:
     if full is None:
         return f"{table}\n\nNo full run of this chapter is recorded yet.\n"
     age = "recorded with older code" if is_stale(root, name, full[1]) else "recorded with this code"
-    shown = "".join(pictures.figure(file, name) for file in pictures.shown(recorded_folder(root, name)))
+    shown = pictures.shown(recorded_folder(root, name))
+    if _includes(root, name, "answer.md"):  # which shows that one at the head of the page
+        shown = [file for file in shown if file.name != ANSWER]
+    shown = "".join(pictures.figure(file, name) for file in shown)
     strip = f'<p class="provenance">{html.escape(repr(Strip(full[1])))}</p>'
     return f"{table}\n\n{shown}The full run was {age}:\n\n{strip}\n"
+
+
+def answer(root: Path, name: str) -> str:
+    """The picture that answers the chapter's question, of the recorded full run, or one sentence that there is none."""
+    full, file = full_run(root, name), recorded_folder(root, name) / ANSWER
+    if full is None or file not in pictures.shown(file.parent):
+        return "No full run with this page's answer is recorded yet: the picture below is of this build.\n"
+    said = f"Recorded full run, commit {full[1]['commit']}"
+    said += ", recorded with older code" * is_stale(root, name, full[1])
+    return pictures.figure(file, name, said)
 
 
 def claims_page(root: Path) -> str:
@@ -214,12 +230,29 @@ def _line(text: str) -> str:
     return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", " ".join(text.split()))
 
 
+def _includes(root: Path, name: str, part: str) -> bool:
+    """Does a chapter's page include this part of its run?"""
+    return f"_run/{name}/{part}" in (root / "notebooks" / f"{name}.ipynb").read_text("utf-8")
+
+
 def _link(claim: claims.Claim) -> str:
     return f"{{ref}}`{claim.id} <claim-{claim.id}>`"
 
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
+
+
+def open_code(root: Path) -> Table:
+    """Of every chapter how much of its code stands open, its words before the exercises, and what a chapter of the
+    second edition may not have."""
+    rows = []
+    for name in chapters(root):
+        read = reading.read(read_notebook(root / "notebooks" / f"{name}.ipynb"))
+        counts = [str(read.open_lines), str(read.code_lines), f"{read.open_share:.0%}", f"{read.words:,}"]
+        edition = "second" if name in reading.SECOND_EDITION else "first"
+        rows.append([name, edition, *counts, f"{read.minutes} min", "; ".join(read.problems()) or "none"])
+    return Table(["chapter", "edition", "open", "of", "share", "words", "to read", "findings"], rows)
 
 
 def _title(root: Path, name: str) -> str:

@@ -10,11 +10,11 @@ def shown(folder: Path) -> list[Path]:
     return [file for file in sorted(folder.glob("*.png")) if "Description" in _texts(file)]
 
 
-def figure(picture: Path, chapter: str) -> str:
-    """A recorded picture as a figure of its chapter's page, captioned as such."""
+def figure(picture: Path, chapter: str, said: str = "Recorded full run") -> str:
+    """A recorded picture as a figure of its chapter's page; its caption begins with ``said``."""
     texts = _texts(picture)
     head = f"```{{figure}} ../book/_run/{chapter}/recorded/{picture.name}\n:alt: {texts['Description']}\n"
-    return f"{head}:name: recorded-{chapter}-{picture.stem}\n\nRecorded full run. {texts['Title']}\n```\n\n"
+    return f"{head}:name: recorded-{chapter}-{picture.stem}\n\n{said}. {texts['Title']}\n```\n\n"
 
 
 def _texts(picture: Path) -> dict:

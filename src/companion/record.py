@@ -38,6 +38,7 @@ from companion.store import Store, code_digest
 from memprior._random import generator_for
 
 DIGITS = 12  # significant digits kept in results.json: below them two runs may round differently
+RESUMING = ("memprior.training", "memprior.guidance", "chapters")  # their logs tell of work that goes on, no others
 LISTED = ("torch", "numpy", "scipy", "matplotlib")
 
 
@@ -114,7 +115,7 @@ def begin(name: str, profile: str, seed: int, overrides: dict) -> Run:
     listed = claims.of_chapter(paths.shipped("claims"), name)  # once: parsing them takes longer than a claim may
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     _run = Run(name, profile, int(seed), overrides, settings, device, listed)
-    for name in ("memprior", "chapters"):
+    for name in RESUMING:
         log = logging.getLogger(name)
         log.setLevel(logging.INFO)
         others = [handler for handler in log.handlers if not isinstance(handler, _Resumed)]

@@ -21,7 +21,7 @@ import yaml
 from bs4 import BeautifulSoup, Tag
 from nbformat.validator import iter_validate
 
-from companion import paths
+from companion import paths, reading
 from companion.sources import toc_files
 
 PAGE_BYTES = 5_000_000  # of a page and its pictures: more is long to wait for on a telephone
@@ -41,7 +41,6 @@ UNRESOLVED = re.compile(r"\{(?:glue|cite|numref|eq|ref|prf)\b[^}\n]*|\?\?|(?:Unk
 TRACEBACK = ".output.traceback, .cell_output:-soup-contains('Traceback (most recent call last)')"
 FAILURES = {".system-message, .problematic": "Sphinx error", ".output.stderr": "stderr", TRACEBACK: "traceback"}
 SAVED = re.compile(r"^cell \d+: (stored output|execution count \d+)$")  # what running a notebook by hand leaves in it
-SOLUTION_EDGE = re.compile(r"^\s*(?:`{3,}|:{3,})\{solution-(start|end)\}", re.M)
 SOLUTION_MARKS = ["# BEGIN SOLUTION", "# END SOLUTION"]
 
 
@@ -189,7 +188,10 @@ def check_glue(site: Site, name: str) -> list[PageProblem]:
 
 
 def check_notebooks(notebooks: Path) -> list[PageProblem]:
-    """Source notebooks are valid, hold no results, take parameters, and keep solutions where a machine finds them."""
+    """Source notebooks are valid, hold no results, take parameters, and keep solutions where a machine finds them.
+
+    Those of the second edition are open and short enough: :mod:`companion.reading`.
+    """
     files = [path for path in sorted(notebooks.rglob("*.ipynb")) if ".ipynb_checkpoints" not in path.parts]
     by_page = {f"{notebooks.name}/{path.relative_to(notebooks).as_posix()}": _notebook_problems(path) for path in files}
     problems = [PageProblem(name, what) for name, problems in by_page.items() for what in problems]
@@ -212,9 +214,11 @@ def _notebook_problems(path: Path) -> Iterator[str]:
     edges = ["end"]  # of the solutions passed so far
     for number, cell in enumerate(notebook.cells, 1):
         if cell.cell_type == "markdown":
-            edges += SOLUTION_EDGE.findall(cell.source)
+            edges += reading.SOLUTION.findall(cell.source)
         elif cell.cell_type == "code":
             yield from (f"cell {number}: {what}" for what in _cell_problems(cell, edges[-1] == "start"))
+    if path.stem in reading.SECOND_EDITION:
+        yield from reading.read(notebook).problems()
     yield from (f"two solution-{a} in a row, or one unpaired" for a, b in pairwise([*edges, "start"]) if a == b)
 
 

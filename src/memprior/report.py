@@ -1,7 +1,7 @@
 """python -m memprior.report SAMPLES TRAIN [HELD_OUT] [--groups TRAIN HELD_OUT]: are samples copies of a training set?
 
 The command line of :func:`memprior.memorization.nearness.report`, for arrays in .npy files; the one module that
-prints. Memory: the arrays in float64, and some 0.5 GB.
+prints. Memory: twice the arrays in float64, and some 1.3 GB.
 """
 
 import argparse

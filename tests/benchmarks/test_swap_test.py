@@ -25,8 +25,6 @@ def quick(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def recorded():
-    if not RECORDED.exists():
-        pytest.skip("not recorded yet")
     return json.loads(RECORDED.read_text(encoding="utf-8"))
 
 
@@ -44,6 +42,12 @@ def test_problems_of_honest_samples_have_their_distribution(kind, scale, generat
     assert groups is None
     for x, width in ((samples, scale), (train_set, 1.0), (held_out, 1.0)):
         assert_moments(x, 0.0, width**2 * torch.eye(3))
+
+
+def test_problems_of_clumps_are_posteriors_whose_truths_are_of_the_distribution(generator):
+    clumps = torch.stack([benchmark.problem("clump", 50, 3, generator)[0] for _ in range(1000)])
+    assert_moments(clumps[:, 0], 0.0, torch.eye(3))
+    assert_moments((clumps[:, 0] - clumps[:, 1]) / 2**0.5, 0.0, benchmark.CLUMP**2 * torch.eye(3))
 
 
 @pytest.mark.parametrize(("kind", "copied", "width"), [("5 % copies", 5, 0.01), ("10 % near", 10, 0.3)])
@@ -110,5 +114,6 @@ def test_recorded_run_has_the_stated_power(recorded):
 def test_recorded_run_shows_what_the_three_sample_test_takes_for_copies(recorded):
     found = rejected(recorded)
     assert found["shrunk", 20]["three-sample z"] > 0.7
-    assert found["clump", 20]["three-sample z"] > 0.4
+    # How often depends on where the posterior lies: .45 as its mean varies here, .34 where that varies as models do.
+    assert found["clump", 20]["three-sample z"] > 5 * benchmark.LEVEL
     assert found["fresh", 20]["three-sample z"] < 0.1

@@ -214,6 +214,55 @@ def test_recorded_run_has_the_pictures_with_a_description(tmp_path):
     assert pictures.shown(target) == []
 
 
+def keep_picture(root, name="answer"):
+    """A recorded full run of the tiny chapter with one picture that says what it shows."""
+    full = write_run(root, "full")
+    text = PngInfo()
+    text.add_text("Description", "A rising line from left to right")
+    text.add_text("Title", "What to see.")
+    Image.new("L", (2, 2)).save(full / f"{name}.png", pnginfo=text)
+    seal(full, [full / file for file in ("results.json", "tiny.ipynb", f"{name}.png")])
+    return book.keep(root, NAME)
+
+
+def include_answer(root):
+    file = root / "notebooks" / f"{NAME}.ipynb"
+    notebook = nbformat.read(file, as_version=4)
+    notebook.cells[0].source += f"\n\n```{{include}} ../book/_run/{NAME}/answer.md\n```"
+    nbformat.write(notebook, file)
+
+
+def test_answer_is_the_recorded_picture_of_that_name(tmp_path):
+    root = write_book(tmp_path)
+    keep_picture(root)
+    head = f"```{{figure}} ../book/_run/{NAME}/recorded/answer.png\n:alt: A rising line from left to right\n"
+    assert pages.answer(root, NAME).startswith(head)
+    assert "\nRecorded full run, commit c. What to see.\n" in pages.answer(root, NAME)
+    (root / "constraints.txt").write_text("torch==1\n")
+    assert "\nRecorded full run, commit c, recorded with older code. What to see.\n" in pages.answer(root, NAME)
+
+
+@pytest.mark.parametrize("recorded", [None, "another"])
+def test_answer_says_in_one_sentence_that_none_is_recorded(tmp_path, recorded):
+    root = write_book(tmp_path)
+    if recorded:
+        keep_picture(root, recorded)
+    said = pages.answer(root, NAME)
+    assert said == "No full run with this page's answer is recorded yet: the picture below is of this build.\n"
+
+
+def test_recorded_shows_the_answer_where_the_head_of_the_page_does_not(tmp_path):
+    root = write_book(tmp_path)
+    write_run(root)
+    keep_picture(root)
+    assert "recorded/answer.png" in pages.recorded(root, NAME)
+    include_answer(root)
+    shutil.rmtree(root / "_build" / "run" / "quick")
+    write_run(root)
+    assert "recorded/answer.png" not in pages.recorded(root, NAME)
+    assert "The full run was recorded" in pages.recorded(root, NAME)
+
+
 @pytest.mark.parametrize("step", range(2))
 def test_keep_killed_leaves_the_old_recording_whole_or_none(tmp_path, monkeypatch, step):
     root = write_book(tmp_path)

@@ -37,9 +37,20 @@ def slider(move, name="shade"):
     )
 
 
+def formula(style, number=""):
+    """A displayed formula beside its number, as the theme lays them out."""
+    said = '<span style="white-space: nowrap">a long formula</span>'
+    return (
+        f'<div class="math" style="display: flex; flex-direction: row-reverse; position: relative">'
+        f'<span class="eqno" style="{number}">(1)</span>'
+        f'<mjx-container tabindex="0" style="display: block; {style}">{said}</mjx-container></div>'
+    )
+
+
 GOOD = f"""{slider(MOVE)}
 <p>A formula, <span class="math"><mjx-container>x</mjx-container></span>, and code that only looks like one:
-<code>\\(</code>, <code>$$</code>.</p><details><summary>Opened to be looked at</summary><p>Fine.</p></details>
+<code>\\(</code>, <code>$$</code>.</p>{formula("width: 200px")}
+<details><summary>Opened to be looked at</summary><p>Fine.</p></details>
 <div role="list" class="citation-list"><div class="citation" role="doc-biblioentry">Docutils writes so</div></div>"""
 
 FAULTS = [  # what is in a bad page, and what is said of it
@@ -73,7 +84,10 @@ FAULTS = [  # what is in a bad page, and what is said of it
     ("<script>throw new Error('broken script')</script>", ["[light] page error: broken script"]),
     ("<script>console.error('said in the console')</script>", ["[light] console error: said in the console"]),
     ('<p id="wide" style="width: 600px">wide</p>', ["[phone] sideways overflow: ", ', by <p id="wide"']),
-    ('<p>Raw <span class="math">\\(x\\)</span></p>', ["1 of 1 formulas not rendered: \\(x\\)", "raw \\( in the text"]),
+    ('<p>Raw <span class="math">\\(x\\)</span></p>', ["1 of 4 formulas not rendered: \\(x\\)", "raw \\( in the text"]),
+    (formula("overflow: hidden; width: 90px"), ["formula cut off: a long formula"]),
+    (formula("overflow: auto; width: 90px"), ["formula scrolls beside its number: (1) a long formula"]),
+    (formula("width: 300px", "position: absolute; right: 0"), ["formula under its number: (1) a long formula"]),
     ("<p>Costs $$, no code</p>", ["[light] raw $$ in the text: Costs $$, no code"]),
     ('<p style="color: #aaa; background: #fff">pale</p>', ["[light] axe color-contrast x1: "]),
     ('<div role="list"><p>no item</p></div>', ["[light] axe aria-required-children x1: "]),

@@ -158,6 +158,7 @@ def test_provenance_lists_every_device_that_made_a_result(working):
 def test_provenance_says_where_a_run_was_resumed(working):
     assert "resumed" not in record.provenance(working)
     logging.getLogger("memprior.training").info("%s: training goes on from step %d of %d", "five", 500, 600)
+    logging.getLogger("memprior.memorization.swap").info("%d of %d labelings", 10, 10)  # progress, no resumption
     assert record.provenance(working)["resumed"] == ["five: training goes on from step 500 of 600"]
     assert "resumed" not in record.provenance(record.begin(NAME, "quick", 0, {}))
 

@@ -118,6 +118,20 @@ function lookAround() {
   for (const error of article.querySelectorAll('mjx-merror')) {
     findings.push(`formula with an error: ${error.getAttribute('data-mjx-error') ?? error.textContent}`);
   }
+  for (const block of article.querySelectorAll('div.math')) {
+    const [formula, number] = ['mjx-container', '.eqno'].map(name => block.querySelector(name));
+    if (!formula?.checkVisibility()) continue;
+    const words = formula.textContent.trim().slice(0, 40) || block.id;
+    const isLong = formula.scrollWidth > formula.clientWidth + 1;
+    const scrolls = /auto|scroll/.test(getComputedStyle(formula).overflowX);
+    if (isLong && !scrolls) findings.push(`formula cut off: ${words}`);
+    if (!number) continue;
+    const [box, other] = [formula, number].map(part => part.getBoundingClientRect());
+    const isBeside = box.bottom > other.top + 1 && other.bottom > box.top + 1;
+    if (isBeside && box.right > other.left + 1 && other.right > box.left + 1) {
+      findings.push(`formula under its number: ${number.textContent.trim()} ${words}`);
+    } else if (isBeside && isLong && scrolls) findings.push(`formula scrolls beside its number: ${number.textContent.trim()} ${words}`);
+  }
   const texts = document.createTreeWalker(article, NodeFilter.SHOW_TEXT);
   while (texts.nextNode()) {
     const { parentElement: parent, data } = texts.currentNode;
