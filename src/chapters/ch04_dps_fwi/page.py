@@ -1,6 +1,6 @@
 """What chapter 4's page shows of its study: rows, tables, pictures with their words, claims."""
 
-from functools import partial
+from functools import cache, partial
 
 import torch
 from matplotlib.figure import Figure
@@ -278,6 +278,7 @@ def published_counts(study: Study) -> Table:
     return Table(header, [[name, *(counts[n] for n in size.sizes)] for name, counts in rows.items()])
 
 
+@cache  # for the table and for the claims
 def noise_counts(study: Study) -> dict[int, list[float]]:
     """N -> samples of 256 with r < 0.7 of the ideal posterior, for each of several draws of the noise."""
     size, generator = study.settings, study.generator("noise")
