@@ -188,7 +188,7 @@ def _control_claims(study):
 # ---- tables --------------------------------------------------------------------------------------------------------
 
 
-def short(mean: Mean, digits: int = 2) -> str:
+def with_interval(mean: Mean, digits: int = 2) -> str:
     """A mean with half of its 95 % interval; large numbers without digits that say nothing."""
     digits = digits if mean.value < 10 else int(mean.value < 100)
     return f"{mean.value:.{digits}f} ± {mean.half:.{digits}f}"
@@ -196,7 +196,7 @@ def short(mean: Mean, digits: int = 2) -> str:
 
 def _row(name, result, num_examples) -> list[str]:
     cost = f"{num_examples}, once" if name == "exact" else f"{solves(result):,.0f}"
-    middle = [short(Mean.over(result[key])) for key in ("distances", "ratio", "misfit")]
+    middle = [with_interval(Mean.over(result[key])) for key in ("distances", "ratio", "misfit")]
     return [name, *middle, cost]
 
 
@@ -253,16 +253,17 @@ def gaussian_table(study: Study) -> Table:
 def control_table(study: Study) -> Table:
     """What would prove the page wrong, beside what it should be."""
     toy, control = study.results("toy"), study.control
-    own = f"{short(Mean.over(toy['exact']['ratio']))}, own"
-    foreign = short(Mean.over(control["foreign"]["ratio"]))
+    own = f"{with_interval(Mean.over(toy['exact']['ratio']))}, own"
+    foreign = with_interval(Mean.over(control["foreign"]["ratio"]))
     right = f"{Mean.over(toy['exact']['distances']).value:.2f}, right data"
+    wrong = with_interval(Mean.over(control["wrong"]["distances"]))
     rows = [
-        ["exact sampler, negated data: total variation", short(Mean.over(control["wrong"]["distances"])), right],
+        ["exact sampler, negated data: total variation", wrong, right],
         ["exact sampler: ratio r to another training set", foreign, own],
     ]
-    beside = f"{short(Mean.over(study.gaussian_control['exact draws']), 3)}, exact draws"
+    beside = f"{with_interval(Mean.over(study.gaussian_control['exact draws']), 3)}, exact draws"
     for name in ("MMPS", "DPS, own weight"):
-        found = short(Mean.over(study.gaussian_control[name]), 3)
+        found = with_interval(Mean.over(study.gaussian_control[name]), 3)
         rows.append([f"Gaussian prior, {name}: energy distance", found, beside])
     return Table(["control", "found", "beside it"], rows)
 

@@ -34,7 +34,7 @@ _FORWARD = threading.Lock()  # torch counts forward-mode levels across threads: 
 
 
 @dataclass(frozen=True)
-class Part:
+class SamplerPart:
     """One family of samplers on one kind of problem.
 
     experiment: "toy", "sweep", a key of ``SMALL``, "fwi N" or "waves N". variants: scales, or numbers of particles.
@@ -136,7 +136,7 @@ class Study:
     # ---- parts -----------------------------------------------------------------------------------------------------
 
     @cached_property
-    def parts(self) -> tuple[Part, ...]:
+    def parts(self) -> tuple[SamplerPart, ...]:
         """Every family of samplers on every kind of problem."""
         size = self.settings
         rows = [
@@ -145,52 +145,52 @@ class Study:
             *self._swept("sweep", size.scales, size.num_sweep_draws, (*TOY, size.num_levels), size.num_sweep),
         ]
         few = size.num_few_draws, (*TOY, size.num_few_levels)
-        rows.append(Part("toy", "DAPS", (), *few, size.num_langevin, size.num_problems))
+        rows.append(SamplerPart("toy", "DAPS", (), *few, size.num_langevin, size.num_problems))
         for name, num_data in zip(SMALL, (1, 2), strict=True):
             levels = *TOY, size.num_small_levels
             options = name, size.num_small_draws, levels
             rows += self._compared(*options, num_data, size.num_small)
-            rows.append(Part(name, "DAPS", (), *options[1:], size.num_langevin, size.num_small))
+            rows.append(SamplerPart(name, "DAPS", (), *options[1:], size.num_langevin, size.num_small))
             for family in PARTICLES[:2]:
-                rows.append(Part(name, family, (16,), *options[1:], 0, size.num_small))
+                rows.append(SamplerPart(name, family, (16,), *options[1:], 0, size.num_small))
         for n in size.fwi_sizes:
             rows += self._of_inversion(f"fwi {n}")
         for n in size.wave_sizes:
             levels = *INVERSION, size.wave_levels
             for family, scale in {"exact": 0, **size.wave_samplers}.items():
-                rows.append(Part(f"waves {n}", family, (scale,) if scale else (), size.wave_draws, levels, 2, 1))
+                rows.append(SamplerPart(f"waves {n}", family, (scale,) if scale else (), size.wave_draws, levels, 2, 1))
         return tuple(rows)
 
-    def _compared(self, experiment, num, levels, num_data, size) -> list[Part]:
+    def _compared(self, experiment, num, levels, num_data, size) -> list[SamplerPart]:
         scales = {name: STEP_SIZE for name in ("released", "released, ancestral")} | comparison.SCALES
-        rows = [Part(experiment, "exact", (), num, levels, 0, size)]
-        rows += [Part(experiment, name, (scale,), num, levels, 0, size) for name, scale in scales.items()]
-        return rows + [Part(experiment, name, (), num, levels, num_data, size) for name in comparison.untuned(1)]
+        rows = [SamplerPart(experiment, "exact", (), num, levels, 0, size)]
+        rows += [SamplerPart(experiment, name, (scale,), num, levels, 0, size) for name, scale in scales.items()]
+        return rows + [SamplerPart(experiment, name, (), num, levels, num_data, size) for name in comparison.untuned(1)]
 
-    def _particles(self, experiment, num, counts, families, size) -> list[Part]:
+    def _particles(self, experiment, num, counts, families, size) -> list[SamplerPart]:
         levels = *TOY, self.settings.num_few_levels
-        return [Part(experiment, family, tuple(counts), num, levels, 0, size) for family in families]
+        return [SamplerPart(experiment, family, tuple(counts), num, levels, 0, size) for family in families]
 
-    def _swept(self, experiment, scales, num, levels, size) -> list[Part]:
-        return [Part(experiment, name, tuple(scales), num, levels, 0, size) for name in comparison.families()]
+    def _swept(self, experiment, scales, num, levels, size) -> list[SamplerPart]:
+        return [SamplerPart(experiment, name, tuple(scales), num, levels, 0, size) for name in comparison.families()]
 
-    def _of_inversion(self, experiment) -> list[Part]:
+    def _of_inversion(self, experiment) -> list[SamplerPart]:
         size = self.settings
         options = size.fwi_draws, (*INVERSION, size.fwi_levels)
         rows = self._swept(experiment, size.fwi_scales, *options, size.fwi_noises)
         inner = {"exact": 0, **dict.fromkeys(comparison.untuned(1), 5), "covariance": 0, "DAPS": size.num_langevin}
-        rows += [Part(experiment, name, (), *options, num, size.fwi_noises) for name, num in inner.items()]
-        return [*rows, Part(experiment, "twisted", tuple(size.fwi_particles), *options, 0, size.fwi_noises)]
+        rows += [SamplerPart(experiment, name, (), *options, num, size.fwi_noises) for name, num in inner.items()]
+        return [*rows, SamplerPart(experiment, "twisted", tuple(size.fwi_particles), *options, 0, size.fwi_noises)]
 
-    def needs(self, part: Part) -> Sequence[Part]:
+    def needs(self, part: SamplerPart) -> Sequence[SamplerPart]:
         """None: every part stands alone."""
         return ()
 
-    def arguments(self, part: Part) -> dict:
+    def arguments(self, part: SamplerPart) -> dict:
         """Its fields, the seed, and the sizes that draws of the noise go through before its own."""
         return asdict(part) | {"seed": self.seed, "fwi_sizes": list(self.settings.fwi_sizes)}
 
-    def samplers(self, part: Part) -> dict[str, Draw]:
+    def samplers(self, part: SamplerPart) -> dict[str, Draw]:
         """Name -> sampler, for every variant of a part."""
         family, batch = part.family, self.batch(part.experiment)
         if family == "exact":
@@ -210,7 +210,7 @@ class Study:
         make = comparison.families()[family]
         return {comparison.at(family, s) if swept else family: guided(make(s)) for s in part.variants}
 
-    def work(self, part: Part, earlier: Callable) -> dict[str, dict]:
+    def work(self, part: SamplerPart, earlier: Callable) -> dict[str, dict]:
         """Name -> :func:`problems.evaluate` of each variant, with randomness of its own."""
         batch, label = self.batch(part.experiment), part.experiment
 
