@@ -1,14 +1,12 @@
 """Chapter 5: the samplers that are compared, their settings, and the analysis of likelihood weighting."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 
 import torch
 
-from chapters.ch05_samplers.problems import Draw, ProblemBatch, evaluate, exact, guided, particles
-from companion.jobs import one_thread_each
+from chapters.ch05_samplers.problems import Draw, ProblemBatch, guided
 from memprior._random import choices, integers, normal
 from memprior.guidance import (
     covariance_step,
@@ -20,12 +18,13 @@ from memprior.guidance import (
     point_step,
     released_step,
 )
+from memprior.intervals import Mean, student
 from memprior.mixture import effective_components, total_variation
 from memprior.operators import jacobian
-from memprior.paper import STEP_SIZE
 from memprior.sampling import SamplerState, ancestral_step
 
-SCALE, FROZEN_SCALE = 0.3, 0.01  # of the main comparison; every scale is in the sweep
+# Of the main comparison; every scale is in the sweep.
+SCALES = {"DPS, squared": 0.3, "DPS, norm": 0.3, "frozen, squared": 0.01}
 FORWARD_MODE = ("PiGDM", "MMPS")  # those that multiply by J
 
 
@@ -50,21 +49,9 @@ def untuned(num_iterations: int) -> dict:
     }
 
 
-def toy_samplers(num_iterations: int) -> dict[str, Draw]:
-    """name -> sampler: those of the main comparison, and the exact one."""
-    scales = {"DPS, squared": SCALE, "DPS, norm": SCALE, "frozen, squared": FROZEN_SCALE}
-    makes = {name: make(scales.get(name, STEP_SIZE)) for name, make in families().items() if name != "frozen, norm"}
-    return {"exact": exact} | {name: guided(make) for name, make in (makes | untuned(num_iterations)).items()}
-
-
 def at(name: str, scale: float) -> str:
     """Name of a sampler at one scale."""
     return f"{name}, at {scale:g}"
-
-
-def at_scales(scales) -> dict[str, Draw]:
-    """Every family at every scale, by :func:`at`."""
-    return {at(name, scale): guided(make(scale)) for name, make in families().items() for scale in scales}
 
 
 def best_of(results: dict[str, dict]) -> dict[str, dict]:
@@ -76,23 +63,9 @@ def best_of(results: dict[str, dict]) -> dict[str, dict]:
     return best
 
 
-def fwi_samplers(batch: ProblemBatch, covariance: torch.Tensor, num_langevin: int, particle_counts) -> dict[str, Draw]:
-    """Samplers without a scale, for the linearized inversion. covariance: of the true prior, (d, d).
-
-    Few conjugate-gradient iterations: 100 would be exact, and expensive.
-    """
-    slope = batch.problems[0].forward.matrix
-    makes = untuned(5) | {"covariance": partial(covariance_step, covariance=covariance, jacobian=slope)}
-    every = {"exact": exact} | {name: guided(make) for name, make in makes.items()}
-    every["DAPS"] = decoupled(batch, num_langevin)
-    return every | {f"twisted, K = {num}": particles(num, twisted=True) for num in particle_counts}
-
-
-def wave_samplers(chosen: dict[str, float]) -> dict[str, Draw]:
-    """Samplers for the nonlinear operator. chosen: name -> scale, or 0 for a sampler without one."""
-    makes = {name: families()[name](scale) for name, scale in chosen.items() if scale}
-    makes |= {name: untuned(2)[name] for name, scale in chosen.items() if not scale}
-    return {"exact": exact} | {name: guided(make) for name, make in makes.items()}
+def with_covariance(batch: ProblemBatch, covariance: torch.Tensor):
+    """Function from a likelihood to the step with one covariance of the prior, (d, d), for all levels."""
+    return partial(covariance_step, covariance=covariance, jacobian=batch.problems[0].forward.matrix)
 
 
 def decoupled(batch: ProblemBatch, num_langevin: int) -> Draw:
@@ -104,39 +77,6 @@ def curvature(batch: ProblemBatch) -> float:
     """The largest eigenvalue of J^T J at any training example."""
     slopes = [jacobian(problem.forward, problem.train_set) for problem in batch.problems]
     return max(float(torch.linalg.matrix_norm(slope, 2).max()) ** 2 for slope in slopes)
-
-
-@dataclass(frozen=True, eq=False)
-class SamplerBenchmark:
-    """Evaluates samplers, ``workers`` in parallel with one thread each.
-
-    generator: purpose -> random generator. cached: (purpose, compute) -> ``compute(folder)``, or its stored result.
-    """
-
-    workers: int
-    generator: Callable[[str], torch.Generator]
-    cached: Callable
-
-    def evaluated(
-        self, label: str, batch: ProblemBatch, samplers: dict[str, Draw], num: int, sigmas
-    ) -> dict[str, dict]:
-        """Name -> :func:`problems.evaluate` of each sampler, with its own random generator."""
-        batch.log_weights  # noqa: B018 - computed once, before threads start
-
-        def one(name):
-            purpose = f"{label} {name}"
-            options = {"num": num, "sigmas": sigmas}
-            return self.cached(
-                purpose, lambda _: evaluate(samplers[name], batch, **options, generator=self.generator(purpose))
-            )
-
-        # torch counts forward-mode levels across threads: samplers that use it run in one thread.
-        alone = [name for name in samplers if name in FORWARD_MODE]
-        with one_thread_each(self.workers) as pool:
-            queue = pool.submit(lambda: {name: one(name) for name in alone})
-            begun = {name: pool.submit(one, name) for name in samplers if name not in alone}
-            results = {name: future.result() for name, future in begun.items()} | queue.result()
-        return {name: results[name] for name in samplers}
 
 
 # ---- likelihood weighting ------------------------------------------------------------------------------------------
@@ -175,13 +115,40 @@ def effective_examples(batch: ProblemBatch) -> torch.Tensor:
 
 @dataclass(frozen=True, eq=False)
 class GuidanceTerm:
-    """The guidance term of a step compared with the exact posterior's, at each level, (T,).
+    """The guidance term of a step compared with the exact posterior's.
 
-    gain: of its component along the exact term; 1 is right. cosine: of the angle between the two.
+    products: (T, 3, P), at each level and for each problem: of the two terms, of the exact one with itself, and of the
+    step's with itself, summed over states.
     """
 
-    gain: torch.Tensor
-    cosine: torch.Tensor
+    products: torch.Tensor
+
+    @property
+    def gain(self) -> torch.Tensor:
+        """(T,), of its component along the exact term; 1 is right."""
+        return _gain(self.products.sum(2))
+
+    @property
+    def cosine(self) -> torch.Tensor:
+        """(T,), of the angle between the two."""
+        return _cosine(self.products.sum(2))
+
+    def interval(self, what: str, level: int) -> Mean:
+        """Of "gain" or "cosine" at one level: half of its 95 % interval by the jackknife over problems."""
+        products, of = self.products[level], {"gain": _gain, "cosine": _cosine}[what]
+        num = products.shape[1]
+        left = of((products.sum(1, keepdim=True) - products).T)
+        pseudo = num * of(products.sum(1)[None]) - (num - 1) * left
+        return Mean(float(of(products.sum(1)[None])), student(pseudo))
+
+
+def _gain(products):
+    """(..., 3) -> (...)."""
+    return products[..., 0] / products[..., 1]
+
+
+def _cosine(products):
+    return products[..., 0] / (products[..., 1] * products[..., 2]).sqrt()
 
 
 def guidance_terms(
@@ -196,6 +163,10 @@ def guidance_terms(
     chosen = choices(batch.log_weights.exp(), num, generator=generator)
     x_0 = batch.train_sets.gather(1, chosen[:, :, None].expand(-1, -1, batch.train_sets.shape[2])).flatten(0, 1)
     products, left = {name: [] for name in makes}, []
+
+    def summed(a, b):
+        return (a * b).view(len(chosen), -1).sum(1)
+
     for sigma, sigma_next in pairwise(sigmas):
         eps = normal(*x_0.shape, like=x_0, generator=generator)
         level = {"x": x_0 + sigma * eps, "sigma": sigma, "sigma_next": sigma_next, "generator": generator}
@@ -203,11 +174,9 @@ def guidance_terms(
         right = right - plain
         for name, make in makes.items():
             term = make(likelihood, base=drift)(prior, **level).x.detach() - plain
-            products[name].append(torch.stack([(term * right).sum(), right.square().sum(), term.square().sum()]))
+            products[name].append(torch.stack([summed(term, right), summed(right, right), summed(term, term)]))
         left.append((posterior(level["x"], sigma) - x_0).square().sum(1).mean())
-    results = {name: torch.stack(rows).T for name, rows in products.items()}
-    results = {name: GuidanceTerm(a / b, a / (b * c).sqrt()) for name, (a, b, c) in results.items()}
-    return results, torch.stack(left) / left[0]
+    return {name: GuidanceTerm(torch.stack(rows)) for name, rows in products.items()}, torch.stack(left) / left[0]
 
 
 def drift(denoiser, x, sigma, sigma_next, *, generator) -> SamplerState:

@@ -59,10 +59,12 @@ def _within(value: float, half: float) -> np.ndarray:
 def cost_panel(ax: Axes, samplers: dict, curves: dict, *, floor: float, title: str) -> Axes:
     """Distance against solves per sample, one marker each. samplers: name -> (solves, distance, half of its interval).
 
-    curves: name -> (solves, distances) of what grows with its number of particles. Shaded: up to the floor.
+    curves: name -> (solves, distances, halves) of what grows with its number of particles. Shaded: up to the floor.
     """
-    for name, (solves, distances) in curves.items():
-        ax.plot(solves, array(distances), "-", lw=1.3, **marker_style(name), label=name)
+    for name, (solves, distances, halves) in curves.items():
+        bars = np.hstack([_within(value, half) for value, half in zip(distances, halves, strict=True)])
+        look = marker_style(name) | {"ms": 4.5}
+        ax.errorbar(solves, array(distances), bars, ls="-", lw=1.3, elinewidth=0.8, capsize=2, **look, label=name)
     costs = [solves for solves, *_ in samplers.values()]
     for name, (solves, distance, half) in samplers.items():
         same = [other for other, cost in zip(samplers, costs, strict=True) if cost == solves]
@@ -121,28 +123,21 @@ def weighting_panel(ax: Axes, counts, mean, bound, dots: dict, *, title: str) ->
     ax.plot(counts, array(mean), "-", **marker_style("weighting") | {"ms": 0}, label="weighting, its distribution")
     for name, (at, values, halves) in dots.items():
         ax.errorbar(at, values, halves, ls="", capsize=2.5, **marker_style(name), label=name)
-    ax.set(xscale="log", yscale="log", ylim=(1e-3, 2), xlabel="particles $K$", ylabel=DISTANCE, title=title)
+    ax.set(
+        xscale="log", yscale="log", ylim=(1e-3, 2), xlabel="prior draws $K$, or particles", ylabel=DISTANCE, title=title
+    )
     return ax
 
 
 def control_panel(ax: Axes, counts, curves: dict, floor: float, *, title: str) -> Axes:
-    """Energy distance against K by name, and the floor of exact draws."""
-    for (name, values), color, marker in zip(curves.items(), SERIES, "os^D", strict=False):
-        ax.plot(counts, np.maximum(array(values), 1e-4), marker + "-", color=color, ms=4.5, lw=1.3, label=name)
-    ax.axhspan(1e-4, floor, color=PALE, lw=0, zorder=0)
-    ax.set(xscale="log", yscale="log", ylim=(5e-4, None), xlabel="particles $K$", ylabel="energy distance", title=title)
-    return ax
-
-
-def doubling_panel(ax: Axes, levels, errors: dict, *, ylabel: str, title: str) -> Axes:
-    """Errors against the number of levels, by sampler, on logarithmic axes, and a line that halves as levels double."""
-    for name, values in errors.items():
-        ax.plot(levels, array(values), lw=1.3, **marker_style(name), label=name)
-    first = errors["MMPS"][0]
-    ax.plot(levels, [0.8 * first * levels[0] / n for n in levels], ":", color=GRAY, lw=1.2, label="one over levels")
-    ax.set(xscale="log", yscale="log", xlabel="levels", ylabel=ylabel, title=title)
-    ax.set_xticks(levels, [str(n) for n in levels], minor=False)
-    ax.minorticks_off()
+    """Largest ratio of deviations against K by name: values and halves of intervals; dashed, that of exact draws."""
+    for (name, (values, halves)), color, marker in zip(curves.items(), SERIES, "os^D", strict=False):
+        style = {"color": color, "marker": marker, "ms": 4.5, "lw": 1.3}
+        ax.errorbar(counts, values, halves, elinewidth=0.8, capsize=2, **style, label=name)
+    ax.axhline(floor, color=GRAY, lw=1.2, ls="--", label="exact draws")
+    label = "samples' deviation over\nthe posterior's, at most"
+    ax.set(xscale="log", yscale="log", xlabel="prior draws $K$", ylabel=label, title=title)
+    ax.set_yticks([1, 2, 5, 10, 20], ["1", "2", "5", "10", "20"])
     return ax
 
 

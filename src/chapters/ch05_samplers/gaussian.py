@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import torch
 
-from chapters.ch05_samplers.comparison import drift
+from chapters.ch05_samplers.comparison import SCALES, drift
 from chapters.ch05_samplers.problems import DIM, NUM_DATA
 from memprior._random import choices, float64_on, normal
 from memprior.calibration import energy_distance
@@ -19,8 +19,11 @@ from memprior.denoiser import GaussianDenoiser
 from memprior.gaussian import Gaussian
 from memprior.guidance import covariance_step, dps_step, frozen_step, mmps_step, pigdm_step, point_step
 from memprior.likelihood import GaussianLikelihood, noisy
+from memprior.noise import geometric_sigmas
 from memprior.operators import MatrixOperator
-from memprior.sampling import Step
+from memprior.sampling import Step, ancestral_step, sample
+
+NOISES = (0.5, 0.15, 0.05)  # of likelihood weighting
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,24 +173,65 @@ def distance_to_posterior(case: GaussianCase, samples: torch.Tensor, *, generato
     return float(energy_distance(*white))
 
 
-def weighting_control(
-    case: GaussianCase, counts: list[int], num: int, *, generator: torch.Generator
-) -> dict[str, list[float]]:
-    """Likelihood weighting where no draw of the prior repeats: :func:`distance_to_posterior` of its ``num`` draws.
+def compared(case: GaussianCase, num_levels: int) -> dict[str, dict[str, float]]:
+    """Sampler -> :meth:`Moments.against` of its distribution at ``num_levels`` levels from 20 down to 0; no draws."""
+    sigmas = _down(num_levels)
+    found = {"exact": exact_moments(case, sigmas)}
+    for name, make in affine_steps(case, SCALES["frozen, squared"]).items():
+        found[name] = sampler_moments(make(base=drift), case.prior, case, sigmas)
+    return {name: moments.against(case) for name, moments in found.items()}
 
-    counts: K, prior draws for each sample. "distance": at each K; "floor": of as many exact draws, eight times.
+
+@dataclass(frozen=True, eq=False)
+class Weighted:
+    """Likelihood weighting where no draw of the prior repeats, over P problems.
+
+    nats: (P,), divergence of the posterior from the prior. wide: (S, P), for each K the largest ratio, over all
+    directions, of the samples' standard deviation to the posterior's. floor: (P,), that of as many exact draws.
     """
-    root, results = torch.linalg.cholesky(case.prior_covariance), []
-    for count in counts:
-        chosen = []
-        for some in torch.arange(num, device=root.device).split(max(1, 2**18 // count)):
-            x = _normal(len(some) * count, case, generator) @ root.T
-            weights = case.likelihood.log_prob(x).view(-1, count).softmax(1)
-            pick = choices(weights, 1, generator=generator, replacement=False)[:, 0]
-            chosen.append(x.view(len(some), count, -1)[torch.arange(len(some), device=x.device), pick])
-        results.append(distance_to_posterior(case, torch.cat(chosen), generator=generator))
-    exact = [exact_draws(case, num, generator=generator) for _ in range(8)]
-    return {"distance": results, "floor": [distance_to_posterior(case, one, generator=generator) for one in exact]}
+
+    nats: torch.Tensor
+    wide: torch.Tensor
+    floor: torch.Tensor
+
+
+def weighted(cases: list[GaussianCase], counts, num: int, *, generator: torch.Generator) -> Weighted:
+    """Likelihood weighting with K prior draws for each of ``num`` samples, for each K of ``counts``."""
+    wide = [
+        [moments_of(weighted_draws(case, k, num, generator=generator)).against(case)["wide"] for case in cases]
+        for k in counts
+    ]
+    floor = [moments_of(exact_draws(case, num, generator=generator)).against(case)["wide"] for case in cases]
+    return Weighted(*(torch.tensor(one, dtype=torch.float64) for one in ([case.nats for case in cases], wide, floor)))
+
+
+def weighted_draws(case: GaussianCase, count: int, num: int, *, generator: torch.Generator) -> torch.Tensor:
+    """``num`` samples (num, d), each chosen by likelihood among ``count`` draws of the prior."""
+    root, chosen = torch.linalg.cholesky(case.prior_covariance), []
+    for some in torch.arange(num, device=root.device).split(max(1, 2**18 // count)):
+        x = _normal(len(some) * count, case, generator) @ root.T
+        weights = case.likelihood.log_prob(x).view(-1, count).softmax(1)
+        pick = choices(weights, 1, generator=generator, replacement=False)[:, 0]
+        chosen.append(x.view(len(some), count, -1)[torch.arange(len(some), device=x.device), pick])
+    return torch.cat(chosen)
+
+
+def control(cases: list[GaussianCase], num_levels: int, num: int, *, generator: torch.Generator) -> dict:
+    """Sampler -> :func:`distance_to_posterior` of ``num`` draws for each case; "exact draws" beside them."""
+    sigmas, found = _down(num_levels), {"MMPS": [], "DPS, own weight": [], "exact draws": []}
+    for case in cases:
+        steps = affine_steps(case, SCALES["frozen, squared"])
+        for name in ("MMPS", "DPS, own weight"):
+            x = 20 * _normal(num, case, generator)
+            drawn = sample(case.prior, x, sigmas, step=steps[name](base=ancestral_step), generator=generator)
+            found[name].append(distance_to_posterior(case, drawn, generator=generator))
+        drawn = exact_draws(case, num, generator=generator)
+        found["exact draws"].append(distance_to_posterior(case, drawn, generator=generator))
+    return found
+
+
+def _down(num_levels: int) -> torch.Tensor:
+    return torch.cat([geometric_sigmas(20.0, 0.01, num_levels), torch.zeros(1, dtype=torch.float64)])
 
 
 def _normal(num: int, case: GaussianCase, generator: torch.Generator) -> torch.Tensor:

@@ -46,10 +46,10 @@ class Settings:
     num_guidance_states: Natural
     control_counts: Counts
     num_control: Natural
+    num_control_problems: Annotated[int, Bounds(2)]
     dense_levels: Levels
     gaussian_levels: Annotated[Counts, Length(2)]  # what halves from one to the next is claimed
     drawn_levels: Levels
-    num_drawn: Natural
     fwi_sizes: Annotated[Sizes, Length(2, exact=True)]  # two panels
     fwi_noises: Natural
     fwi_draws: Natural

@@ -97,10 +97,20 @@ def test_moments_against_themselves_and_scaled(case):
     assert moved.against(case) == pytest.approx({"mean": 0.5, "narrow": 2.0, "wide": 2.0}, rel=1e-9)
 
 
-def test_weighting_reaches_the_floor_where_nats_are_few(generator):
-    """About 3 nats: 256 prior draws are enough. Unbiased distances of exact draws scatter about zero."""
-    case = gaussian.toy_case(0.5, white=True, generator=generator)
-    found = gaussian.weighting_control(case, [1, 256], 400, generator=generator)
-    spread = torch.tensor(found["floor"]).abs().max()
-    assert found["distance"][0] > 20 * float(spread)
-    assert found["distance"][1] < 4 * float(spread)
+def test_weighting_reaches_exact_draws_where_nats_are_few_and_not_where_they_are_many(generator):
+    """About 2 and 12 nats: 256 prior draws are enough for the first, and far too few for the second."""
+    for noise_std, enough in ((0.5, True), (0.05, False)):
+        cases = [gaussian.toy_case(noise_std, white=True, generator=generator) for _ in range(4)]
+        found = gaussian.weighted(cases, [1, 256], 400, generator=generator)
+        assert bool((found.wide[0] > found.floor + 0.5).all())
+        assert bool(((found.wide[1] - found.floor).abs() < 0.2).all()) == enough
+        assert found.nats.tolist() == pytest.approx([case.nats for case in cases])
+
+
+def test_control_tells_moment_matching_from_dps(generator):
+    """The first is where exact draws are; the distance is unbiased, so that both may be below zero."""
+    cases = [gaussian.toy_case(0.5, white=False, generator=generator) for _ in range(3)]
+    found = {k: sum(v) / 3 for k, v in gaussian.control(cases, 40, 200, generator=generator).items()}
+    assert abs(found["MMPS"]) < 0.03
+    assert abs(found["exact draws"]) < 0.03
+    assert found["DPS, own weight"] > 0.05

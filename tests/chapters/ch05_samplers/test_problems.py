@@ -234,26 +234,12 @@ def test_guidance_of_the_exact_posterior_has_gain_and_cosine_one(stack, generato
 # The bench
 
 
-def test_benchmark_is_the_same_for_any_number_of_threads(stack):
-    def bench(workers):
-        return samplers_study.SamplerBenchmark(
-            workers, lambda p: torch.Generator().manual_seed(len(p)), lambda _, compute: compute(None)
-        )
-
-    every = {name: draw for name, draw in samplers_study.toy_samplers(4).items() if name in ("exact", "MMPS", "PiGDM")}
-    few = geometric_sigmas(20.0, 0.05, 8)
-    found = [bench(workers).evaluated("a", stack, every, 5, few) for workers in (1, 2)]
-    assert found[0] == found[1]
-    assert list(found[0]) == ["exact", "PiGDM", "MMPS"]
-
-
 def test_best_of_takes_the_scale_of_least_mean_distance():
     names = list(samplers_study.families())
     found = {samplers_study.at(name, s): {"distances": [abs(s - 0.1), 0.0]} for name in names for s in (0.01, 0.1, 1.0)}
     best = samplers_study.best_of(found)
     assert list(best) == names
     assert all(one["distances"] == [0.0, 0.0] for one in best.values())
-    assert set(samplers_study.at_scales((0.01, 0.1, 1.0))) == set(found)
 
 
 # The inversion
