@@ -28,6 +28,7 @@ FAMILIES = ("Gaussian", "faulted")
 BACKGROUND = 0.3  # deviation of the background over that of the published fields
 CENTER, HALF_CONTRAST = 0.25, 0.06  # squared slowness, s^2/km^2: 1.8 km/s above, 2.3 km/s below
 CELLS, THROWS = range(18, 47, 2), range(-12, 13, 2)  # of 31.25 m: the interface's depth and the fault's place; throws
+OTHER_SEEDS = 600_000  # of further training sets of published fields: neither theirs nor the held-out ones
 LARGEST = 1000  # examples are the first of so many draws, so that sets of different size are nested
 
 
@@ -56,6 +57,13 @@ def examples_of(family: str, num: int) -> torch.Tensor:
         return published_coefficients(num)
     expect(num <= LARGEST, "num", f"at most {LARGEST}", num)
     return prior_of(family).sample(LARGEST, generator=generator_for("faulted examples"))[:num]
+
+
+def other_examples(family: str, num: int, index: int) -> torch.Tensor:
+    """Another training set, raw (num, 100): of a stream of its own for each ``index``."""
+    if family == "Gaussian":
+        return published_coefficients(num, seed=OTHER_SEEDS + index)
+    return prior_of(family).sample(num, generator=generator_for(f"faulted examples {index}"))
 
 
 def truths_of(family: str, num: int) -> torch.Tensor:

@@ -87,9 +87,9 @@ def shaped_width(x: torch.Tensor) -> float:
         rest, out = x[fold != k], x[fold == k]
         fitted = ledoit_wolf_of(rest)
         white = fitted.axes / fitted.variances.sqrt()
+        out, away = (out - fitted.mean) @ white, (rest - fitted.mean) @ white
         for j, h in enumerate(WIDTHS):
-            means = fitted.mean + math.sqrt(1 - h * h) * (rest - fitted.mean)
-            apart = torch.cdist(out @ white / h, means @ white / h)
+            apart = torch.cdist(out / h, math.sqrt(1 - h * h) / h * away)
             gained[j] += float((-0.5 * apart.square()).logsumexp(1).sum()) - len(out) * x.shape[1] * math.log(h)
             gained[j] -= len(out) * (float(fitted.variances.log().sum()) / 2 + math.log(len(rest)))
     return WIDTHS[int(gained.argmax())]

@@ -84,8 +84,8 @@ class Choice:
         return min(self.by_width, key=self.by_width.get)
 
 
-def chosen(networks: Networks, device: torch.device) -> Choice:
-    """The choice for one N from its networks, the two halves among them."""
+def chosen(networks: Networks, device: torch.device, widths: tuple[float, ...] = WIDTHS) -> Choice:
+    """The choice for one N from its networks, the two halves among them. widths: () where only the step is asked."""
     halves = [part for part in networks if part.kind.endswith("half")]
     expect(len(halves) == 2, "networks", "two of halves", len(halves))
     trained, seen = tuple(networks[part] for part in halves), tuple(part.seen(device) for part in halves)
@@ -95,7 +95,7 @@ def chosen(networks: Networks, device: torch.device) -> Choice:
         return cross_validated(trained, seen, change, step, num_levels=24, generator=randomness)
 
     looks = halves[0].looks
-    by_width = {width: loss(lambda d, c=width: TikhonovDenoiser(d, c), looks[-1]) for width in WIDTHS}
+    by_width = {width: loss(lambda d, c=width: TikhonovDenoiser(d, c), looks[-1]) for width in widths}
     return Choice({step: loss(lambda d: d, step) for step in looks}, by_width)
 
 
@@ -112,7 +112,7 @@ def build_prior(job: PosteriorJob, networks: Networks, device: torch.device) -> 
         return found[last], part.known(device)
     denoiser = {
         "trained": lambda: plain[0][last],
-        "early-stopped": lambda: plain[0][chosen(networks, device).step],
+        "early-stopped": lambda: plain[0][chosen(networks, device, ()).step],
         "Tikhonov": lambda: TikhonovDenoiser(plain[0][last], job.width or chosen(networks, device).width),
         "ensemble": lambda: Ensemble([found[last] for found in plain]),
     }[job.remedy]()
