@@ -61,6 +61,14 @@ def test_sets_are_nested_and_truths_are_of_another_stream():
     assert prior_of("Gaussian").mean.equal(published_law().mean)
 
 
+def test_other_training_sets_share_no_model():
+    for family in families.FAMILIES:
+        known = torch.cat([examples_of(family, 50), truths_of(family, 400)])
+        sets = [families.other_examples(family, 50, index) for index in range(3)]
+        for k, one in enumerate(sets):
+            assert float(torch.cdist(one, torch.cat([known, *sets[k + 1 :]])).min()) > 0.1
+
+
 def test_training_set_is_standardized_by_its_examples():
     found = training_set("faulted", 50, torch.device("cpu"))
     assert float(found.standardized.mean(0).abs().max()) < 1e-9
