@@ -7,6 +7,7 @@ Full normalized densities throughout, so that no log-determinant is lost on the 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch.distributions import MultivariateNormal
@@ -24,6 +25,7 @@ from memprior._check import (
     positive_number,
 )
 from memprior._random import choices, normal
+from memprior.gaussian import Gaussian
 
 # Rows of x are taken so many at a time that one (rows, K) block holds at most this many numbers (128 MB in float64).
 BLOCK = 2**24
@@ -198,6 +200,182 @@ def _expect_matrices(name: str, x, means: torch.Tensor) -> None:
     expect_tensor(name, x, f"{shape}")
     expect(x.shape == shape, name, f"shape {shape}", tuple(x.shape))
     expect_like(name, x, means)
+
+
+@dataclass(frozen=True, eq=False)
+class TiedMixture:
+    r"""A mixture of Gaussians of one covariance, which may be singular (a prior of a few variants of one background).
+
+    .. math:: p(x) = \sum_k w_k N(x; \mu_k, C)
+
+    Linear data turn it into another one: each component is conditioned as a Gaussian, all by one gain, and is weighted
+    by its evidence. One covariance is decomposed for all components, so that there may be thousands of them in a
+    hundred dimensions. One component is :class:`memprior.gaussian.Gaussian`, C = h^2 I is :class:`IsotropicMixture`.
+
+    Args:
+        components: their means mu_k, (K, d), and C, (d, d).
+        log_weights: (K,), or None for equal weights; need not be normalized, -inf removes a component.
+
+    Raises:
+        ValueError: means of another shape, or log_weights that do not fit; names the field.
+
+    Example:
+        >>> import torch
+        >>> from memprior.gaussian import Gaussian
+        >>> from memprior.mixture import TiedMixture
+        >>> prior = TiedMixture(Gaussian(torch.tensor([[-2.0], [2.0]]), torch.eye(1)))
+        >>> prior.mean, prior.covariance
+        (tensor([0.]), tensor([[5.]]))
+        >>> posterior = prior.condition(torch.eye(1), torch.tensor([[1.0]]), noise_std=1.0)
+        >>> posterior.weights  # 1 to e^2
+        tensor([[0.1192, 0.8808]])
+        >>> posterior.mean  # of -0.5 and 1.5
+        tensor([[1.2616]])
+    """
+
+    components: Gaussian
+    log_weights: torch.Tensor = None  # type: ignore[assignment]  # None may come, and is a tensor from then on
+
+    def __post_init__(self):
+        expect_train_set("components", self.components.mean)
+        object.__setattr__(self, "log_weights", normalized_log_weights(self.log_weights, self.components.mean))
+
+    @property
+    def weights(self) -> torch.Tensor:
+        """(K,), summing to one."""
+        return self.log_weights.exp()
+
+    @property
+    def mean(self) -> torch.Tensor:
+        """(d,)."""
+        return self.weights @ self.components.mean
+
+    @cached_property
+    def covariance(self) -> torch.Tensor:
+        """C and the covariance of the means, (d, d)."""
+        away = self.components.mean - self.mean
+        between = (self.weights[:, None] * away).T @ away
+        return self.components.covariance + (between + between.T) / 2
+
+    def sample(self, num: int, *, generator: torch.Generator) -> torch.Tensor:
+        """``num`` draws, (num, d): a component by its weight, then a Gaussian around its mean."""
+        chosen = draw_components(self.log_weights, num, generator)
+        root = self.components.root
+        noise = normal(num, root.shape[1], like=root, generator=generator)
+        return self.components.mean[chosen] + noise @ root.T
+
+    def log_prob(self, x: torch.Tensor) -> torch.Tensor:
+        """log p(x), (B,). Raises ``ValueError`` where C is singular to rounding."""
+        one = Gaussian(torch.zeros_like(self.components.mean[0]), self.components.covariance)
+        away = x[:, None] - self.components.mean
+        return (self.log_weights + one.log_prob(away.flatten(0, 1)).unflatten(0, away.shape[:2])).logsumexp(1)
+
+    def denoiser(self, x: torch.Tensor, sigma) -> torch.Tensor:
+        """E[x_0 | x_0 + sigma eps = x], (B, d), a ``Denoiser``: each component shrinks as a Gaussian.
+
+        With U, l the eigenpairs of C, component k has -sum_j (U^T (x - mu_k))_j^2 / (2 (l_j + sigma^2)) in its weight.
+        """
+        expect_points("x", x, size=self.components.mean.shape[1], like=self.components.mean)
+        noise = column_of("sigma", sigma, x) ** 2
+        precision = 1 / (self.components.variances + noise)
+        turned, means = (x - self._center) @ self.components.axes, self._turned
+        by_weight = []
+        num = max(1, BLOCK // len(means))
+        for rows, scale in zip(turned.split(num), precision.expand_as(turned).split(num), strict=True):
+            products = (scale * rows) @ means.T - 0.5 * scale @ means.square().T
+            by_weight.append((self.log_weights + products).softmax(1) @ means)
+        nearest = torch.cat(by_weight)
+        moved = nearest + self.components.variances * precision * (turned - nearest)
+        return self._center + moved @ self.components.axes.T
+
+    @cached_property
+    def _center(self) -> torch.Tensor:
+        return self.mean
+
+    @cached_property
+    def _turned(self) -> torch.Tensor:
+        """The means about the mixture's, along the principal axes of C: small numbers lose fewer digits."""
+        return (self.components.mean - self._center) @ self.components.axes
+
+    def to(self, like: torch.Tensor) -> "TiedMixture":
+        """In the dtype and on the device of ``like``."""
+        return TiedMixture(self.components.to(like), self.log_weights.to(like))
+
+    def standardized(self, standardizer) -> "TiedMixture":
+        """The distribution of (x - m) / s for this one of x; ``standardizer`` is a ``fields.Standardizer``."""
+        return TiedMixture(self.components.standardized(standardizer), self.log_weights)
+
+    def restored(self, standardizer) -> "TiedMixture":
+        """The distribution of m + s x for this one of x: the way back from :meth:`standardized`."""
+        return TiedMixture(self.components.restored(standardizer), self.log_weights)
+
+    def condition(self, matrix: torch.Tensor, observed: torch.Tensor, noise_std: float) -> "TiedPosterior":
+        r"""The posteriors for T data sets y = M x + gamma e, exactly.
+
+        .. math:: \log w_k(y) = \log w_k - \tfrac12 |S^{-1/2} (y - M \mu_k)|^2 + \mathrm{const}, \qquad
+            S = M C M^T + \gamma^2 I
+
+        The determinant of S is that of every component, and cancels.
+
+        Args:
+            matrix: M, (m, d).
+            observed: y, (T, m).
+            noise_std: gamma > 0, in each component.
+
+        Returns:
+            Weights, means and draws of each posterior.
+
+        Raises:
+            ValueError: what :meth:`memprior.gaussian.Gaussian.condition` raises.
+        """
+        expect_points("observed", observed, size=len(matrix), like=matrix)
+        gain = Gaussian(torch.zeros_like(self.components.mean[0]), self.components.covariance, self.components.root)
+        predicted = self.components.mean @ matrix.T
+        gain.condition(matrix, observed[:1], noise_std)  # asks what it asks
+        u, s, _ = torch.linalg.svd(matrix @ self.components.root)
+        spread = s.new_full((len(matrix),), noise_std**2)
+        spread[: len(s)] += s.square()
+        white = u / spread.sqrt()
+        apart = torch.cdist(observed @ white, predicted @ white, compute_mode="donot_use_mm_for_euclid_dist")
+        log_weights = (self.log_weights - 0.5 * apart.square()).log_softmax(1)
+        return TiedPosterior(self, gain, predicted, matrix, observed, noise_std, log_weights)
+
+
+@dataclass(frozen=True, eq=False)
+class TiedPosterior:
+    """The posteriors of a :class:`TiedMixture` for T data sets. log_weights: (T, K), normalized; the rest is private to
+    its methods.
+    """
+
+    prior: TiedMixture
+    gain: Gaussian
+    predicted: torch.Tensor
+    matrix: torch.Tensor
+    observed: torch.Tensor
+    noise_std: float
+    log_weights: torch.Tensor
+
+    @property
+    def weights(self) -> torch.Tensor:
+        """(T, K), rows summing to one."""
+        return self.log_weights.exp()
+
+    @property
+    def mean(self) -> torch.Tensor:
+        """The posterior means, (T, d): conditioning is affine, so that of the mean component."""
+        residual = self.observed - self.weights @ self.predicted
+        return self.weights @ self.prior.components.mean + self._conditioned(residual).mean
+
+    def sample(self, num: int, *, generator: torch.Generator) -> torch.Tensor:
+        """``num`` draws of each posterior, (T, num, d)."""
+        chosen = choices(self.weights, num, generator=generator)
+        residual = (self.observed[:, None] - self.predicted[chosen]).flatten(0, 1)
+        moved = self._conditioned(residual)
+        noise = normal(len(residual), moved.root.shape[1], like=moved.root, generator=generator)
+        return self.prior.components.mean[chosen] + (moved.mean + noise @ moved.root.T).unflatten(0, (-1, num))
+
+    def _conditioned(self, residual: torch.Tensor) -> Gaussian:
+        return self.gain.condition(self.matrix, residual, self.noise_std)
 
 
 def effective_components(log_weights: torch.Tensor) -> torch.Tensor:

@@ -195,7 +195,7 @@ ON_AX = {
     C6 + "by_size": (([50, 200], {"memory": [ROWS["memory"]] * 2}), {"truth": 0.5, "ylabel": "y"}),
     C6 + "rank_histogram": ((draw(99, 2), "memory"), {}),
     C6 + "tarp_curves": (({"memory": draw(30)},), {}),
-    C6 + "choice_curve": (({0.1: 1.0, 1.0: 0.5}, 1.0), {"xlabel": "x", "log": True}),
+    C6 + "check_rows": (({"memorized": [Of(value=0.5, low=0.4, high=0.6)] * 3},), {"truth": 0.9}),
     C6 + "alarm_grid": (({"memory": [1e-4, 0.3], "network": [0.2, 0.01]}, ["ranks", "energy"]), {}),
 }
 ON_AXES = {
@@ -207,7 +207,6 @@ ON_AXES = {
     ),
     C4 + "posterior_row": (lambda axes: (axes, MAPS), {"side_km": 2.0, "limits": LIMITS, "first": True}),
     C4 + "posterior_bars": (lambda axes: (axes[0].figure, _posterior_rows(axes[:4])), {}),
-    C6 + "mirror_maps": (lambda axes: (axes[:2], [MODEL, MODEL.flip(0)], ["a", "b"]), {}),
 }
 WHOLE = {
     "style.panels": ((1, 2), {}),

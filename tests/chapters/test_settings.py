@@ -92,6 +92,9 @@ def test_settings_that_go_together_are_taken(name, overrides):
         (FIFTH, {"wave_samplers": {"MMPS": 1}}, "wave_samplers['MMPS'] to be 0: it has no scale"),
         (FIFTH, {"wave_samplers": {"released": 0}}, "wave_samplers['released'] to be above 0, its scale"),
         (SIXTH, {"sizes": [50, 200]}, "sizes to be a list with 50 and 1000"),
+        (SIXTH, {"sizes": [20, 50, 1000]}, "sizes to be a list from 50 on"),
+        (SIXTH, {"remedies": ["trained"]}, "remedies to be different ones, with trained and early-stopped"),
+        (SIXTH, {"faulted_remedies": ["augmented"]}, "faulted_remedies[0] to be one of trained, early-stopped"),
         (SIXTH, {"remedies_at": [200]}, "remedies_at to be among network_sizes (50)"),
         (SIXTH, {"remedies_at": [60], "network_sizes": [60]}, "remedies_at to be among sizes (50, 200, 1000)"),
         (

@@ -11,16 +11,23 @@ from helpers import (
     LargestTensor,
     assert_batch_independent,
     assert_derivative,
+    assert_mean,
     assert_moments,
     assert_same,
     line_grid,
     naive_log_joint,
     naive_posterior_mean,
+    square_grid,
 )
 
 import memprior.mixture
 from memprior.denoiser import EmpiricalDenoiser, score
-from memprior.mixture import GaussianMixture, IsotropicMixture, effective_components, total_variation
+from memprior.fields import Standardizer
+from memprior.gaussian import Gaussian
+from memprior.likelihood import GaussianLikelihood
+from memprior.mixture import GaussianMixture, IsotropicMixture, TiedMixture, effective_components, total_variation
+from memprior.operators import MatrixOperator
+from memprior.posterior import linearized_posterior
 
 LOG_WEIGHTS = torch.tensor([0.3, -1.0, 2.0, -math.inf, 0.0], dtype=torch.float64)
 
@@ -245,3 +252,93 @@ def test_gaussian_mixture_from_factors_is_that_of_their_products(generator):
 def test_gaussian_mixture_refuses_invalid_factors(factors):
     with pytest.raises(ValueError, match=r"^factors: expected .*, got "):
         GaussianMixture.from_factors(torch.zeros(2, 3), factors.double(), torch.zeros(2))
+
+
+# One covariance for all components
+
+
+@pytest.fixture
+def tied(generator):
+    """Five components in two dimensions, of unequal weights."""
+    root = torch.tensor([[1.0, 0.0], [0.4, 0.3]])
+    means = 3 * torch.randn(5, 2, generator=generator)
+    return TiedMixture(Gaussian(means, root @ root.T), torch.linspace(-1, 1, 5))
+
+
+def full_of(tied):
+    covariance = tied.components.covariance
+    return GaussianMixture(tied.components.mean, covariance.expand(len(tied.weights), -1, -1), tied.log_weights)
+
+
+def test_tied_mixture_is_the_gaussian_mixture_of_equal_covariances(tied, generator):
+    x, full = 3 * torch.randn(7, 2, generator=generator), full_of(tied)
+    assert_same(tied.log_prob(x), full.log_prob(x), rounding=1e-9)
+    assert_mean(tied.sample(40_000, generator=generator), tied.mean)
+    assert_moments(tied.sample(40_000, generator=generator), tied.mean, tied.covariance)
+
+
+def test_tied_denoiser_is_tweedies(tied, generator):
+    """D = x + sigma^2 score of the mixture with sigma^2 more variance, for one level and for a level each."""
+    x, eye = 3 * torch.randn(7, 2, generator=generator), torch.eye(2)
+    for sigma in (0.05, 1.0, 20.0):
+        noisy = full_of(
+            TiedMixture(Gaussian(tied.components.mean, tied.components.covariance + sigma**2 * eye), tied.log_weights)
+        )
+        assert_same(tied.denoiser(x, sigma), x + sigma**2 * noisy.score(x), rounding=1e-8)
+    levels = torch.linspace(0.1, 2, 7)
+    one_by_one = [tied.denoiser(x[k : k + 1], float(sigma)) for k, sigma in enumerate(levels)]
+    assert_same(tied.denoiser(x, levels), torch.cat(one_by_one))
+
+
+def test_tied_denoiser_of_a_singular_covariance_stays_finite(generator):
+    flat = TiedMixture(Gaussian(torch.randn(4, 3, generator=generator), torch.diag(torch.tensor([1.0, 0.5, 0.0]))))
+    x = torch.randn(6, 3, generator=generator)
+    apart = torch.cdist(x[:, 2:], flat.components.mean[:, 2:])  # at little noise the singular axis decides
+    nearest = flat.components.mean[apart.argmin(1), 2]
+    assert_same(flat.denoiser(x, 1e-3)[:, 2], nearest, rounding=1e-9)
+
+
+def test_tied_posterior_is_that_of_brute_force_quadrature(tied, generator):
+    matrix, noise_std = torch.tensor([[1.0, -0.5]]), 0.7
+    observed = torch.tensor([[0.3], [-2.0]])
+    posterior = tied.condition(matrix, observed, noise_std)
+    points, _ = square_grid(-14, 14, 801)
+    log_prior = tied.log_prob(points)
+    draws = posterior.sample(40_000, generator=generator)
+    for k, y in enumerate(observed):
+        log_joint = log_prior - 0.5 * ((y - points @ matrix.T) / noise_std).square().sum(1)
+        weights = log_joint.softmax(0)
+        mean = weights @ points
+        away = points - mean
+        assert_same(posterior.mean[k], mean, rounding=1e-8)
+        assert_moments(draws[k], mean, (weights[:, None] * away).T @ away)
+
+
+def test_tied_posterior_of_isotropic_components_is_the_linearized_one(generator):
+    """Exact for affine data: weights, means and draws."""
+    points, matrix = torch.randn(6, 3, generator=generator), torch.randn(3, 3, generator=generator)
+    observed = torch.randn(2, 3, generator=generator)
+    for width in (0.01, 0.3, 2.0):
+        posterior = TiedMixture(Gaussian(points, width**2 * torch.eye(3))).condition(matrix, observed, 0.4)
+        for k, y in enumerate(observed):
+            known = linearized_posterior(
+                IsotropicMixture(points, width), GaussianLikelihood(MatrixOperator(matrix), y, 0.4)
+            )
+            assert_same(posterior.weights[k], known.weights, rounding=1e-8)
+            assert_same(posterior.mean[k], known.weights @ known.means, rounding=1e-8)
+
+
+def test_tied_mixture_changes_coordinates_and_back(tied, generator):
+    standardizer = Standardizer(torch.tensor([1.0, -2.0]), torch.tensor([0.5, 3.0]))
+    moved = tied.standardized(standardizer)
+    assert_same(moved.mean, standardizer.normalize(tied.mean))
+    back = moved.restored(standardizer)
+    assert_same(back.components.mean, tied.components.mean)
+    assert_same(back.covariance, tied.covariance)
+
+
+def test_tied_mixture_refuses_what_is_none():
+    with pytest.raises(ValueError, match=r"^log_weights: expected .*"):
+        TiedMixture(Gaussian(torch.zeros(2, 3), torch.eye(3)), torch.zeros(3))
+    with pytest.raises(ValueError, match=r"^observed: expected .*"):
+        TiedMixture(Gaussian(torch.zeros(2, 3), torch.eye(3))).condition(torch.eye(3), torch.zeros(2, 2), 1.0)

@@ -1,21 +1,22 @@
 """Figures of chapter 6: arrays in, Axes out; no science.
 
-Colors: vermilion the true prior, blue the memory, purple smoothed examples, sky a Gaussian fitted to the examples,
-green networks, gray what is claimed. Artists carry labels; legends are the caller's.
+Colors: vermilion the true prior, blue the memorized prior, purple smoothed examples, sky a Gaussian fitted to the
+examples, orange kernels of its shape, green networks, gray what is claimed. Artists carry labels;
+legends are the caller's.
 """
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from memprior.figures.maps import model_map
-from memprior.figures.rows import interval_rows
+from memprior.figures.rows import interval_rows, named_rows
 from memprior.figures.style import BLUE, GRAY, GREEN, INK, ORANGE, PALE, PURPLE, SKY, VERMILION, array, panels
 
 COLORS = {
     "exact prior": VERMILION,
-    "memory": BLUE,
+    "memorized": BLUE,
     "smoothed": PURPLE,
+    "shaped kernels": ORANGE,
     "exact prior, mirrored": VERMILION,
     "Ledoit-Wolf": SKY,
     "Ledoit-Wolf, mirrored": INK,
@@ -35,6 +36,20 @@ def dot_rows(ax: Axes, rows: dict, *, truth: float | None, xlabel: str, limits: 
     if truth is not None:
         ax.axvline(truth, color=GRAY, lw=1, ls="--", zorder=0)
     interval_rows(ax, rows, color).set(xlabel=xlabel, xlim=limits)
+    return ax
+
+
+def check_rows(ax: Axes, rows: dict, *, truth: float) -> Axes:
+    """Three coverages of each prior, one above the other: by simulated, by left-out and by held-out truths."""
+    ax.axvline(truth, color=GRAY, lw=1, ls="--", zorder=0)
+    kinds = (("simulated truths", GRAY, "o"), ("leave-one-out truths", VERMILION, "D"), ("held-out truths", INK, "s"))
+    for height, three in enumerate(rows.values()):
+        for offset, found, (label, ink, marker) in zip((-0.22, 0, 0.22), three, kinds, strict=True):
+            reach = [[max(0, found.value - found.low)], [max(0, found.high - found.value)]]
+            shown = label if height == 0 else None
+            ax.errorbar(found.value, height + offset, xerr=reach, fmt=marker, color=ink, ms=5, lw=1.6, label=shown)
+    named_rows(ax, rows)
+    ax.set(xlim=(0, 1))
     return ax
 
 
@@ -91,25 +106,6 @@ def width_frame(widths, coverage, error, exact_error: float, best: float, pit, *
     rank_histogram(axes[2], pit, "smoothed")
     axes[2].set_title(f"ranks at $h = {widths[at]:.2g}$")
     return figure
-
-
-def mirror_maps(axes: list[Axes], models, titles) -> list[Axes]:
-    """Velocity maps of one model and of its mirror images, (B, nx, nz)."""
-    for ax, model, title in zip(axes, models, titles, strict=True):
-        model_map(ax, model, side_km=2.0, title=title)
-        ax.set(xticks=[], yticks=[])
-    return axes
-
-
-def choice_curve(ax: Axes, losses: dict, chosen: float, *, xlabel: str, log: bool) -> Axes:
-    """Validation loss against a strength or a step; the circle is the one that is chosen."""
-    x, y = list(losses), list(losses.values())
-    ax.plot(x, y, "o-", color=GREEN, ms=4)
-    ax.plot(chosen, losses[chosen], "o", ms=10, mfc="none", mec=INK, mew=1.5)
-    ax.set(xlabel=xlabel, ylabel="validation loss", xscale="log" if log else "linear")
-    ax.set_xticks(x, [f"{value:g}" for value in x], **({"rotation": 45, "ha": "right"} if len(x) > 6 else {}))
-    ax.minorticks_off()
-    return ax
 
 
 def alarm_grid(ax: Axes, found: dict, tests: list[str]) -> Axes:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import torch
 from scipy import stats
 
-from chapters.ch06_calibration.posteriors import LinearSurvey, gaussian_draws
+from chapters.ch06_calibration.families import Prior
+from chapters.ch06_calibration.fits import Fit
+from chapters.ch06_calibration.posteriors import LinearSurvey, exact_draws
 from memprior._check import expect
 from memprior.calibration import (
     Coverage,
@@ -24,7 +26,7 @@ from memprior.calibration import (
     tarp,
     uniform_test,
 )
-from memprior.intervals import Mean
+from memprior.intervals import Mean, Share
 from memprior.operators import ForwardOperator
 
 LEVEL = 0.9  # of the intervals whose coverage is measured
@@ -34,20 +36,24 @@ LEVEL = 0.9  # of the intervals whose coverage is measured
 class Measured:
     """Calibration of the posteriors of T truths under one prior.
 
-    coverage: of central intervals of each coefficient; axes: of each principal coordinate; joint: of balls in prior
-    deviations. error: |mean - truth| over the root of the prior's total variance; by_coefficient: the root mean square
-    of errors in deviations of each coefficient. pit: (T, 100). tarp: (T,). misfits: P(chi-square_100 >= |r|^2 /
+    coverage: of central intervals of each coefficient; axes: of each principal coordinate; region: of balls about the
+    posterior mean, coefficients in prior deviations. errors: |mean - truth| over the root of the prior's total
+    variance, (T,). pit: (T, 100). tarp: (T,). misfits: P(chi-square_100 >= |r|^2 /
     gamma^2) of one draw for each truth, (T,): uniform when the posterior is right.
     """
 
     coverage: Coverage
     axes: Coverage
-    joint: Coverage
-    error: Mean
-    by_coefficient: Mean
+    region: Coverage
+    errors: torch.Tensor
     pit: torch.Tensor
     tarp: torch.Tensor
     misfits: torch.Tensor
+
+    @property
+    def error(self) -> Mean:
+        """The mean of ``errors`` with its interval over truths."""
+        return Mean.over(self.errors)
 
     @property
     def dots(self) -> dict[str, tuple[float, float, float]]:
@@ -56,9 +62,9 @@ class Measured:
         return {"coverage": (covered.value, covered.low, covered.high), "error": self.error.dot}
 
     @property
-    def alarms(self) -> float:
+    def alarms(self) -> Share:
         """The share of data sets whose misfit is too large at level 0.05: 5 % by chance when the posterior is right."""
-        return float((self.misfits < 0.05).double().mean())
+        return Share.of_flags(self.misfits < 0.05)
 
 
 def measure(
@@ -75,15 +81,14 @@ def measure(
     truths, unit, predicted = survey.truths, survey.deviations, forward or survey.predicted
     ranks = pit(draws, truths, generator=generator)
     turned = pit(draws @ survey.axes, truths @ survey.axes, generator=generator)
-    references = gaussian_draws(survey, survey.prior, 1, generator=generator)[:, 0]
+    references = exact_draws(survey, survey.prior, 1, generator=generator)[:, 0]
     squares = ((survey.data - predicted(draws[:, 0])) / survey.noise_std).square().sum(1)
     beyond = stats.chi2.sf(squares.cpu().numpy(), survey.data.shape[1])
     return Measured(
         marginal_coverage(ranks, LEVEL),
         marginal_coverage(turned, LEVEL),
         joint_coverage(draws, truths, LEVEL, generator=generator, scale=unit),
-        Mean.over(normalized_error(draws, truths, survey.overall)),
-        Mean.over(normalized_error(draws, truths, unit)),
+        normalized_error(draws, truths, survey.overall),
         ranks,
         tarp(draws / unit, truths / unit, references / unit, generator=generator),
         torch.from_numpy(beyond),
@@ -99,9 +104,39 @@ def all_tests(survey: LinearSurvey, draws: torch.Tensor, *, generator: torch.Gen
     return {
         "ranks (SBC)": rank_test(m.pit),
         "TARP": uniform_test(m.tarp),
-        "90 % balls": coverage_test(credibility, LEVEL),
+        "90 % regions": coverage_test(credibility, LEVEL),
         "energy distance": energy_test(*pairs, num_permutations=999, generator=generator, paired=True),
     }
+
+
+def simulated(fitted: Prior, survey: LinearSurvey, num: int, num_draws: int, *, generator: torch.Generator) -> Coverage:
+    """Coverage where truths are ``num`` draws of the prior itself: the check that every fit passes."""
+    truths = fitted.sample(num, generator=generator)
+    draws = exact_draws(survey.of(truths, generator=generator), fitted, num_draws, generator=generator)
+    return marginal_coverage(pit(draws, truths, generator=generator), LEVEL)
+
+
+@dataclass(frozen=True, eq=False)
+class LeftOut:
+    """Each example in turn the truth of a prior that is fitted to the others: coverage, and errors (N,) in the unit of
+    the survey's prior."""
+
+    coverage: Coverage
+    errors: torch.Tensor
+
+
+def left_out(
+    examples: torch.Tensor, fit: Fit, survey: LinearSurvey, num_draws: int, *, generator: torch.Generator
+) -> LeftOut:
+    """The check by leave-one-out truths. fit: raw examples -> a prior; survey: of whose kind the data are."""
+    own = survey.of(examples, generator=generator)
+    draws = []
+    for n in range(len(examples)):
+        prior = fit(torch.cat([examples[:n], examples[n + 1 :]]))
+        draws.append(exact_draws(own.only(n), prior, num_draws, generator=generator))
+    z = torch.cat(draws)
+    covered = marginal_coverage(pit(z, examples, generator=generator), LEVEL)
+    return LeftOut(covered, normalized_error(z, examples, survey.overall))
 
 
 def disagreement(first: torch.Tensor, second: torch.Tensor) -> Mean:

@@ -4,14 +4,13 @@ F is linearized once. The posterior under a Gaussian or a mixture of Gaussians i
 tested. No defaults: sizes come from notebooks/profiles.yml.
 """
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
-from scipy.optimize import minimize_scalar
-from sklearn.covariance import LedoitWolf
 
+from chapters.ch06_calibration.families import Prior, prior_of, truths_of
+from chapters.ch06_calibration.fits import ledoit_wolf_of
 from memprior._random import choices, normal
 from memprior.denoiser import Denoiser
 from memprior.gaussian import Gaussian
@@ -19,10 +18,9 @@ from memprior.guidance import covariance_step
 from memprior.likelihood import GaussianLikelihood
 from memprior.noise import karras_sigmas
 from memprior.operators import ForwardOperator
-from memprior.paper import HELD_OUT_SEED, Inversion, TrainingSet, published_coefficients, published_law
+from memprior.paper import Inversion, TrainingSet, published_law
 from memprior.sampling import heun_step, sample
 
-MEMORY_WIDTH = 0.01  # of the memorized prior's components, in standardized coordinates
 SIGMA_RANGE = (0.02, 20.0)  # noise levels of networks and sampler; the widest axis of the data has deviation 7
 
 
@@ -35,7 +33,7 @@ class LinearSurvey:
     linearized about m they are R (z - m) plus noise, and the rest of y carries no information on z.
     """
 
-    prior: Gaussian
+    prior: Prior
     response: torch.Tensor
     truths: torch.Tensor
     data: torch.Tensor
@@ -63,14 +61,23 @@ class LinearSurvey:
 
     def first(self, num: int) -> "LinearSurvey":
         """The first ``num`` truths and their data."""
-        return LinearSurvey(self.prior, self.response, self.truths[:num], self.data[:num], self.noise_std)
+        return replace(self, truths=self.truths[:num], data=self.data[:num])
+
+    def only(self, index: int) -> "LinearSurvey":
+        """One truth and its data."""
+        return replace(self, truths=self.truths[index, None], data=self.data[index, None])
+
+    def of(self, truths: torch.Tensor, *, generator: torch.Generator) -> "LinearSurvey":
+        """The same survey of other truths (T, 100), with noise of their own."""
+        noise = normal(*truths.shape, like=truths, generator=generator)
+        return replace(self, truths=truths, data=self.predicted(truths) + self.noise_std * noise)
 
 
-def linear_survey(inversion: Inversion, num: int, *, generator: torch.Generator) -> LinearSurvey:
-    """The first ``num`` held-out fields, observed by F linearized about the prior's mean."""
-    prior = published_law().to(inversion.truth)
+def linear_survey(inversion: Inversion, family: str, num: int, *, generator: torch.Generator) -> LinearSurvey:
+    """The first ``num`` held-out fields of a family, observed by F linearized about the prior's mean."""
+    prior = prior_of(family).to(inversion.truth)
     response = torch.linalg.qr(inversion.slope.to(prior.mean), mode="r").R
-    truths = published_coefficients(num, seed=HELD_OUT_SEED).to(prior.mean)
+    truths = truths_of(family, num).to(prior.mean)
     noise_std = inversion.likelihood.noise_std
     clean = (truths - prior.mean) @ response.T
     return LinearSurvey(
@@ -87,7 +94,7 @@ def nonlinear_survey(
     """
     prior, likelihood = published_law().to(inversion.truth), inversion.likelihood
     q, response = torch.linalg.qr(likelihood.forward.jacobian(prior.mean[None])[0].detach().to(prior.mean))
-    truths = published_coefficients(num, seed=HELD_OUT_SEED).to(prior.mean)
+    truths = truths_of("Gaussian", num).to(prior.mean)
     at_mean = solved(likelihood.forward, prior.mean[None])
 
     def forward(z):
@@ -118,66 +125,15 @@ def lookup_draws(
 # ---- exact posteriors ------------------------------------------------------------------------------------------------
 
 
-def gaussian_draws(survey: LinearSurvey, prior: Gaussian, num: int, *, generator: torch.Generator) -> torch.Tensor:
-    """``num`` draws for each truth under a Gaussian prior of raw coefficients, exact: (T, num, 100)."""
+def exact_draws(survey: LinearSurvey, prior: Prior, num: int, *, generator: torch.Generator) -> torch.Tensor:
+    """``num`` draws for each truth under a prior of raw coefficients that is known, exact: (T, num, 100)."""
     observed = survey.data + survey.prior.mean @ survey.response.T
     return prior.condition(survey.response, observed, survey.noise_std).sample(num, generator=generator)
-
-
-@dataclass(frozen=True, eq=False)
-class MixturePosterior:
-    """The exact posterior under smoothed training examples (one width), F affine, for all truths.
-
-    All components have the same covariance, so the determinant in their evidences cancels. log_weights: (T, N).
-    predicted: data of the examples, (N, 100). gain, factor: of a component in standardized coordinates, (100, 100).
-    """
-
-    survey: LinearSurvey
-    training: TrainingSet
-    log_weights: torch.Tensor
-    predicted: torch.Tensor
-    gain: torch.Tensor
-    factor: torch.Tensor
-
-    @classmethod
-    def of(cls, survey: LinearSurvey, training: TrainingSet, width: float) -> "MixturePosterior":
-        """Of x_n + width S u, u ~ N(0, I), with S the standardizer's scale."""
-        u, known, v = torch.linalg.svd(survey.response * training.standardizer.scale * width)
-        # Data of u are U k V^T u plus noise: their covariance is U (k^2 + gamma^2) U^T.
-        spread = known.square() + survey.noise_std**2
-        predicted = survey.predicted(training.examples)
-        white = u / spread.sqrt()
-        apart = torch.cdist(survey.data @ white, predicted @ white, compute_mode="donot_use_mm_for_euclid_dist")
-        gain = width * (v.T * (known / spread)) @ u.T
-        factor = width * v.T * (survey.noise_std / spread.sqrt())
-        return cls(survey, training, (-0.5 * apart.square()).log_softmax(1), predicted, gain, factor)
-
-    def draws(self, num: int, *, generator: torch.Generator) -> torch.Tensor:
-        """``num`` raw draws for each truth, (T, num, 100)."""
-        chosen = choices(self.log_weights.exp(), num, generator=generator)
-        left = self.survey.data[:, None] - self.predicted[chosen]
-        moved = left @ self.gain.T + normal(*left.shape, like=left, generator=generator) @ self.factor.T
-        return self.training.examples[chosen] + self.training.standardizer.scale * moved
-
-
-def leave_one_out_width(x: torch.Tensor) -> float:
-    """The bandwidth h that maximizes the leave-one-out log-likelihood of x (N, d) under kernels N(., h^2 I)."""
-    squares = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist").square().fill_diagonal_(math.inf)
-
-    def loss(log_width):
-        return x.shape[1] * log_width - float((-0.5 * squares / math.exp(2 * log_width)).logsumexp(1).mean())
-
-    return math.exp(minimize_scalar(loss, bounds=(math.log(1e-3), math.log(10)), method="bounded").x)
 
 
 def ledoit_wolf(training: TrainingSet) -> Gaussian:
     """The Ledoit-Wolf Gaussian of the standardized examples, in those coordinates: shrinkage depends on units."""
     return ledoit_wolf_of(training.standardized)
-
-
-def ledoit_wolf_of(x: torch.Tensor) -> Gaussian:
-    """Mean of x (N, d), and covariance shrunk towards a multiple of the identity (ledoit2004well)."""
-    return Gaussian(x.mean(0), torch.from_numpy(LedoitWolf().fit(x.cpu().numpy()).covariance_).to(x))
 
 
 # ---- sampled posteriors ----------------------------------------------------------------------------------------------

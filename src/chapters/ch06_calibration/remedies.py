@@ -10,6 +10,7 @@ from itertools import product
 
 import torch
 
+from chapters.ch06_calibration.families import training_set
 from chapters.ch06_calibration.posteriors import SIGMA_RANGE
 from companion.jobs import part_name
 from companion.store import Store
@@ -130,15 +131,38 @@ class Training:
         """As for chapter 4's networks, over the noise levels of this chapter's sampler."""
         return TrainingPlan(self.looks[-1], self.batch_size, 2e-3, 1e-4, 0.999, *SIGMA_RANGE)
 
+    @property
+    def family(self) -> str:
+        """Of the distribution that the examples are draws of."""
+        return "Gaussian"
+
     def known(self, device: torch.device) -> TrainingSet:
         """The examples that standardize the coordinates: all N, with their images for kind "augmented"."""
-        published = TrainingSet.published(self.num_examples, device)
-        return augmented(self.num_examples, device) if self.kind == "augmented" else published
+        if self.kind == "augmented":
+            return augmented(self.num_examples, device)
+        return training_set(self.family, self.num_examples, device)
 
     def seen(self, device: torch.device) -> torch.Tensor:
         """The standardized examples in the training set."""
         x = self.known(device).standardized
         return {"first half": x[::2], "second half": x[1::2]}.get(self.kind, x)
+
+
+@dataclass(frozen=True)
+class FaultedTraining(Training):
+    """The same on models with faulted layers. Raises ``ValueError`` for mirror images, which they have none of."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        expect(self.kind != "augmented", "kind", "one without mirror images", self.kind)
+
+    @property
+    def name(self) -> str:
+        return part_name(f"faulted_{self.kind}_{self.num_examples}_{self.seed}", self)
+
+    @property
+    def family(self) -> str:
+        return "faulted"
 
 
 def trained(part: Training, store: Store) -> dict[int, NetworkDenoiser]:

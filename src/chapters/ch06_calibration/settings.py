@@ -1,7 +1,7 @@
 """Chapter 6: what its settings may be. What each of them is stands beside its values, in notebooks/profiles.yml."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from companion.bounds import (
     Bounds,
@@ -19,6 +19,9 @@ from companion.bounds import (
 
 Draws = Annotated[int, Bounds(19)]  # of a posterior: fewer have no interval of 90 %
 Levels = Annotated[int, Bounds(2)]
+
+
+REMEDIES = ("trained", "early-stopped", "weight decay", "dropout", "augmented", "Tikhonov", "ensemble")
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Settings:
     num_widths: Annotated[int, Bounds(2)]
     network_sizes: Sizes
     remedies_at: Counts
+    remedies: tuple[Literal[*REMEDIES], ...]
+    faulted_remedies: tuple[Literal[*REMEDIES[:4], *REMEDIES[5:]], ...]  # faulted layers have no mirror images
     num_members: Natural
     network: Network
     checkpoints: Counts
@@ -57,7 +62,12 @@ class Settings:
 
     def __post_init__(self):
         require(len(set(self.widths)) == len(self.widths), "widths", "different from each other", list(self.widths))
+        require(self.sizes[0] >= 50, "sizes", "a list from 50 on, for cross-validation", list(self.sizes))
         require({50, 1000} <= {*self.sizes}, "sizes", "a list with 50 and 1000", list(self.sizes))
+        for name in ("remedies", "faulted_remedies"):
+            given = getattr(self, name)
+            good = {"trained", "early-stopped"} <= set(given) and len(set(given)) == len(given)
+            require(good, name, "different ones, with trained and early-stopped", list(given))
         require_among("remedies_at", self.remedies_at, "network_sizes", self.network_sizes)
         require_among("remedies_at", self.remedies_at[:1], "sizes", self.sizes)
         largest = self.wave_sizes[-1]

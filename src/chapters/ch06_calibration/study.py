@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from chapters.ch06_calibration.families import FAMILIES
 from chapters.ch06_calibration.nonlinear import Drawn, LinearizationPoint, Local, linearized_at
 from chapters.ch06_calibration.posterior_jobs import (
     CLOSED,
+    NEUTRAL,
     NONLINEAR,
     OF_NETWORKS,
     WITHOUT,
@@ -20,16 +22,16 @@ from chapters.ch06_calibration.posterior_jobs import (
     PosteriorJob,
     build_gaussian,
     build_prior,
+    guiding_covariance,
 )
 from chapters.ch06_calibration.posteriors import (
     LinearSurvey,
-    gaussian_draws,
+    exact_draws,
     guided_draws,
-    ledoit_wolf,
     linear_survey,
     nonlinear_survey,
 )
-from chapters.ch06_calibration.remedies import Training, trained
+from chapters.ch06_calibration.remedies import FaultedTraining, Training, trained
 from companion.jobs import side_by_side, workers_on
 from companion.record import Run
 from companion.store import Store
@@ -74,9 +76,19 @@ class Study:
 
     @cached_property
     def survey(self) -> LinearSurvey:
-        """Held-out truths with F linearized."""
+        """Held-out truths of the Gaussian distribution with F linearized."""
         randomness = generator_for(f"survey {self.seed}")
-        return linear_survey(self.inversion, self.settings.num_truths, generator=randomness)
+        return linear_survey(self.inversion, "Gaussian", self.settings.num_truths, generator=randomness)
+
+    @cached_property
+    def faulted(self) -> LinearSurvey:
+        """Held-out truths with faulted layers, by the same operator."""
+        randomness = generator_for(f"faulted survey {self.seed}")
+        return linear_survey(self.inversion, "faulted", self.settings.num_truths, generator=randomness)
+
+    def survey_of(self, family: str) -> LinearSurvey:
+        """One of the two."""
+        return self.faulted if family == "faulted" else self.survey
 
     @cached_property
     def waves(self) -> tuple[LinearSurvey, ForwardOperator, torch.Tensor]:
@@ -90,16 +102,20 @@ class Study:
         size = self.settings.waves
         return tuple(LinearizationPoint(index, self.seed) for index in range(size.num_truths if size.num_draws else 0))
 
-    def trainings_of(self, n: int) -> tuple[Training, ...]:
+    def trainings_of(self, n: int, family: str = "Gaussian") -> tuple[Training, ...]:
         """Networks on N examples: plain ones and, where remedies are tried, two halves and one for each remedy."""
         size = self.settings
-        tried = n in size.remedies_at
-        kinds = [("plain", 0.0, k) for k in range(size.num_members if tried else 1)]
+        tried, faulted = n in size.remedies_at, family == "faulted"
+        kinds = [("plain", 0.0, k) for k in range(size.num_members if tried and not faulted else 1)]
+        if tried or faulted:
+            kinds += [("first half", 0.0, 0), ("second half", 0.0, 0)]
+        strengths = {"augmented": 0.0, "weight decay": size.weight_decay, "dropout": size.dropout}
         if tried:
-            kinds += [("first half", 0.0, 0), ("second half", 0.0, 0), ("augmented", 0.0, 0)]
-            kinds += [("weight decay", size.weight_decay, 0), ("dropout", size.dropout, 0)]
+            wanted = size.faulted_remedies if faulted else size.remedies
+            kinds += [(kind, strength, 0) for kind, strength in strengths.items() if kind in wanted]
         shape = size.network.width, size.network.depth, size.network.batch_size, size.checkpoints
-        return tuple(Training(kind, n, 100 * self.seed + k, strength, *shape) for kind, strength, k in kinds)
+        make = FaultedTraining if faulted else Training
+        return tuple(make(kind, n, 100 * self.seed + k, strength, *shape) for kind, strength, k in kinds)
 
     @cached_property
     def posterior_jobs(self) -> list[PosteriorJob]:
@@ -108,9 +124,23 @@ class Study:
         truths = size.num_sampled_truths, size.num_draws, size.num_levels, self.seed
         for n in size.network_sizes:
             parts, tried = self.trainings_of(n), n in size.remedies_at
-            remedies = [*WITHOUT, *(OF_NETWORKS if tried else OF_NETWORKS[:1])]
-            jobs += [PosteriorJob(remedy, n, parts, 0.0, "linear", *truths) for remedy in remedies]
+            wanted = [name for name in OF_NETWORKS if name in size.remedies]
+            known = [name for name in WITHOUT if "mirrored" not in name or "augmented" in wanted]
+            jobs += [
+                PosteriorJob(name, n, parts, 0.0, "linear", *truths)
+                for name in [*known, *wanted[: None if tried else 1]]
+            ]
             jobs += [PosteriorJob("Tikhonov", n, parts, w, "linear", *truths) for w in size.widths if tried]
+        n = size.remedies_at[0]
+        jobs += [PosteriorJob(name, n, self.trainings_of(n), 0.0, "neutral", *truths) for name in NEUTRAL]
+        for n in size.network_sizes:
+            parts = self.trainings_of(n, "faulted")
+            wanted = [name for name in OF_NETWORKS if name in size.faulted_remedies]
+            wanted = (
+                wanted if n in size.remedies_at else [name for name in wanted if name in ("trained", "early-stopped")]
+            )
+            known = [name for name in WITHOUT if "mirrored" not in name]
+            jobs += [PosteriorJob(name, n, parts, 0.0, "faulted", *truths) for name in [*known, *wanted]]
         if self.linearization_points:
             n, few = size.remedies_at[0], size.waves
             truths = few.num_truths, few.num_draws, few.num_levels, self.seed
@@ -123,9 +153,9 @@ class Study:
         randomness, num = generator_for(job.name), job.num_draws
         if job.how == "waves, closed":
             prior = build_gaussian(job, self.survey.prior, self.device)
-            return lambda survey: gaussian_draws(survey, prior, num, generator=randomness)
+            return lambda survey: exact_draws(survey, prior, num, generator=randomness)
         denoiser, known = build_prior(job, networks, self.device)
-        options = known, denoiser, ledoit_wolf(known).covariance, num, job.num_levels
+        options = known, denoiser, guiding_covariance(job, known), num, job.num_levels
         return lambda survey: guided_draws(survey, *options, generator=randomness)
 
     def likelihoods(self) -> list[GaussianLikelihood]:
@@ -154,10 +184,10 @@ class Study:
 
         def compute(_):
             draw = self.sampler(job, networks)
-            if job.how == "linear":
-                drawn = Drawn.equally_weighted(draw(self.survey.first(job.num_truths)))
-            else:
+            if job.how.startswith("waves"):
                 drawn = Drawn.reweighted(local, draw, self.likelihoods())
+            else:
+                drawn = Drawn.equally_weighted(draw(self.survey_of(job.family).first(job.num_truths)))
             return {"draws": drawn.draws, "weights": drawn.weights}
 
         return Drawn(**self.store.tensors(job.name, self.arguments(job), compute))
@@ -165,14 +195,15 @@ class Study:
     @property
     def parts(self) -> list[Training | LinearizationPoint | PosteriorJob]:
         """Every training, every linearization point, every posterior job."""
-        trainings = [part for n in self.settings.network_sizes for part in self.trainings_of(n)]
+        sizes = self.settings.network_sizes
+        trainings = [part for family in FAMILIES for n in sizes for part in self.trainings_of(n, family)]
         return [*trainings, *self.linearization_points, *self.posterior_jobs]
 
     def needs(self, part: Training | LinearizationPoint | PosteriorJob) -> list[Training | LinearizationPoint]:
         """A posterior job needs its networks and, with the nonlinear operator, every linearization point."""
         if not isinstance(part, PosteriorJob):
             return []
-        return [*part.trainings, *(() if part.how == "linear" else self.linearization_points)]
+        return [*part.trainings, *(self.linearization_points if part.how.startswith("waves") else ())]
 
     def arguments(self, part: Training | LinearizationPoint | PosteriorJob) -> dict:
         """Its fields and, but for a training, the truths of each survey, for all of which noise is drawn at once."""
@@ -197,7 +228,7 @@ class Study:
 
         Results that the store already has are read.
         """
-        self.survey, self.waves if self.linearization_points else None  # noqa: B018 - made once, before threads start
+        self.survey, self.faulted, self.waves if self.linearization_points else None  # noqa: B018 - made once, before threads start
         workers = workers_on(self.device, self.settings.workers)
         results = side_by_side(self.parts, self.work, workers, self.tell)
         self._results.update(zip(self.parts, results, strict=True))
@@ -207,6 +238,6 @@ class Study:
         expect(part in self._results, "study", "run() before its results are asked for", "none of them yet")
         return self._results[part]
 
-    def networks(self, n: int) -> Networks:
+    def networks(self, n: int, family: str = "Gaussian") -> Networks:
         """Training -> step -> network at that step, for N examples."""
-        return {part: self.result(part) for part in self.trainings_of(n)}
+        return {part: self.result(part) for part in self.trainings_of(n, family)}

@@ -7,7 +7,7 @@ import torch
 from helpers import assert_mean, assert_moments, assert_same
 
 from chapters.ch06_calibration import nonlinear as waves
-from chapters.ch06_calibration.posteriors import LinearSurvey, gaussian_draws
+from chapters.ch06_calibration.posteriors import LinearSurvey, exact_draws
 from memprior.gaussian import Gaussian
 from memprior.likelihood import GaussianLikelihood
 from memprior.operators import MatrixOperator
@@ -82,7 +82,7 @@ def test_located_posterior_of_an_affine_operator_is_the_exact_one():
     matrix = torch.randn(4, 2, generator=seeded(2))
     survey, likelihood = problem(MatrixOperator(matrix), torch.tensor([1.0, 0.3]))
     local = waves.linearized_at(survey, 0, likelihood)
-    draws = gaussian_draws(local.survey, LAW, 40_000, generator=seeded())[0]
+    draws = exact_draws(local.survey, LAW, 40_000, generator=seeded())[0]
     precision = torch.linalg.inv(LAW.covariance) + matrix.T @ matrix / NOISE**2
     covariance = torch.linalg.inv(precision)
     mean = LAW.mean + covariance @ matrix.T @ (likelihood.observed - matrix @ LAW.mean) / NOISE**2
@@ -96,7 +96,7 @@ def test_weighted_draws_have_the_posterior_mean_of_quadrature(prior):
     """Under the prior of the linearization point, and under another one: the prior cancels from the weights."""
     survey, likelihood = problem(curved, torch.tensor([1.0, -0.2]))
     local = waves.linearized_at(survey, 0, likelihood)
-    z = gaussian_draws(local.survey, prior, 40_000, generator=seeded())[0]
+    z = exact_draws(local.survey, prior, 40_000, generator=seeded())[0]
     weights = waves.nonlinear_weights(local, likelihood, z)
     everywhere = grid()
     away = everywhere - prior.mean
@@ -111,7 +111,7 @@ def test_weighted_draws_have_the_posterior_mean_of_quadrature(prior):
 def test_weights_of_non_physical_models_are_zero():
     survey, likelihood = problem(curved, torch.tensor([1.0, -0.2]))
     local = waves.linearized_at(survey, 0, likelihood)
-    z = gaussian_draws(local.survey, LAW, 6, generator=seeded())[0]
+    z = exact_draws(local.survey, LAW, 6, generator=seeded())[0]
     gone = GaussianLikelihood(
         lambda x: torch.where((x == z[2]).all(1)[:, None], torch.nan, curved(x)), likelihood.observed, NOISE
     )
@@ -150,10 +150,10 @@ def test_nonlinear_draws_are_taken_per_linearization_point():
     other = replace(local, survey=replace(local.survey, data=local.survey.data + 1))
     noise = seeded()
     found = waves.Drawn.reweighted(
-        [local, other], lambda one: gaussian_draws(one, LAW, 7, generator=noise), [likelihood, likelihood]
+        [local, other], lambda one: exact_draws(one, LAW, 7, generator=noise), [likelihood, likelihood]
     )
     assert found.draws.shape == (2, 7, 2)
-    first = gaussian_draws(local.survey, LAW, 7, generator=seeded())[0]
+    first = exact_draws(local.survey, LAW, 7, generator=seeded())[0]
     assert_same(found.draws[0], first)
     assert_same(found.weights[0], waves.nonlinear_weights(local, likelihood, first))
     assert not torch.equal(found.weights[1], waves.nonlinear_weights(local, likelihood, found.draws[1]))

@@ -9,26 +9,27 @@ from helpers import ROUNDING, assert_mean, assert_moments, assert_same, store_in
 
 from chapters.ch06_calibration import measures
 from chapters.ch06_calibration import posteriors as study
+from chapters.ch06_calibration.families import prior_of, training_set
 from chapters.ch06_calibration.posterior_jobs import (
     CLOSED,
+    NEUTRAL,
     NONLINEAR,
     OF_NETWORKS,
     WITHOUT,
     Choice,
     PosteriorJob,
     chosen,
+    guiding_covariance,
 )
-from chapters.ch06_calibration.remedies import Training
+from chapters.ch06_calibration.remedies import FaultedTraining, Training
 from chapters.ch06_calibration.settings import Network, Waves
 from chapters.ch06_calibration.study import Study
 from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser
 from memprior.fields import Standardizer
 from memprior.gaussian import Gaussian
 from memprior.likelihood import GaussianLikelihood
-from memprior.mixture import IsotropicMixture
 from memprior.operators import MatrixOperator
 from memprior.paper import TrainingSet, published_coefficients, published_inversion, published_law
-from memprior.posterior import linearized_posterior
 
 CPU = torch.device("cpu")
 
@@ -53,10 +54,10 @@ def toy(num_truths, *, noise_std=0.4, size=3):
 # Posteriors that are known
 
 
-def test_gaussian_draws_are_the_kalman_update():
+def test_exact_draws_are_the_kalman_update():
     survey, training = toy(2)
     prior = study.ledoit_wolf(training).restored(training.standardizer)
-    draws = study.gaussian_draws(survey, prior, 40_000, generator=seeded())
+    draws = study.exact_draws(survey, prior, 40_000, generator=seeded())
     r, c = survey.response, prior.covariance
     gain = c @ r.T @ torch.linalg.inv(r @ c @ r.T + survey.noise_std**2 * torch.eye(3))
     for k in range(2):
@@ -64,60 +65,12 @@ def test_gaussian_draws_are_the_kalman_update():
         assert_moments(draws[k], mean, c - gain @ r @ c)
 
 
-def test_gaussian_draws_of_a_singular_prior_stay_on_its_plane():
+def test_exact_draws_of_a_singular_prior_stay_on_its_plane():
     survey, _ = toy(2)
     flat = Gaussian(survey.prior.mean, torch.diag(torch.tensor([1.0, 2.0, 0.0])))
-    draws = study.gaussian_draws(survey, flat, 50, generator=seeded())
+    draws = study.exact_draws(survey, flat, 50, generator=seeded())
     assert float((draws[..., 2] - flat.mean[2]).abs().max()) < ROUNDING
     assert float(draws[..., :2].var(1).min()) > 0.01
-
-
-@pytest.mark.parametrize("width", [0.01, 0.3, 2.0])
-def test_mixture_posterior_is_the_linearized_one_of_chapter_3(width):
-    survey, training = toy(3)
-    found = study.MixturePosterior.of(survey, training, width)
-    for k, data in enumerate(survey.data):
-        heard = GaussianLikelihood(_affine(survey, training), data, survey.noise_std)
-        known = linearized_posterior(IsotropicMixture(training.standardized, width), heard)
-        assert_same(found.log_weights[k].exp(), known.weights, rounding=1e-9)
-        moved = (data - found.predicted) @ found.gain.T
-        assert_same(training.standardized + moved, known.means, rounding=1e-9)
-        assert_same((found.factor @ found.factor.T).expand(6, 3, 3), known.covariances, rounding=1e-9)
-
-
-def _affine(survey, training):
-    class Affine:
-        def __call__(self, x):
-            return survey.predicted(training.standardizer.restore(x))
-
-        def jacobian(self, x):
-            return (survey.response * training.standardizer.scale).expand(len(x), 3, 3)
-
-    return Affine()
-
-
-def test_mixture_posterior_draws_have_its_moments():
-    survey, training = toy(2)
-    posterior = study.MixturePosterior.of(survey, training, 0.5)
-    draws = posterior.draws(40_000, generator=seeded())
-    for k in range(2):
-        heard = GaussianLikelihood(_affine(survey, training), survey.data[k], survey.noise_std)
-        known = linearized_posterior(IsotropicMixture(training.standardized, 0.5), heard)
-        mean = known.weights @ known.means
-        away = known.means - mean
-        spread = torch.einsum("k,kij->ij", known.weights, known.covariances) + (known.weights * away.T) @ away
-        assert_moments(training.standardizer.normalize(draws[k]), mean, spread)
-
-
-def test_leave_one_out_width_is_the_likeliest():
-    x = toy(1)[1].standardized
-
-    def likelihood(width):
-        others = [torch.cat([x[:k], x[k + 1 :]]) for k in range(len(x))]
-        return sum(float(IsotropicMixture(o, width).log_prob(x[k : k + 1])) for k, o in enumerate(others))
-
-    best = study.leave_one_out_width(x)
-    assert likelihood(best) > max(likelihood(0.99 * best), likelihood(1.01 * best))
 
 
 def test_lookup_returns_the_example_whose_data_fit():
@@ -136,7 +89,7 @@ def test_sampler_is_exact_in_the_mean_for_a_gaussian():
     law = survey.prior.standardized(training.standardizer)
     denoiser = GaussianDenoiser(law.mean, law.covariance)
     draws = study.guided_draws(survey, training, denoiser, law.covariance, 2000, 100, generator=seeded())
-    known = study.gaussian_draws(survey, survey.prior, 100_000, generator=seeded(1))
+    known = study.exact_draws(survey, survey.prior, 100_000, generator=seeded(1))
     for k in range(3):
         assert_mean(draws[k], known[k].mean(0))
     ratio = draws.var(1) / known.var(1)
@@ -150,6 +103,19 @@ def test_prior_draws_of_the_memorized_prior_are_examples():
     assert float(torch.cdist(drawn, x).min(1).values.max()) < 1e-6
 
 
+def test_guide_is_of_the_examples_or_of_the_distribution():
+    of = {"trainings": (), "width": 0.0, "num_truths": 2, "num_draws": 3, "num_levels": 4, "seed": 0}
+    by_examples, neutral, faulted = (
+        PosteriorJob("memorized", 6, how=how, **of) for how in ("linear", "neutral", "faulted")
+    )
+    known = TrainingSet.published(6, CPU)
+    assert_same(guiding_covariance(by_examples, known), study.ledoit_wolf(known).covariance)
+    assert_same(guiding_covariance(neutral, known), published_law().standardized(known.standardizer).covariance)
+    layers = training_set("faulted", 6, CPU)
+    own = guiding_covariance(faulted, layers) * layers.standardizer.scale[:, None] * layers.standardizer.scale
+    assert_same(own, prior_of("faulted").covariance, rounding=1e-9)
+
+
 # The surveys
 
 
@@ -159,7 +125,7 @@ def inversion():
 
 
 def test_linear_survey_of_a_hundred_numbers_is_sufficient(inversion):
-    survey = study.linear_survey(inversion, 300, generator=seeded())
+    survey = study.linear_survey(inversion, "Gaussian", 300, generator=seeded())
     slope = inversion.slope.double()
     assert_same(survey.response.T @ survey.response, slope.T @ slope)
     assert torch.equal(survey.truths, published_coefficients(300, seed=12345))
@@ -190,10 +156,10 @@ def test_nonlinear_survey_has_one_noise(inversion):
 
 def test_exact_posterior_passes_and_a_narrow_one_fails():
     survey, _ = toy(400)
-    right = study.gaussian_draws(survey, survey.prior, 40, generator=seeded())
+    right = study.exact_draws(survey, survey.prior, 40, generator=seeded())
     found = measures.measure(survey, right, generator=seeded(2))
     assert found.coverage.low < 0.9 < found.coverage.high
-    assert abs(found.alarms - 0.05) < 4 * (0.05 * 0.95 / 400) ** 0.5
+    assert abs(found.alarms.value - 0.05) < 4 * (0.05 * 0.95 / 400) ** 0.5
     assert min(measures.all_tests(survey, right, generator=seeded(3)).values()) > 0.01
     narrow = measures.too_narrow(right, 0.6)
     assert measures.measure(survey, narrow, generator=seeded(2)).coverage.high < 0.8
@@ -204,7 +170,6 @@ def test_errors_are_in_units_of_the_prior():
     survey, _ = toy(50)
     off = survey.truths[:, None] + 0.5 * survey.deviations + torch.linspace(-1e-9, 1e-9, 19)[:, None]
     found = measures.measure(survey, off, generator=seeded())
-    assert abs(found.by_coefficient.value - 0.5) < 1e-12
     assert abs(found.error.value - 0.5) < 1e-12  # of the length of the deviations, their root mean square
 
 
@@ -236,6 +201,7 @@ def test_disagreement_is_zero_for_copies_and_one_for_independent_draws():
 SIZES = {
     "num_truths": 3, "num_sampled_truths": 2, "num_draws": 3, "num_levels": 4, "network_sizes": (6, 8),
     "remedies_at": (6,), "num_members": 2, "network": Network(8, 1, 4), "checkpoints": (1, 3),
+    "remedies": OF_NETWORKS, "faulted_remedies": ("trained", "early-stopped", "Tikhonov"),
     "weight_decay": 0.3, "dropout": 0.1, "widths": (0.3,), "waves": Waves(2, 0, 4), "workers": 2,
 }  # fmt: skip
 
@@ -257,10 +223,17 @@ def no_waves(monkeypatch):
 @pytest.mark.usefixtures("no_waves")
 def test_study_gives_the_same_bits_with_two_workers_and_reads_what_is_done(tmp_path, monkeypatch):
     two, one = study_in(tmp_path / "two"), study_in(tmp_path / "one", workers=1)
-    assert [column.remedy for column in two.posterior_jobs if column.num_examples == 6] == [
-        *WITHOUT, *OF_NETWORKS, "Tikhonov",
+    linear = [column for column in two.posterior_jobs if column.how == "linear"]
+    assert [column.remedy for column in linear if column.num_examples == 6] == [*WITHOUT, *OF_NETWORKS, "Tikhonov"]
+    assert [column.remedy for column in linear if column.num_examples == 8] == [*WITHOUT, "trained"]
+    faulted = [column for column in two.posterior_jobs if column.how == "faulted"]
+    known = ["exact prior", "Ledoit-Wolf", "memorized"]
+    assert [column.remedy for column in faulted if column.num_examples == 6] == [
+        *known, "trained", "early-stopped", "Tikhonov",
     ]  # fmt: skip
-    assert [column.remedy for column in two.posterior_jobs if column.num_examples == 8] == [*WITHOUT, "trained"]
+    assert [column.remedy for column in faulted if column.num_examples == 8] == [*known, "trained", "early-stopped"]
+    assert all(type(part) is FaultedTraining for column in faulted for part in column.trainings)
+    assert tuple(column.remedy for column in two.posterior_jobs if column.how == "neutral") == NEUTRAL
     two.run()
     one.run()
     for column in two.posterior_jobs:
@@ -301,7 +274,7 @@ def test_posterior_jobs_with_swapped_draws_are_named(tmp_path):
 
 def test_nonlinear_jobs_are_of_the_first_size_alone(tmp_path):
     asked = study_in(tmp_path, waves=Waves(5, 2, 4))
-    waves = [column for column in asked.posterior_jobs if column.how != "linear"]
+    waves = [column for column in asked.posterior_jobs if column.how.startswith("waves")]
     assert [(column.remedy, column.how) for column in waves] == [
         *((remedy, "waves, closed") for remedy in CLOSED), *((remedy, "waves") for remedy in NONLINEAR),
     ]  # fmt: skip
@@ -320,7 +293,7 @@ def test_nonlinear_jobs_wait_for_their_linearization_points(tmp_path, monkeypatc
     asked.__dict__["waves"] = survey, survey.predicted, data
     likelihoods = [GaussianLikelihood(forward, y, survey.noise_std) for y in data]
     monkeypatch.setattr(Study, "likelihoods", lambda _: likelihoods)
-    by_waves = [column for column in asked.posterior_jobs if column.how != "linear"]
+    by_waves = [column for column in asked.posterior_jobs if column.how.startswith("waves")]
     asked.run()
     for column in by_waves:
         assert asked.needs(column) == [*column.trainings, *asked.linearization_points]
@@ -360,7 +333,7 @@ def test_posterior_jobs_that_differ_in_anything_differ_in_their_file():
     ("remedy", "how", "message"),
     [
         ("prayer", "linear", r"^remedy: expected one of \('trained', .*, got prayer"),
-        ("memory", "waves, closed", r"^remedy: expected one of \('exact prior', .*, got memory"),
+        ("memorized", "waves, closed", r"^remedy: expected one of \('exact prior', .*, got memorized"),
         ("trained", "by ear", r"^how: expected one of \('linear', .*, got by ear"),
     ],
 )
