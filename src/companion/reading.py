@@ -46,7 +46,8 @@ ROLES_OF_CALLS = re.compile(rf"\{{py:\w+\}}`(?:[^`<]*<)?[~!]?(memprior\.(?:{'|'.
 class Reading:
     """open_lines of code_lines stand open; words come before the exercises.
 
-    uncalled: names of the library that the text uses and no open cell calls. has_exercises: under their own heading.
+    uncalled: names of the library that the text before the exercises uses and no open cell calls. has_exercises: under
+    their own heading.
     """
 
     open_lines: int
@@ -90,13 +91,12 @@ def read(notebook: NotebookNode) -> Reading:
     shown = [source for source, tags in code if not any(map(_hides, tags))]
     texts = [source for kind, source, _ in cells if kind == "markdown"]
     used = {name for tree in (parse(source, "an open cell") for source in shown) for name in _used(tree)}
-    named = dict.fromkeys(
-        name for text in texts for name in ROLES_OF_CALLS.findall(HIDDEN.sub("", text)) if _is_called(name)
-    )
+    before = _before_exercises(texts)
+    named = dict.fromkeys(filter(_is_called, ROLES_OF_CALLS.findall(HIDDEN.sub("", before))))
     return Reading(
         sum(map(_lines, shown)),
         sum(_lines(source) for source, _ in code),
-        len(words(_before_exercises(texts))),
+        len(words(before)),
         tuple(name for name in named if name.rpartition(".")[2] not in used),
         any(HEADING.search(text) for text in texts),
     )

@@ -123,6 +123,7 @@ CALLED = "from memprior.guidance import dps_step\nstep = dps_step(likelihood)"
             (),
         ),  # what it yields; no sampler
         ((f"<!-- {DPS} -->",), ()),
+        ((f"## Exercises\n\n{DPS}",), ()),  # its solution calls it
     ],
 )
 def test_names_in_the_text_are_called_in_an_open_cell(cells, uncalled):
