@@ -227,13 +227,9 @@ def test_field_space_keeps_the_distances_of_decoded_fields():
 def test_copies_are_counted_and_other_fields_are_not(fifty):
     priors, _ = fifty
     strangers = perturb(priors.held_out, 1e-9, generator=generator(14))
-    copied = copy_counts(
-        perturb(priors.train_set, 1e-3, generator=generator(15)), priors.train_set, priors.held_out, 0.7
-    )
-    fresh = copy_counts(strangers, priors.train_set, priors.held_out, 0.7)
+    copied = copy_counts(perturb(priors.train_set, 1e-3, generator=generator(15)), priors.train_set, 0.7)
+    fresh = copy_counts(strangers, priors.train_set, 0.7)
     assert (copied.memorized, copied.near, fresh.near) == (1, 1, 0)
-    assert copied.test.z < -8
-    assert abs(fresh.test.z) < 0.5
 
 
 def test_flow_paths_start_where_they_are_put_and_end_on_examples():

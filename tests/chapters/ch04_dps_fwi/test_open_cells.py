@@ -23,9 +23,7 @@ def test_open_cells_give_the_row_of_the_exactly_memorized_prior(namespace):
     options = {"step_size": STEP_SIZE, "generator": torch.Generator().manual_seed(0)}
     found = measures.sample_linearized(linear, training, training.memorized_prior, 8, **options)
     assert torch.equal(namespace["samples"], found.x)
-    test = swap_test(
-        found.x, training.examples, held_out_draws(50), generator=torch.Generator().manual_seed(1)
-    )
+    test = swap_test(found.x, training.examples, held_out_draws(50), generator=torch.Generator().manual_seed(1))
     expected = {"share": test.share, "log_ratio": test.log_ratio, "p": test.p, "r<0.7": 1.0}
     assert namespace["row"] == expected
     assert test.share == 1
