@@ -54,6 +54,14 @@ def pit(samples: torch.Tensor, truths: torch.Tensor, *, generator: torch.Generat
     """(rank + U) / (S + 1), (T, d) in (0, 1), U uniform: exactly uniform when calibrated, for any S.
 
     The rank of ``sbc_ranks``, so that S need not be large. Takes and raises what ``sbc_ranks`` does.
+
+    Example:
+        >>> import torch
+        >>> from memprior.calibration import pit
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> samples, truths = torch.randn(500, 9, 1, generator=generator), torch.randn(500, 1, generator=generator)
+        >>> abs(float(pit(samples, truths, generator=generator).mean()) - 0.5) < 0.05
+        True
     """
     expect_draws(samples, truths)
     return position(samples, truths, generator)
@@ -65,6 +73,12 @@ def marginal_coverage(pit_values: torch.Tensor, level: float) -> Coverage:
     pit_values: (T, d), T >= 2, of ``pit``. Components of one truth are dependent: the interval is Jeffreys' for the
     number of independent trials that explains the spread of the truths' own shares, between T and T d. Raises
     ``ValueError`` for a level outside (0, 1) and values outside [0, 1].
+
+    Example:
+        >>> import torch
+        >>> from memprior.calibration import marginal_coverage
+        >>> marginal_coverage(torch.tensor([[0.5], [0.2], [0.01], [0.9]]), 0.9).value
+        0.75
     """
     level = level_number(level)
     expect_points("pit_values", pit_values)
@@ -224,6 +238,12 @@ def normalized_error(samples: torch.Tensor, truths: torch.Tensor, scale: torch.T
 
     samples: (T, S, d), S >= 2. truths: (T, d). scale: (d,) > 0, for example the prior's standard deviations: the prior
     mean then has about 1. Raises what ``sbc_ranks`` does, and ``ValueError`` for a bad scale.
+
+    Example:
+        >>> import torch
+        >>> from memprior.calibration import normalized_error
+        >>> normalized_error(torch.tensor([[[1.0], [3.0]]]), torch.zeros(1, 1), torch.ones(1))
+        tensor([2.])
     """
     expect_draws(samples, truths)
     return ((samples.mean(1) - truths) / expect_scale(scale, truths)).square().mean(1).sqrt()

@@ -73,6 +73,12 @@ def published_inversion(
 
     Raises:
         ValueError: another truth, a noise of another size, or a dtype beside an operator, which has its own.
+
+    Example:
+        >>> from memprior.paper import published_inversion
+        >>> inversion = published_inversion()
+        >>> inversion.truth.shape, inversion.likelihood.observed.shape
+        (torch.Size([100]), torch.Size([5880]))
     """
     expect(operator is None or dtype is None, "dtype", "None beside an operator, which has its own", dtype)
     if not isinstance(truth, torch.Tensor):
