@@ -66,7 +66,8 @@ class SwapRow:
 
     share: of samples nearer to a training model; its interval is over truths, their means over seeds and draws.
     by_seed: the share of each seed. null: the central 99 % of the share over labelings. null_std: their deviation.
-    log_ratio: mean over samples, its interval over truths. p: of the log-ratio. p_share: of the share.
+    log_ratio: mean over samples, its interval over truths. p: of the log-ratio. p_share: of the share. null_shares,
+    null_log_ratios: of every labeling, (L,).
     """
 
     share: Mean
@@ -76,6 +77,8 @@ class SwapRow:
     log_ratio: Mean
     p: float
     p_share: float
+    null_shares: torch.Tensor
+    null_log_ratios: torch.Tensor
 
 
 def swap_row(
@@ -102,7 +105,32 @@ def swap_row(
         log_ratio=Mean.over(log_ratios.mean(0)),
         p=test.p,
         p_share=test.p_share,
+        null_shares=test.null_shares,
+        null_log_ratios=test.null_log_ratios,
     )
+
+
+@dataclass(frozen=True)
+class Excess:
+    """What one set of samples has more than another, whose labels were exchanged alike.
+
+    share: swap share less the other's. null: the central 95 % of that over labelings. log_ratio: the same difference.
+    p: of the log-ratios' difference, one-sided.
+    """
+
+    share: float
+    null: tuple[float, float]
+    log_ratio: float
+    p: float
+
+
+def excess(row: SwapRow, other: SwapRow) -> Excess:
+    """Of two rows from the same models and labelings: what labels do to both alike cancels, the rest is the null."""
+    shares, log_ratios = row.null_shares - other.null_shares, row.null_log_ratios - other.null_log_ratios
+    low, high = shares.quantile(shares.new_tensor([0.025, 0.975])).tolist()
+    log_ratio = row.log_ratio.value - other.log_ratio.value
+    p = (1 + int((log_ratios >= log_ratio - 1e-12).sum())) / (1 + len(log_ratios))
+    return Excess(row.share.value - other.share.value, (low, high), log_ratio, p)
 
 
 def memorized_over_truths(samples: torch.Tensor, training: TrainingSet) -> Mean:

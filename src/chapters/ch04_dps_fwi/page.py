@@ -1,5 +1,6 @@
 """What chapter 4's page shows of its study: rows, tables, pictures with their words, claims."""
 
+import math
 from functools import cache, partial
 
 import torch
@@ -11,12 +12,25 @@ from chapters.ch04_dps_fwi.measures import SwapRow
 from chapters.ch04_dps_fwi.study import Study
 from companion.frames import Frames
 from companion.tables import Table
-from memprior.fields import CosineBasis
+from memprior.fields import CosineBasis, Standardizer
 from memprior.figures import style
 from memprior.figures.maps import model_map, speed_bar
+from memprior.guidance import released_step
 from memprior.intervals import Mean
 from memprior.memorization import nearest_neighbors
-from memprior.paper import MEMORIZED_BELOW, memorized_share, published_grid, published_inversion
+from memprior.paper import (
+    MEMORIZED_BELOW,
+    SIGMAS,
+    STEP_SIZE,
+    TrainingSet,
+    memorized_share,
+    published_coefficients,
+    published_grid,
+    published_inversion,
+    standardized,
+    start,
+)
+from memprior.sampling import trajectory
 
 # What is compared: the prior, and whether the sampler's coordinates are those of training and held-out models together.
 PRIORS = {
@@ -34,7 +48,7 @@ WORDS = {  # of each recorded picture: alt text, caption
         "gray, the central 99 % when labels of training and held-out models are exchanged for all samples at once.",
     ),
     "history": (
-        "Two panels of rising curves against steps and passes.",
+        "Two panels of curves, one for each N, against steps and passes.",
         "Swap share of networks as they train, bands over truths; dashed, the true prior through the same sampler.",
     ),
     "panel": (
@@ -42,7 +56,7 @@ WORDS = {  # of each recorded picture: alt text, caption
         "The published truth: mean, standard deviation and error of the networks' samples, and two coefficients.",
     ),
     "correlations": (
-        "Three panels of falling curves against distance.",
+        "Three panels of curves against distance, one for each prior and two controls.",
         "Correlation of the posterior mean with the truth, for truths in three groups by distance to the nearest "
         "training model; dashed, means of training models that have seen no data.",
     ),
@@ -52,6 +66,8 @@ WORDS = {  # of each recorded picture: alt text, caption
         "model: medians over truths and the central 80 %.",
     ),
 }
+OTHER_SEED = 777  # of models that no prior of the page is trained on
+LEAST_DRAWS = 16  # below them an interval of 80 % holds half of the truths that lie outside all draws
 NEAR = 5  # training models whose mean is a control in the talk's figure
 
 
@@ -119,14 +135,32 @@ def shares_by_truth(study: Study, samples: torch.Tensor, n: int) -> torch.Tensor
     return nearer.reshape(*samples.shape[:2], -1).mean((0, 2))
 
 
-def excess(study: Study, samples: dict) -> dict[int, Mean]:
-    """N -> swap share of the networks less that of the true prior through the same sampler, truth by truth.
+def excess_table(rows: dict[str, dict[int, SwapRow]]) -> Table:
+    """Networks less the true prior through the same sampler, N by N."""
+    header = ["network less true prior", "swap share", "95 % of labelings", "log-ratio", "p"]
+    lines = [
+        [f"N = {n}", f"{e.share:+.3f}", "{:+.2f} to {:+.2f}".format(*e.null), f"{e.log_ratio:+.3f}", f"{e.p:.2g}"]
+        for n, e in excesses(rows).items()
+    ]
+    return Table(header, lines)
 
-    Both have the same training and held-out models, so what the labels do to one they do to the other.
-    """
-    pair = samples["trained network"], samples["true prior"]
-    shares = {n: [shares_by_truth(study, one[n], n) for one in pair] for n in study.settings.sizes}
-    return {n: Mean.over(network - truth) for n, (network, truth) in shares.items()}
+
+def excesses(rows: dict[str, dict[int, SwapRow]]) -> dict[int, measures.Excess]:
+    """N -> what the networks have more than the true prior through the same sampler."""
+    return {n: measures.excess(row, rows["true prior"][n]) for n, row in rows["trained network"].items()}
+
+
+def foreign_row(study: Study, n: int = 50) -> SwapRow:
+    """The control that can fail: a prior that has memorized other models, for the same truths, against T and H."""
+    others = published_coefficients(n, seed=OTHER_SEED).to(study.device)
+    models = torch.cat([others, study.training[n].examples, study.held_out[:n]])
+    foreign, size = TrainingSet(others, Standardizer.fit(models)), study.settings.unseen
+    target = standardized(study.problems.likelihood(size.num_samples), foreign.standardizer)
+    generator, shape = study.generator("foreign"), (size.num_truths, size.num_draws, size.num_samples)
+    first = start(math.prod(shape), others, generator=generator)
+    step = released_step(target, STEP_SIZE)
+    *_, state = trajectory(foreign.memorized_prior, first, SIGMAS, step=step, generator=generator)
+    return swap_row_of(study, foreign.standardizer.restore(state.x).reshape(1, *shape, -1), n)
 
 
 def spread_table(study: Study, samples: dict) -> Table:
@@ -137,11 +171,12 @@ def spread_table(study: Study, samples: dict) -> Table:
             count = measures.memorized_over_truths(by_size[n], study.training[n])
             generator = study.generator(f"spread {name} {n}")
             spread = measures.spread(by_size[n], study.problems.truths, generator=generator)
-            lines.append([f"{name}, N = {n}", f"{count}", f"{spread.coverage}", f"{spread.error}"])
+            lines.append([f"{name}, N = {n}", f"{count}", f"{spread.error}", f"{spread.coverage}"])
         share = memorized_share(study.training[n].ratio(study.held_out))
         lines.append([f"held-out fields, N = {n}", "{:.3f} ({:.3f} to {:.3f})".format(*share.dot), "-", "-"])
-    header = ["samples of", "share with r < 0.7", f"coverage of {measures.LEVEL:.0%}", "error of the mean"]
-    return Table(header, lines)
+    header = ["samples of", "share with r < 0.7", "error of the mean", f"coverage of {measures.LEVEL:.0%}"]
+    shown = 4 if study.settings.unseen.num_samples >= LEAST_DRAWS else 3
+    return Table(header[:shown], [line[:shown] for line in lines])
 
 
 def history(study: Study) -> Figure:
@@ -266,10 +301,11 @@ def published_counts(study: Study) -> Table:
         return {n: memorized_share(training[n].ratio(samples)).of(256) for n in size.sizes}
 
     rows = {"authors' picture": {n: str(count) for n, count in AUTHORS.items()}}
-    rows["trained networks, by seed"] = {n: seeds(n) for n in size.sizes}
-    for name, prior in (("true prior", "truth"), ("exactly memorized prior", "memory")):
-        rows[name] = {n: memorized_share(study.ratios(prior, n)).of(256) for n in size.sizes}
-    rows |= {"ideal posterior": of(ideal), "held-out fields": of(study.held_out)}
+    rows["trained networks by seed, nonlinear operator"] = {n: seeds(n) for n in size.sizes}
+    operator = "nonlinear operator" if size.waves_for_exact else "F linearized"
+    for name, prior in ((BY_T, "truth"), ("exactly memorized prior", "memory")):
+        rows[f"{name}, {operator}"] = {n: memorized_share(study.ratios(prior, n)).of(256) for n in size.sizes}
+    rows |= {"ideal posterior, F linearized": of(ideal), "held-out fields": of(study.held_out)}
     noisy = noise_counts(study)
     rows["ideal posterior, range over noise draws"] = {
         n: f"{min(counts):.0f} to {max(counts):.0f}" for n, counts in noisy.items()
@@ -413,7 +449,7 @@ def nonlinear_rows(study: Study) -> dict[str, dict[int, SwapRow]]:
 # ---- claims --------------------------------------------------------------------------------------------------------
 
 
-def claims(study: Study, samples: dict, rows: dict, found: dict) -> dict[str, float]:
+def claims(study: Study, rows: dict, found: dict) -> dict[str, float]:
     """Every number that the page states of this build, but those of its open cells."""
     size, profile = study.settings, "full" if study.settings.finer else "quick"
     other, order = stencil_lookup(study, found[50])
@@ -431,19 +467,26 @@ def claims(study: Study, samples: dict, rows: dict, found: dict) -> dict[str, fl
     }
     noisy = noise_counts(study)
     of |= {"c4.draws_200_least": min(noisy[200]), "c4.draws_200_most": max(noisy[200])}
+    of |= {"c4.draws_1000_most": max(noisy[1000])}
+    foreign = foreign_row(study)
+    of |= {f"c4.{profile}_share_foreign": foreign.share.value, f"c4.{profile}_p_foreign": foreign.p}
+    of[f"c4.{profile}_null_low_foreign"], of[f"c4.{profile}_null_high_foreign"] = foreign.null
     corrected, effective = corrected_share(study)
     of |= {f"c4.{profile}_ideal_nonlinear_200": corrected, f"c4.{profile}_effective": effective}
     of |= {f"c4.finer_{name}": value for name, value in finer_grid(study).items()}
-    for n, mean in excess(study, samples).items():
-        of[f"c4.{profile}_excess_{n}"], of[f"c4.{profile}_excess_half_{n}"] = mean.value, mean.half
+    for n, more in excesses(rows).items():
+        of[f"c4.{profile}_excess_{n}"], of[f"c4.{profile}_excess_p_{n}"] = more.share, more.p
+        of[f"c4.{profile}_excess_low_{n}"], of[f"c4.{profile}_excess_high_{n}"] = more.null
         of[f"c4.truth_ratio_{n}"] = study.training[n].ratio(study.inversion.truth[None])[0]
         of[f"c4.held_out_{n}"] = memorized_share(study.training[n].ratio(study.held_out)).value
     for name, key in SHORT.items():
         for n, row in rows[name].items():
             of[f"c4.{profile}_share_{key}_{n}"], of[f"c4.{profile}_half_{key}_{n}"] = row.share.value, row.share.half
             of[f"c4.{profile}_null_low_{key}_{n}"], of[f"c4.{profile}_null_high_{key}_{n}"] = row.null
-    for n, row in rows["trained network"].items():
-        of[f"c4.{profile}_log_ratio_{n}"], of[f"c4.{profile}_p_{n}"] = row.log_ratio.value, row.p
+    for n in size.sizes:
+        of[f"c4.{profile}_log_ratio_{n}"] = rows["trained network"][n].log_ratio.value
+        for name, key in (("trained network", "network"), ("true prior", "truth"), (IDEAL, "ideal")):
+            of[f"c4.{profile}_p_{key}_{n}"] = rows[name][n].p
     for name, by_size in nonlinear_rows(study).items():
         of |= {f"c4.full_nonlinear_{SHORT[name]}_{n}": row.share.value for n, row in by_size.items()}
     return {id: float(value) for id, value in of.items()}

@@ -132,6 +132,24 @@ def test_swap_row_of_copies_is_one_and_of_seeds_is_kept_by_seed(generator):
     assert measures.swap_row(copies, train_set, held_out, **options).p == 0.001
 
 
+def test_excess_cancels_what_labels_do_to_both_and_is_tested_by_the_same_labels(generator):
+    """Of the same samples it is nothing, whatever the labels; a tenth of copies in one of them is seen."""
+    train_set, held_out = torch.randn(60, 5, generator=generator).split(30)
+    x = clumps(100, 4, generator)
+    copied = x.clone()
+    copied[:, ::10] = train_set[:10, None, None, :]
+    rows = [
+        measures.swap_row(z, train_set, held_out, num_labelings=999, generator=torch.Generator().manual_seed(4))
+        for z in (x, copied)
+    ]
+    nothing, some = measures.excess(rows[0], rows[0]), measures.excess(rows[1], rows[0])
+    assert (nothing.share, nothing.null, nothing.log_ratio, nothing.p) == (0, (0, 0), 0, 1)
+    assert some.p == 0.001
+    assert some.log_ratio == pytest.approx(rows[1].log_ratio.value - rows[0].log_ratio.value)
+    wide = rows[0].null[1] - rows[0].null[0]
+    assert some.null[1] - some.null[0] < wide
+
+
 def test_memorized_over_truths_has_its_interval_over_truths(training):
     """One truth with copies alone and one with none: the interval is that of two values, 0 and 1."""
     copies = training.examples[:4]
