@@ -5,6 +5,7 @@ one minus the share of samples that chose it.
 """
 
 import torch
+from scipy import stats
 
 from chapters.ch05_samplers.problems import ProblemBatch
 from memprior.likelihood import GaussianLikelihood, noisy
@@ -46,3 +47,12 @@ def true_covariance(training: TrainingSet) -> torch.Tensor:
 def missed(num_examples: int, num_particles: int) -> float:
     """Total variation of likelihood weighting where one of N examples has all weight: the probability to miss it."""
     return (1 - 1 / num_examples) ** num_particles
+
+
+def best_of_blind(num_examples: int, num_samples: int, num_samplers: int) -> tuple[float, float]:
+    """The share of hits that the best of several samplers has if all choose blindly: its mean and 95 % quantile, exact.
+
+    Each hits one of N examples in a binomial number of its samples, independently of the others.
+    """
+    below = stats.binom.cdf(range(num_samples + 1), num_samples, 1 / num_examples) ** num_samplers
+    return float((1 - below).sum()) / num_samples, int((below < 0.95).sum()) / num_samples

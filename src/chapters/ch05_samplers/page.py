@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from matplotlib.figure import Figure
 
-from chapters.ch05_samplers import comparison, gaussian, problems
+from chapters.ch05_samplers import comparison, fwi, gaussian, problems
 from chapters.ch05_samplers import figures as draw
 from chapters.ch05_samplers.problems import ProblemBatch, guided
 from chapters.ch05_samplers.study import SMALL, TOY, Study
@@ -72,6 +72,7 @@ def _with_half(id: str, mean: Mean) -> dict[str, float]:
 def _toy_claims(study):
     toy, floor = study.results("toy"), study.toy_floors["draws"]
     found = {"num_problems": len(study.toy.problems), "num_noises": study.settings.fwi_noises}
+    found |= {"num_examples": problems.NUM_EXAMPLES, "floor_swarms": study.toy_floors["swarms"].mean()}
     found |= {"effective": comparison.effective_examples(study.toy).mean(), "floor": floor.mean()}
     for name, result in guided_toy(study).items():
         mean = Mean.over(result["distances"])
@@ -80,6 +81,9 @@ def _toy_claims(study):
     found |= {"tv_exact": exact, "exact_excess": (exact - float(floor.mean())) / float(floor.std())}
     nearest = min(guided_toy(study).values(), key=lambda one: sum(one["distances"]))
     found |= _with_half("nearest", Mean.over(nearest["distances"]))
+    generator = study.generator("floor of each")
+    below = problems.floors(study.toy, study.settings.num_draws, 400, generator=generator).mean(0).cpu()
+    found |= _with_half("nearest_excess", Mean.over(torch.tensor(nearest["distances"]) - below))
     copying = [toy[name] for name in ("exact", "DPS, own weight", "PiGDM", "MMPS")]
     found["copies"] = max(Mean.over(result["ratio"]).value for result in copying)
     found |= _with_half("pushed_off", Mean.over(toy["released"]["ratio"]))
@@ -149,7 +153,8 @@ def _gaussian_claims(study):
 
 
 def _inversion_claims(study):
-    found, invalid = {}, []
+    tried, num = len(comparison.families()) * len(study.settings.fwi_scales), study.settings.fwi_draws
+    found, invalid, cost = {"fwi_tried": tried}, [], []
     for n in study.settings.fwi_sizes:
         every = of_inversion(study, n)
         missed = {name: Mean.over(one["distances"]) for name, one in every.items()}
@@ -157,10 +162,14 @@ def _inversion_claims(study):
         found |= {f"fwi_exact_{n}": missed["exact"].value, f"fwi_mmps_{n}": missed["MMPS"].value}
         found |= {f"fwi_chosen_{n}": 1 - best.value, f"fwi_chosen_{n}_half": best.half}
         found[f"fwi_times_{n}"] = n * (1 - best.value)
+        blind = fwi.best_of_blind(n, num * study.settings.fwi_noises, tried)
+        found |= {f"fwi_blind_{n}": n * blind[0], f"fwi_blind_high_{n}": n * blind[1]}
         found[f"fwi_released_{n}"] = missed["released"].value
         found[f"fwi_weight_{n}"] = study.linear[n].log_weights.max(1).values.exp().min()
         found[f"needed_{n}"] = math.ceil(math.log(0.05) / math.log1p(-1 / n))
         invalid += [max(one["invalid"]) for name, one in every.items() if name not in comparison.families()]
+        cost += [solves(one) for name, one in every.items() if name != "exact" and ", K" not in name]
+    found |= {"fwi_solves_least": min(cost), "fwi_solves_most": max(cost)}
     fewest = of_inversion(study, study.settings.fwi_sizes[0])
     found |= _with_half("fwi_covariance_ratio", Mean.over(fewest["covariance"]["ratio"]))
     for name in ("covariance", "exact"):
@@ -400,7 +409,8 @@ _SHAPES = {
 _CAPTIONS = {
     "answer": "Distance to the exact posterior weights against the solves of F that one sample costs. Lower is better, "
     "left is cheaper. Star: exact posterior. Each sampler with a scale is shown at a fixed one (left) or at its best "
-    "(right). 95 % intervals over problems and over draws of the noise.",
+    "(right). 95 % intervals over problems and over draws of the noise of one truth. The curve of weighting is of "
+    "averaged chances and has no floor.",
     "problems": "Distance to the exact weights on three kinds of problems, with 95 % intervals; gray, exact draws.",
     "scales": "Distance to the exact weights against the scale, 95 % intervals over problems: no scale reaches zero.",
     "push": "Length and direction of guidance beside the exact one; shaded, how much of the choice is open.",

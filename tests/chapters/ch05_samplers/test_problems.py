@@ -283,3 +283,12 @@ def test_block_denoiser_samples_the_posterior_of_each_problem(stack, generator):
     assert isinstance(stack.posterior(), BlockDenoiser)
     near = torch.cdist(x.view(3, 4, -1), stack.train_sets).min(2).values
     assert float(near.max()) < 0.05 * (math.sqrt(samplers.DIM) + 5)
+
+
+def test_best_of_blind_samplers_is_that_of_simulated_ones(generator):
+    """One sampler has chance on average; of 18 the best has the mean and quantile of their simulated maxima."""
+    assert samplers_fwi.best_of_blind(50, 100, 1)[0] == pytest.approx(1 / 50)
+    hits = (torch.rand(4000, 18, 100, generator=generator) < 1 / 50).sum(2).max(1).values / 100
+    mean, high = samplers_fwi.best_of_blind(50, 100, 18)
+    assert abs(mean - float(hits.mean())) < 4 * float(hits.std()) / math.sqrt(len(hits))
+    assert high == pytest.approx(float(hits.quantile(0.95)))
