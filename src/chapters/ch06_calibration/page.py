@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from chapters.ch06_calibration import figures as draw
 from chapters.ch06_calibration import fits, measures, remedies
-from chapters.ch06_calibration.families import FAMILIES, other_examples, training_set
+from chapters.ch06_calibration.families import FAMILIES, LARGEST, other_examples, training_set, truths_of
 from chapters.ch06_calibration.measures import LEVEL, Measured
 from chapters.ch06_calibration.posterior_jobs import Choice, chosen, true_prior
 from chapters.ch06_calibration.posteriors import (
@@ -24,7 +24,7 @@ from chapters.ch06_calibration.study import Study
 from companion.frames import Frames
 from companion.record import Run
 from companion.tables import Table
-from memprior.calibration import Coverage, marginal_coverage, normalized_error, pit
+from memprior.calibration import Coverage, joint_coverage, marginal_coverage, normalized_error, pit
 from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser
 from memprior.figures import style
 from memprior.figures.style import legend_below
@@ -126,6 +126,14 @@ class Page:
             z = self.posterior(family, prior, f"{family} {name} {n}")
             found[family, name, n] = self._measured(self.study.survey_of(family), z)
         return found
+
+    @cached_property
+    def many_regions(self) -> Coverage:
+        """Regions of the exact prior on faulted layers over all truths there are: 200 leave room for chance."""
+        noise, survey = self._generator("many truths"), self.study.survey_of("faulted")
+        many = survey.of(truths_of("faulted", LARGEST).to(survey.truths), generator=noise)
+        z = exact_draws(many, many.prior, self.run.settings.num_exact_draws, generator=noise)
+        return joint_coverage(z, many.truths, LEVEL, generator=noise, scale=many.deviations)
 
     @cached_property
     def untouched(self) -> torch.Tensor:
@@ -246,24 +254,31 @@ class Page:
         return training_set(family, n, self.study.device)
 
     @cached_property
-    def floors(self) -> dict[int, tuple[float, Mean]]:
-        """N -> (share of truths with a weight above 0.95, distance to the nearest example)."""
+    def floors(self) -> dict[int, tuple[float, Mean, Mean]]:
+        """N -> (share of truths with a weight above 0.95, distance to the nearest example, error at a narrow width).
+
+        That width is a hundredth of the memorized prior's: no data are sharper, and the examples stay where they are.
+        """
         survey, found = self.study.survey, {}
         total = survey.prior.covariance.trace().sqrt()
         observed = survey.data + survey.prior.mean @ survey.response.T
         for n in self.run.settings.sizes:
-            near = torch.cdist(survey.truths, self.training(n).examples).min(1).values / total
+            examples = self.training(n).examples
+            near = torch.cdist(survey.truths, examples).min(1).values / total
+            narrow = self.posterior("Gaussian", fits.kernels(examples, fits.MEMORY_WIDTH / 100), f"narrow {n}")
+            error = Mean.over(normalized_error(narrow, survey.truths, survey.overall))
             posterior = self.fitted["Gaussian", "memorized", n].condition(survey.response, observed, survey.noise_std)
-            found[n] = float((posterior.weights.amax(1) > 0.95).double().mean()), Mean.over(near)
+            found[n] = float((posterior.weights.amax(1) > 0.95).double().mean()), Mean.over(near), error
         return found
 
     def floor_table(self) -> Table:
         """The floor beside the error."""
         rows = []
-        for n, (certain, floor) in self.floors.items():
+        for n, (certain, floor, narrow) in self.floors.items():
             error = self.known["Gaussian", "memorized", n].error
-            rows.append([f"N = {n}", f"{certain:.1%}", interval(floor), interval(error)])
-        return Table(["training set", "truths with a weight above 0.95", "floor", "error"], rows)
+            rows.append([f"N = {n}", f"{certain:.1%}", interval(floor), interval(error), interval(narrow)])
+        header = ["training set", "truths with a weight above 0.95", "floor", "error", "error, width / 100"]
+        return Table(header, rows)
 
     # ---- the check -----------------------------------------------------------------------------------------------
 
@@ -324,13 +339,15 @@ class Page:
         return found
 
     @cached_property
-    def reach(self) -> dict[str, Measured]:
-        """The closed form at the same truths with as many draws as the sampled posteriors: what they could reach."""
+    def reach(self) -> dict[tuple[str, str], Measured]:
+        """(family, name) -> the closed form at the truths of the sampled posteriors, with as many draws: no sampler."""
         size, found = self.run.settings, {}
         for family in FAMILIES:
             few = self.study.survey_of(family).first(size.num_sampled_truths)
-            z = exact_draws(few, few.prior, size.num_draws, generator=self._generator(f"reach {family}"))
-            found[family] = self._measured(few, z)
+            priors = {"exact prior": few.prior, "Ledoit-Wolf": self.fitted[family, "Ledoit-Wolf", self.first]}
+            for name, prior in priors.items():
+                z = exact_draws(few, prior, size.num_draws, generator=self._generator(f"reach {family} {name}"))
+                found[family, name] = self._measured(few, z)
         return found
 
     @property
@@ -346,9 +363,10 @@ class Page:
     def sampled_table(self, family: str) -> Table:
         """A row for each sampled posterior; the last column is the paired difference to the Ledoit-Wolf Gaussian."""
         hows = {"faulted": ("faulted",), "Gaussian": ("linear", "neutral")}[family]
-        reach = self.reach[family]
         rows = [
-            ["exact prior, no sampler", interval(reach.coverage), interval(reach.region, 2), interval(reach.error), ""]
+            [f"{name}, no sampler", interval(m.coverage), interval(m.region, 2), interval(m.error), ""]
+            for (of, name), m in self.reach.items()
+            if of == family
         ]
         for (how, name, n), m in self.sampled.items():
             if how in hows:
@@ -367,7 +385,7 @@ class Page:
             tried = {name: m for name, m in tried.items() if "width" not in name}
             for column, what in enumerate(TEXTS):
                 ax = axes[2 * row + column]
-                right = LEVEL if what == "coverage" else self.reach[family].error.value
+                right = LEVEL if what == "coverage" else self.reach[family, "exact prior"].error.value
                 limits = (0, 1) if what == "coverage" else (0, None)
                 dots = {name: m.dots[what] for name, m in tried.items()}
                 draw.dot_rows(ax, dots, truth=right, xlabel=TEXTS[what], limits=limits)
@@ -570,8 +588,10 @@ class Page:
             for what, mean in means.items():
                 id = f"sets_{'faulted_' * (family == 'faulted')}{IDS[name]}_{what}"
                 found |= {id: mean.value, f"{id}_half": mean.half}
-        for n, (certain, floor) in self.floors.items():
-            found |= {f"certain_{n}": certain, f"floor_{n}": floor.value}
+        for n, (certain, floor, narrow) in self.floors.items():
+            found |= {f"certain_{n}": certain, f"floor_{n}": floor.value, f"narrow_{n}_error": narrow.value}
+        many = self.many_regions
+        found |= {"many_joint": many.value, "many_joint_low": many.low, "many_joint_high": many.high}
         shaped = (
             self.known["faulted", "shaped kernels", 1000].errors - self.known["faulted", "Ledoit-Wolf", 1000].errors
         )
@@ -592,6 +612,9 @@ class Page:
         for family in FAMILIES:
             id, gain = "faulted_" * (family == "faulted"), self.left_out_gain(family)
             found |= {f"{id}left_out_gain": gain.value, f"{id}left_out_gain_half": gain.half}
+            found[f"{id}left_out_gain_size"] = abs(gain.value)
+            of = self.checks[family, "Ledoit-Wolf"][1].coverage
+            found |= {f"{id}lw_left_out_low": of.low, f"{id}lw_left_out_high": of.high}
             found[f"{id}h_50"] = fits.shaped_width(self.training(50, family).standardized)
         of = self.checks["Gaussian", "memorized"][1].coverage
         return found | {"memory_left_out_low": of.low, "memory_left_out_high": of.high}
@@ -610,7 +633,12 @@ class Page:
             found |= {
                 f"{profile}_{prefix}early_less_lw": difference.value,
                 f"{profile}_{prefix}early_less_lw_half": difference.half,
+                f"{profile}_{prefix}early_less_lw_size": abs(difference.value),
             }
+            family = "Gaussian" if how == "linear" else "faulted"
+            found[f"{profile}_{prefix}alone_lw_region"] = self.reach[family, "Ledoit-Wolf"].region.value
+            for id, name in (("exact", "exact prior"), ("lw", "Ledoit-Wolf")):
+                found[f"{profile}_{prefix}alone_{id}_error"] = self.reach[family, name].error.value
             for id, name in (("early", "early-stopped"), ("lw", "Ledoit-Wolf"), ("trained", "trained")):
                 found[f"{profile}_{prefix}{id}_region"] = self.sampled[how, name, n].region.value
         found[f"{profile}_faulted_step_{n}"] = self.choice["faulted"].step
