@@ -53,7 +53,7 @@ def write_all(root: Path, stage: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "measured.md").write_text(measured(root, name))
         (folder / "recorded.md").write_text(recorded(root, name))
-        (folder / "answer.md").write_text(answer(root, name))
+        (folder / "answer.md").write_text(recorded_answer(root, name))
 
 
 def quick_run(root: Path, name: str) -> tuple[dict, dict]:
@@ -124,7 +124,7 @@ def recorded(root: Path, name: str) -> str:
     return f"{table}\n\n{shown}The full run was {age}:\n\n{strip}\n"
 
 
-def answer(root: Path, name: str) -> str:
+def recorded_answer(root: Path, name: str) -> str:
     """The picture that answers the chapter's question, of the recorded full run, or one sentence that there is none."""
     full, file = full_run(root, name), recorded_folder(root, name) / ANSWER
     if full is None or file not in pictures.shown(file.parent):

@@ -236,10 +236,12 @@ def test_answer_is_the_recorded_picture_of_that_name(tmp_path):
     root = write_book(tmp_path)
     keep_picture(root)
     head = f"```{{figure}} ../book/_run/{NAME}/recorded/answer.png\n:alt: A rising line from left to right\n"
-    assert pages.answer(root, NAME).startswith(head)
-    assert "\nRecorded full run, commit c. What to see.\n" in pages.answer(root, NAME)
+    assert pages.recorded_answer(root, NAME).startswith(head)
+    assert "\nRecorded full run, commit c. What to see.\n" in pages.recorded_answer(root, NAME)
     (root / "constraints.txt").write_text("torch==1\n")
-    assert "\nRecorded full run, commit c, recorded with older code. What to see.\n" in pages.answer(root, NAME)
+    assert "\nRecorded full run, commit c, recorded with older code. What to see.\n" in pages.recorded_answer(
+        root, NAME
+    )
 
 
 @pytest.mark.parametrize("recorded", [None, "another"])
@@ -247,7 +249,7 @@ def test_answer_says_in_one_sentence_that_none_is_recorded(tmp_path, recorded):
     root = write_book(tmp_path)
     if recorded:
         keep_picture(root, recorded)
-    said = pages.answer(root, NAME)
+    said = pages.recorded_answer(root, NAME)
     assert said == "No full run with this page's answer is recorded yet: the picture below is of this build.\n"
 
 

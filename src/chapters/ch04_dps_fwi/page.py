@@ -12,6 +12,7 @@ from chapters.ch04_dps_fwi.measures import SwapRow
 from chapters.ch04_dps_fwi.study import Study
 from companion.frames import Frames
 from companion.tables import Table
+from memprior._random import uniform
 from memprior.fields import CosineBasis, Standardizer
 from memprior.figures import style
 from memprior.figures.maps import model_map, speed_bar
@@ -41,7 +42,7 @@ PRIORS = {
 BY_T, IDEAL = "true prior, standardized by T", "ideal posterior"
 SHORT = {"trained network": "network", "exactly memorized prior": "memory", "true prior": "truth", IDEAL: "ideal"}
 AUTHORS = {50: 256, 200: 146, 1000: 13}  # of 256, read off a picture in the authors' repository (how to read this book)
-WORDS = {  # of each recorded picture: alt text, caption
+PICTURES = {  # of each recorded picture: alt text, caption
     "answer": (
         "Swap shares in four groups of dots at three numbers of training models, with intervals over gray bars.",
         "Swap share of samples for unseen truths, F linearized at each: whiskers, 95 % over truths; rings, seeds; "
@@ -208,18 +209,18 @@ def by_distance(study: Study, samples: dict, n: int, num_groups: int = 3) -> dic
     """
     truths, examples = study.problems.truths, study.training[n].examples
     near = nearest_neighbors(truths, examples, NEAR)
-    random = torch.rand(len(truths), n, generator=study.generator(f"random models {n}")).argsort(1)[:, :NEAR]
+    order = uniform(len(truths), n, like=truths, generator=study.generator(f"random models {n}")).argsort(1)
     means = {name: by_size[n] for name, by_size in samples.items() if name != BY_T}
     means |= {
         f"mean of the {NEAR} nearest models": examples[near.indices][None, :, None],
-        f"mean of {NEAR} random models": examples[random.to(examples.device)][None, :, None],
+        f"mean of {NEAR} random models": examples[order[:, :NEAR]][None, :, None],
     }
-    order = near.distances[:, 0].argsort()
+    nearest_first = near.distances[:, 0].argsort()
     found = {name: measures.correlation(x, truths) for name, x in means.items()}
     return {
         name: [
             (float(near.distances[group, 0].mean()), Mean.over(values[group].cpu()))
-            for group in order.tensor_split(num_groups)
+            for group in nearest_first.tensor_split(num_groups)
         ]
         for name, values in found.items()
     }

@@ -16,18 +16,28 @@ class CopyCounts:
     near: float
 
 
-def copy_counts(samples: torch.Tensor | Neighbors, train_set: torch.Tensor | None, threshold: float) -> CopyCounts:
-    """The paper's ratio with k = min(50, N), or of given neighbors, beside which ``train_set`` is not needed.
+def paper_neighbors(samples: torch.Tensor, train_set: torch.Tensor) -> Neighbors:
+    """Those of the paper's ratio, k = min(50, N) of each sample (B, d) among the models (N, d).
 
     Example:
         >>> import torch
-        >>> from memprior.memorization.copies import copy_counts
+        >>> from memprior.memorization.copies import paper_neighbors
+        >>> paper_neighbors(torch.zeros(2, 1), torch.arange(3.0)[:, None]).distances[0]
+        tensor([0., 1., 2.])
+    """
+    return nearest_neighbors(samples, train_set, min(50, len(train_set)))
+
+
+def copy_counts(neighbors: Neighbors, threshold: float) -> CopyCounts:
+    """Of the samples whose neighbors these are.
+
+    Example:
+        >>> import torch
+        >>> from memprior.memorization.copies import copy_counts, paper_neighbors
         >>> train_set = torch.randn(100, 5, generator=torch.Generator().manual_seed(0))
-        >>> copy_counts(train_set, train_set, threshold=0.7).memorized
+        >>> copy_counts(paper_neighbors(train_set, train_set), threshold=0.7).memorized
         1.0
     """
-    known = isinstance(samples, Neighbors)
-    neighbors = samples if known else nearest_neighbors(samples, train_set, min(50, len(train_set)))
     ratios = memorization_ratio(neighbors)
     pairs = neighbors.distances[:, 0] / neighbors.distances[:, 1]
     return CopyCounts(

@@ -125,7 +125,19 @@ TRUTHS = {"published": published_truth, "held out": held_out_truth, "disc": disc
 
 
 def standardized(likelihood: GaussianLikelihood, standardizer: Standardizer) -> GaussianLikelihood:
-    """The likelihood of raw z as a function of (z - mean) / std."""
+    """The likelihood of raw z as a function of (z - mean) / std.
+
+    Example:
+        >>> import torch
+        >>> from memprior.fields import Standardizer
+        >>> from memprior.likelihood import GaussianLikelihood
+        >>> from memprior.operators import MatrixOperator
+        >>> from memprior.paper import standardized
+        >>> likelihood = GaussianLikelihood(MatrixOperator(torch.eye(1)), torch.tensor([3.0]), noise_std=1.0)
+        >>> scaled = standardized(likelihood, Standardizer(torch.ones(1), 2 * torch.ones(1)))
+        >>> scaled.residual(torch.ones(1, 1))  # z = 1 + 2 * 1
+        tensor([[0.]])
+    """
     forward = compose(likelihood.forward, standardizer.restore)
     return GaussianLikelihood(forward, likelihood.observed, likelihood.noise_std)
 
@@ -136,6 +148,11 @@ def tangent(inversion: Inversion, observed: torch.Tensor | None = None) -> Gauss
     With J = Q R, ``|y - F(t) - J (z - t)|^2 = |Q^T (y - F(t)) + R t - R z|^2`` and a rest that no z can change.
 
     observed: y, (m,), with another draw of the noise; those of ``inversion`` unless they are given.
+
+    Example:
+        >>> from memprior.paper import published_inversion, tangent
+        >>> tangent(published_inversion()).forward.matrix.shape
+        torch.Size([100, 100])
     """
     likelihood, truth = inversion.likelihood, inversion.truth
     observed = likelihood.observed if observed is None else observed

@@ -14,7 +14,7 @@ from memprior.closed_forms import closed_form_reference, relative_distances
 from memprior.denoiser import EmpiricalDenoiser, GaussianDenoiser
 from memprior.fields import CosineBasis
 from memprior.intervals import log_interval
-from memprior.memorization.copies import copy_counts
+from memprior.memorization.copies import copy_counts, paper_neighbors
 from memprior.mixture import IsotropicMixture
 from memprior.noise import ddpm_sigmas, perturb
 from memprior.paper import published_coefficients, published_fields, published_grid
@@ -227,8 +227,10 @@ def test_field_space_keeps_the_distances_of_decoded_fields():
 def test_copies_are_counted_and_other_fields_are_not(fifty):
     priors, _ = fifty
     strangers = perturb(priors.held_out, 1e-9, generator=generator(14))
-    copied = copy_counts(perturb(priors.train_set, 1e-3, generator=generator(15)), priors.train_set, 0.7)
-    fresh = copy_counts(strangers, priors.train_set, 0.7)
+    copied = copy_counts(
+        paper_neighbors(perturb(priors.train_set, 1e-3, generator=generator(15)), priors.train_set), 0.7
+    )
+    fresh = copy_counts(paper_neighbors(strangers, priors.train_set), 0.7)
     assert (copied.memorized, copied.near, fresh.near) == (1, 1, 0)
 
 
