@@ -42,7 +42,7 @@ PRIORS = {
 BY_T, IDEAL = "true prior, standardized by T", "ideal posterior"
 SHORT = {"trained network": "network", "exactly memorized prior": "memory", "true prior": "truth", IDEAL: "ideal"}
 AUTHORS = {50: 256, 200: 146, 1000: 13}  # of 256, read off a picture in the authors' repository (how to read this book)
-PICTURES = {  # of each recorded picture: alt text, caption
+CAPTIONS = {  # of each recorded picture: alt text, caption
     "answer": (
         "Swap shares in four groups of dots at three numbers of training models, with intervals over gray bars.",
         "Swap share of samples for unseen truths, F linearized at each: whiskers, 95 % over truths; rings, seeds; "
