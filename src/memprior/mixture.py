@@ -362,7 +362,7 @@ class TiedPosterior:
 
     @property
     def mean(self) -> torch.Tensor:
-        """The posterior means, (T, d): conditioning is affine, so that of the mean component."""
+        """The posterior means, (T, d). Conditioning is affine, so that of the mean component is enough."""
         residual = self.observed - self.weights @ self.predicted
         return self.weights @ self.prior.components.mean + self._conditioned(residual).mean
 

@@ -253,7 +253,7 @@ class Report:
 
     @property
     def null(self) -> Nearness:
-        """What the samples are set beside: held-out draws, else leave-one-out."""
+        """What the samples are set beside, held-out draws or else leave-one-out."""
         return next(near for near in (self.held_out, self.leave_one_out) if near is not None)
 
     @property
@@ -293,11 +293,11 @@ def report(
     distinct examples. Distances are Euclidean: scale the coordinates first, by all models together and not by the
     training set alone, to which samples would be nearer. Half precision is taken to float32.
 
-    The finding is the first that holds; those with * only where the test rejects, or there is none:
+    The finding is the first that holds; those marked (p) only where the test rejects, or there is none:
 
     - "unclear": all samples are held-out models; or no held-out models, data of few values, and samples that repeat
       examples or stick to them.
-    - "copies" *: more than half of the samples are copies, beyond sampling error (one-sided, 95 %), and not of one
+    - "copies" (p): more than half of the samples are copies, beyond sampling error (one-sided, 95 %), and not of one
       example. The share of copies is (s - s_0) / (1 - s_0), s being the share with d_1 / d_2 < 1/3, s_0 the null's.
     - "repeats": samples repeat examples but for rounding, and not held-out models, whatever p is. Not examples that
       recur by themselves, and not in data of few values, unless all models differ and chance would put as many repeats
@@ -307,7 +307,7 @@ def report(
     - "rescaled": two or more are an example times a factor plus a constant, in the same way.
     - "one example": most samples stick to the same example. It is copied, or they lie around a point beside it: copies
       of one model are beyond the test.
-    - "attraction" *: more samples stick to single examples than of the null, beyond error.
+    - "attraction" (p): more samples stick to single examples than of the null, beyond error.
     - "nearer": the test rejects, though no samples stick to single examples; without held-out models: most samples are
       nearer to the examples than 19 in 20 of these are to each other, which narrow samples are too.
     - "unclear": no held-out models, and most examples have near twins or form tight groups, in which copies hide.

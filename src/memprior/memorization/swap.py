@@ -22,7 +22,7 @@ Groups = tuple[Sequence[int] | torch.Tensor, Sequence[int] | torch.Tensor]
 
 @dataclass(frozen=True, eq=False)
 class SwapTest:
-    """What :func:`swap_test` found.
+    """What :func:`~memprior.memorization.swap.swap_test` found.
 
     Attributes:
         share: of samples whose nearest model is a training one, ties counted half.
@@ -59,7 +59,7 @@ class SwapTest:
 
     @property
     def null_interval(self) -> tuple[float, float]:
-        """The central 95 % of the share over labelings: what labels alone can do."""
+        """The central 95 % of the share over labelings, what labels alone can do."""
         low, high = self.null_shares.quantile(self.null_shares.new_tensor([0.025, 0.975])).tolist()
         return low, high
 
@@ -84,7 +84,7 @@ def swap_test(
 
     .. math:: p = \frac{1 + \#\{l : t_l \ge t\}}{1 + L}, \qquad t = \frac{1}{B} \sum_i \log \frac{d_H(x_i)}{d_T(x_i)}
 
-    d_T, d_H: Euclidean distance to the nearest training and held-out model, floored at :data:`FLOOR` of the median
+    d_T, d_H: Euclidean distance to the nearest training and held-out model, floored at ``FLOOR``, 0.1, of the median
     distance between neighboring models, whatever their labels. The share of samples nearer to a training model is the
     effect, the log-ratio decides: it is far more powerful where a few samples are copies.
 
