@@ -107,7 +107,7 @@ def stage(root: Path, folder: Path) -> None:
         for cell in notebook.cells:
             cell.metadata.pop("papermill", None)
             if "injected-parameters" in cell.metadata.get("tags", []):
-                cell.metadata.tags.append("hide-cell")
+                cell.metadata.tags.append("remove-cell")  # the provenance strip says it
         nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")
         for picture in (run / file for file in provenance["files"] if file.endswith(".png")):
             target = folder / "book" / "_run" / name / picture.name
