@@ -1,16 +1,16 @@
 """Long work in parts: each kept on its own, run side by side in one process, or as a job of its own by a workflow.
 
-A chapter with long work has a module ``study`` with a class ``Study`` that follows :class:`LongWork`.
+A chapter with long work has a module ``study`` with a class ``Study`` that is a :class:`LongWork`.
 """
 
 import hashlib
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 import torch
 
@@ -25,27 +25,74 @@ class Part(Protocol):
     def name(self) -> str: ...
 
 
-class LongWork(Protocol):
-    """What a chapter's long work consists of. Making one computes nothing."""
+@dataclass(frozen=True, eq=False)
+class LongWork:
+    """What a chapter's long work consists of: parts, and what they come to. Making one computes nothing.
 
+    A chapter's ``Study`` names its ``parts``, those that are needed by others first, and what a part ``needs``, its
+    ``arguments`` (all that makes its result another than its neighbors') and its ``work``.
+
+    settings: the chapter's. seed: that of the notebook. store: keeps the results. tell: called with a message as each
+    part ends.
+    """
+
+    settings: Any
+    seed: int
     store: Store
+    tell: Callable[[str], None]
+    _results: dict = field(default_factory=dict, init=False)
+    computed_by: ClassVar[str | None] = None  # the module whose code makes the results; the study's own
 
     @classmethod
-    def of(cls, run: record.Run, tell: Callable[[str], None]) -> "LongWork":
+    def of(cls, run: record.Run, tell: Callable[[str], None]) -> Self:
         """That of one run."""
+        return cls(run.settings, run.seed, run.store(cls.computed_by or cls.__module__), tell)
+
+    @property
+    def device(self) -> torch.device:
+        """The device on which everything is computed."""
+        return self.store.device
+
+    @property
+    def workers(self) -> int:
+        """How many parts run in parallel: one on a GPU, which has one queue and one memory."""
+        return self.settings.workers if self.device.type == "cpu" else 1
+
+    def generator(self, purpose: str) -> torch.Generator:
+        """Randomness for one purpose, that of :meth:`companion.record.Run.generator`."""
+        return record.seeded(self.seed, purpose)
 
     @property
     def parts(self) -> Sequence[Part]:
         """Every one, those that are needed by others first."""
+        raise NotImplementedError
 
     def needs(self, part: Part) -> Sequence[Part]:
         """The parts that this one starts from."""
+        return ()
 
     def arguments(self, part: Part) -> dict:
         """All that makes its result another than its neighbors': its fields, and what it takes of the study."""
+        return asdict(part)  # type: ignore[call-overload]  # a part is a dataclass
 
     def work(self, part: Part, earlier: Callable[[Part], Any]) -> Any:
         """What ``part`` comes to, kept in the store. earlier: part that it needs -> what that has come to."""
+        raise NotImplementedError
+
+    def run(self) -> None:
+        """Do every part, each as soon as what it needs is done. Results that the store already has are read."""
+        results = side_by_side(list(self.parts), self.work, self.workers, self.tell)
+        self._results.update(zip(self.parts, results, strict=True))
+
+    def result(self, part) -> Any:
+        """What a part has come to. Raises ``ValueError`` before :meth:`run`."""
+        if part not in self._results:
+            raise ValueError("study: expected run() before its results are asked for, got none of them yet")
+        return self._results[part]
+
+    def seconds(self, part: Part) -> float:
+        """Wall time of a part in seconds, over all attempts."""
+        return self.store.made(part.name, self.arguments(part))["seconds"]
 
 
 def part_name(readable: str, part) -> str:
@@ -57,11 +104,6 @@ def part_name(readable: str, part) -> str:
 def one_thread_each(workers: int) -> ThreadPoolExecutor:
     """A pool whose threads compute with one thread: many at a time then give the bits of one at a time."""
     return ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
-
-
-def workers_on(device: torch.device, wanted: int) -> int:
-    """How many parts run in parallel: ``wanted`` on the CPU, one on a GPU, which has one queue and one memory."""
-    return wanted if device.type == "cpu" else 1
 
 
 def side_by_side(parts: list, work: Callable, workers: int, tell: Callable[[str], None]) -> list:
@@ -117,5 +159,5 @@ def run_part(run: record.Run, name: str, entry: str | None = None) -> None:
 
     work(parts[name])
     there = sum(study.store.file(part.name, study.arguments(part)).is_file() for part in parts.values())
-    seconds = study.store.made(name, study.arguments(parts[name]))["seconds"]
+    seconds = study.seconds(parts[name])
     print(f"{run.name} {run.profile}: {name}: done in {seconds:.0f} s, {there} of {len(parts)} parts", flush=True)

@@ -100,9 +100,10 @@ def measured(root: Path, name: str) -> str:
     _, quick = quick_run(root, name)
     line = f"**Time to run** {quick['wall_s']:.0f} s at profile quick ({quick['device']}, measured by this build)"
     if full := full_run(root, name):
-        line += f"; {full[1]['wall_s']:.0f} s at profile full ({full[1]['device']}, recorded)"
-    told = reading.read(read_notebook(root / "notebooks" / f"{name}.ipynb")).time_to_read()
-    return f"{told}\n\n{line}.\n"
+        age = ", with older code" * is_stale(root, name, full[1])
+        line += f"; {full[1]['wall_s']:.0f} s at profile full ({full[1]['device']}, recorded{age})"
+    to_read = reading.read(read_notebook(root / "notebooks" / f"{name}.ipynb")).time_to_read()
+    return f"{to_read}\n\n{line}.\n"
 
 
 def recorded(root: Path, name: str) -> str:

@@ -71,7 +71,7 @@ class Run:
 
         It is the CPU's on every device: with a GPU's own numbers, claims about one seed would be about another one.
         """
-        return generator_for(f"{self.seed}:{purpose}")
+        return seeded(self.seed, purpose)
 
     def store(self, module: str | None = None) -> Store:
         """Where results of ``module`` are kept from run to run, or those of this notebook's own code.
@@ -95,6 +95,11 @@ class Run:
             return json.loads(json.dumps(compute(None)))
         arguments = {"seed": self.seed, "overrides": self.overrides}
         return self.store().value(f"{self.name} {purpose}", arguments, compute)
+
+
+def seeded(seed: int, purpose: str) -> torch.Generator:
+    """That of :meth:`Run.generator`."""
+    return generator_for(f"{seed}:{purpose}")
 
 
 _run: Run | None = None

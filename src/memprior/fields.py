@@ -151,6 +151,10 @@ class Standardizer:
         expect_finite("x", x)
         return cls(x.mean(0), x.std(0) + 1e-5)
 
+    def to(self, device: torch.device) -> "Standardizer":
+        """On another device: fitted on the CPU and moved, coordinates are the same on all of them."""
+        return Standardizer(self.mean.to(device), self.scale.to(device))
+
     def normalize(self, x: torch.Tensor) -> torch.Tensor:
         return (x - self.mean) / self.scale
 

@@ -245,7 +245,7 @@ class TiedMixture:
         """(K,), summing to one."""
         return self.log_weights.exp()
 
-    @property
+    @cached_property
     def mean(self) -> torch.Tensor:
         """(d,)."""
         return self.weights @ self.components.mean
@@ -278,7 +278,7 @@ class TiedMixture:
         expect_points("x", x, size=self.components.mean.shape[1], like=self.components.mean)
         noise = column_of("sigma", sigma, x) ** 2
         precision = 1 / (self.components.variances + noise)
-        turned, means = (x - self._center) @ self.components.axes, self._turned
+        turned, means = (x - self.mean) @ self.components.axes, self._turned
         by_weight = []
         num = max(1, BLOCK // len(means))
         for rows, scale in zip(turned.split(num), precision.expand_as(turned).split(num), strict=True):
@@ -286,16 +286,12 @@ class TiedMixture:
             by_weight.append((self.log_weights + products).softmax(1) @ means)
         nearest = torch.cat(by_weight)
         moved = nearest + self.components.variances * precision * (turned - nearest)
-        return self._center + moved @ self.components.axes.T
-
-    @cached_property
-    def _center(self) -> torch.Tensor:
-        return self.mean
+        return self.mean + moved @ self.components.axes.T
 
     @cached_property
     def _turned(self) -> torch.Tensor:
         """The means about the mixture's, along the principal axes of C: small numbers lose fewer digits."""
-        return (self.components.mean - self._center) @ self.components.axes
+        return (self.components.mean - self.mean) @ self.components.axes
 
     def to(self, like: torch.Tensor) -> "TiedMixture":
         """In the dtype and on the device of ``like``."""

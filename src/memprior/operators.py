@@ -108,10 +108,12 @@ class _Composed:
 
     def jacobian(self, x: torch.Tensor) -> torch.Tensor:
         expect_traced(self.inner, x)
+        if hasattr(self.inner, "jacobian"):
+            with torch.no_grad():
+                between = predicted(self.inner, x)
+            return jacobian(self.outer, between) @ jacobian(self.inner, x)
         x, between = _traced(self.inner, x)
         rows = jacobian(self.outer, between.detach())
-        if hasattr(self.inner, "jacobian"):
-            return rows @ jacobian(self.inner, x.detach())
         return _pull_back(between, x, [row.reshape(between.shape) for row in rows.unbind(1)])
 
 

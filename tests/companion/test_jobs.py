@@ -18,6 +18,8 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from companion.jobs import LongWork
+
 LOG = Path(__file__).with_name("log")
 
 
@@ -27,20 +29,11 @@ class Count:
     start: str = ""
 
 
-class Study:
-    def __init__(self, store, tell):
-        self.store, self.tell = store, tell
-        self.parts = [Count("one"), Count("two"), Count("three", "one")]
-
-    @classmethod
-    def of(cls, run, tell):
-        return cls(run.store(__name__), tell)
+class Study(LongWork):
+    parts = (Count("one"), Count("two"), Count("three", "one"))
 
     def needs(self, part):
         return [one for one in self.parts if one.name == part.start]
-
-    def arguments(self, part):
-        return asdict(part)
 
     def work(self, part, earlier):
         def compute(folder):

@@ -31,8 +31,8 @@ COLORS = {
     "exactly memorized prior": BLUE,
     "true prior": VERMILION,
     "ideal posterior": PURPLE,
-    "mean of the 5 nearest models": SKY,
-    "mean of 5 random models": GRAY,
+    "mean of nearest models": SKY,
+    "mean of random models": GRAY,
 }
 SPREADS = colormaps["magma"].resampled(16)  # in steps, as the maps of velocity are
 SHARE, MISFIT = "swap share", "misfit per datum"

@@ -7,10 +7,11 @@ import torch
 from memprior.calibration import pit
 from memprior.denoiser import Denoiser
 from memprior.fields import CosineBasis
-from memprior.guidance import released_step
+from memprior.guidance import GuidedSamples, released_step, sample_guided
 from memprior.intervals import Mean
 from memprior.likelihood import GaussianLikelihood
 from memprior.memorization import swap_test
+from memprior.memorization.swap import labels_p
 from memprior.paper import (
     MEMORIZED_BELOW,
     SIGMAS,
@@ -20,20 +21,11 @@ from memprior.paper import (
     standardized,
     start,
 )
-from memprior.sampling import trajectory
 
 LEVEL = 0.8  # of the intervals whose coverage is counted
 
 
 # ---- samples -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class LinearizedRun:
-    """x: raw samples, (B, 100). misfits: (T, B)."""
-
-    x: torch.Tensor
-    misfits: torch.Tensor
 
 
 def sample_linearized(
@@ -44,17 +36,15 @@ def sample_linearized(
     *,
     step_size: float,
     generator: torch.Generator,
-) -> LinearizedRun:
-    """The released sampler with F linearized at the truth: takes seconds, as nothing is solved for.
+) -> GuidedSamples:
+    """The released sampler with F linearized, raw samples (B, 100): takes seconds, as nothing is solved for.
 
-    linear: of :func:`memprior.paper.tangent`.
+    linear: of :func:`memprior.paper.tangent`, or of many problems side by side.
     """
     step = released_step(standardized(linear, training.standardizer), step_size)
     first = start(num_samples, training.examples, generator=generator)
-    misfits = []
-    for state in trajectory(denoiser, first, SIGMAS, step=step, generator=generator):
-        misfits.append(state.misfit)
-    return LinearizedRun(training.standardizer.restore(state.x), torch.stack(misfits))
+    found = sample_guided(denoiser, first, SIGMAS, step=step, generator=generator)
+    return GuidedSamples(training.standardizer.restore(found.x), found.misfits)
 
 
 # ---- over many truths ----------------------------------------------------------------------------------------------
@@ -65,18 +55,15 @@ class SwapRow:
     """The swap test over truths, draws of the noise and seeds of the network, all with one exchange of the labels.
 
     share: of samples nearer to a training model; its interval is over truths, their means over seeds and draws.
-    by_seed: the share of each seed. null: the central 99 % of the share over labelings. null_std: their deviation.
-    log_ratio: mean over samples, its interval over truths. p: of the log-ratio. p_share: of the share. null_shares,
-    null_log_ratios: of every labeling, (L,).
+    by_seed: the share of each seed. null: the central 99 % of the share over labelings. log_ratio: mean over samples,
+    its interval over truths. p: of the log-ratio. null_shares, null_log_ratios: of every labeling, (L,).
     """
 
     share: Mean
     by_seed: tuple[float, ...]
     null: tuple[float, float]
-    null_std: float
     log_ratio: Mean
     p: float
-    p_share: float
     null_shares: torch.Tensor
     null_log_ratios: torch.Tensor
 
@@ -101,10 +88,8 @@ def swap_row(
         share=Mean.over(shares.mean(0)),
         by_seed=tuple(shares.mean(1).tolist()),
         null=(low, high),
-        null_std=float(test.null_shares.std()),
         log_ratio=Mean.over(log_ratios.mean(0)),
         p=test.p,
-        p_share=test.p_share,
         null_shares=test.null_shares,
         null_log_ratios=test.null_log_ratios,
     )
@@ -129,8 +114,7 @@ def excess(row: SwapRow, other: SwapRow) -> Excess:
     shares, log_ratios = row.null_shares - other.null_shares, row.null_log_ratios - other.null_log_ratios
     low, high = shares.quantile(shares.new_tensor([0.025, 0.975])).tolist()
     log_ratio = row.log_ratio.value - other.log_ratio.value
-    p = (1 + int((log_ratios >= log_ratio - 1e-12).sum())) / (1 + len(log_ratios))
-    return Excess(row.share.value - other.share.value, (low, high), log_ratio, p)
+    return Excess(row.share.value - other.share.value, (low, high), log_ratio, labels_p(log_ratios, log_ratio))
 
 
 def memorized_over_truths(samples: torch.Tensor, training: TrainingSet) -> Mean:

@@ -1,7 +1,7 @@
 """What chapter 4's page shows of its study: rows, tables, pictures with their words, claims."""
 
 import math
-from functools import cache, partial
+from functools import partial
 
 import torch
 from matplotlib.figure import Figure
@@ -10,28 +10,24 @@ from chapters.ch04_dps_fwi import exact, figures, measures
 from chapters.ch04_dps_fwi.ideal import ideal_posterior
 from chapters.ch04_dps_fwi.measures import SwapRow
 from chapters.ch04_dps_fwi.study import Study
+from chapters.ch04_dps_fwi.unseen import held_out_draws
 from companion.frames import Frames
 from companion.tables import Table
 from memprior._random import uniform
 from memprior.fields import CosineBasis, Standardizer
 from memprior.figures import style
 from memprior.figures.maps import model_map, speed_bar
-from memprior.guidance import released_step
 from memprior.intervals import Mean
 from memprior.memorization import nearest_neighbors
 from memprior.paper import (
     MEMORIZED_BELOW,
-    SIGMAS,
     STEP_SIZE,
     TrainingSet,
     memorized_share,
     published_coefficients,
     published_grid,
     published_inversion,
-    standardized,
-    start,
 )
-from memprior.sampling import trajectory
 
 # What is compared: the prior, and whether the sampler's coordinates are those of training and held-out models together.
 PRIORS = {
@@ -69,6 +65,7 @@ CAPTIONS = {  # of each recorded picture: alt text, caption
 }
 OTHER_SEED = 777  # of models that no prior of the page is trained on
 LEAST_DRAWS = 16  # below them an interval of 80 % holds half of the truths that lie outside all draws
+PARENTS = (8, 9, 24)  # examples whose mean the published truth is
 NEAR = 5  # training models whose mean is a control in the talk's figure
 
 
@@ -153,15 +150,15 @@ def excesses(rows: dict[str, dict[int, SwapRow]]) -> dict[int, measures.Excess]:
 
 def foreign_row(study: Study, n: int = 50) -> SwapRow:
     """The control that can fail: a prior that has memorized other models, for the same truths, against T and H."""
-    others = published_coefficients(n, seed=OTHER_SEED).to(study.device)
-    models = torch.cat([others, study.training[n].examples, study.held_out[:n]])
-    foreign, size = TrainingSet(others, Standardizer.fit(models)), study.settings.unseen
-    target = standardized(study.problems.likelihood(size.num_samples), foreign.standardizer)
-    generator, shape = study.generator("foreign"), (size.num_truths, size.num_draws, size.num_samples)
-    first = start(math.prod(shape), others, generator=generator)
-    step = released_step(target, STEP_SIZE)
-    *_, state = trajectory(foreign.memorized_prior, first, SIGMAS, step=step, generator=generator)
-    return swap_row_of(study, foreign.standardizer.restore(state.x).reshape(1, *shape, -1), n)
+    others = published_coefficients(n, seed=OTHER_SEED)
+    fitted = Standardizer.fit(torch.cat([others, published_coefficients(n), held_out_draws(n)]))
+    foreign = TrainingSet(others.to(study.device), fitted.to(study.device))
+    size, linear = study.settings.unseen, study.problems
+    shape = size.num_truths, size.num_draws, size.num_samples
+    options = {"step_size": STEP_SIZE, "generator": study.generator("foreign")}
+    likelihood = linear.likelihood(size.num_samples)
+    found = measures.sample_linearized(likelihood, foreign, foreign.memorized_prior, math.prod(shape), **options)
+    return swap_row_of(study, found.x.reshape(1, *shape, -1), n)
 
 
 def spread_table(study: Study, samples: dict) -> Table:
@@ -212,8 +209,8 @@ def by_distance(study: Study, samples: dict, n: int, num_groups: int = 3) -> dic
     order = uniform(len(truths), n, like=truths, generator=study.generator(f"random models {n}")).argsort(1)
     means = {name: by_size[n] for name, by_size in samples.items() if name != BY_T}
     means |= {
-        f"mean of the {NEAR} nearest models": examples[near.indices][None, :, None],
-        f"mean of {NEAR} random models": examples[order[:, :NEAR]][None, :, None],
+        "mean of nearest models": examples[near.indices][None, :, None],
+        "mean of random models": examples[order[:, :NEAR]][None, :, None],
     }
     nearest_first = near.distances[:, 0].argsort()
     found = {name: measures.correlation(x, truths) for name, x in means.items()}
@@ -273,10 +270,10 @@ def stencil_lookup(study: Study, found: exact.Lookup) -> tuple[exact.Lookup, tor
     return exact.Lookup(misfits[:-1], float(misfits[-1]), found.num_data), order
 
 
-def problem_picture(study: Study) -> Figure:
-    """Truth, the example that the lookup chooses, another one, and the data."""
+def problem_picture(study: Study, found: dict[int, exact.Lookup]) -> Figure:
+    """Truth, the example that the lookup of 50 chooses, one that the truth is made of, and the data."""
     inversion = study.inversion
-    chosen = [4, 8]
+    chosen = [found[50].chosen, PARENTS[0]]
     models = CosineBasis(inversion.operator.grid).decode(
         torch.stack([inversion.truth, *study.training[50].examples[chosen]])
     )
@@ -315,7 +312,6 @@ def published_counts(study: Study) -> Table:
     return Table(header, [[name, *(counts[n] for n in size.sizes)] for name, counts in rows.items()])
 
 
-@cache  # for the table and for the claims
 def noise_counts(study: Study) -> dict[int, list[float]]:
     """N -> samples of 256 with r < 0.7 of the ideal posterior, for each of several draws of the noise."""
     size, generator = study.settings, study.generator("noise")
@@ -450,9 +446,9 @@ def nonlinear_rows(study: Study) -> dict[str, dict[int, SwapRow]]:
 # ---- claims --------------------------------------------------------------------------------------------------------
 
 
-def claims(study: Study, rows: dict, found: dict) -> dict[str, float]:
+def claims(study: Study, rows: dict, found: dict, profile: str) -> dict[str, float]:
     """Every number that the page states of this build, but those of its open cells."""
-    size, profile = study.settings, "full" if study.settings.finer else "quick"
+    size = study.settings
     other, order = stencil_lookup(study, found[50])
     of = {
         "c4.chosen": found[50].chosen,
@@ -489,5 +485,5 @@ def claims(study: Study, rows: dict, found: dict) -> dict[str, float]:
         for name, key in (("trained network", "network"), ("true prior", "truth"), (IDEAL, "ideal")):
             of[f"c4.{profile}_p_{key}_{n}"] = rows[name][n].p
     for name, by_size in nonlinear_rows(study).items():
-        of |= {f"c4.full_nonlinear_{SHORT[name]}_{n}": row.share.value for n, row in by_size.items()}
+        of |= {f"c4.{profile}_nonlinear_{SHORT[name]}_{n}": row.share.value for n, row in by_size.items()}
     return {id: float(value) for id, value in of.items()}

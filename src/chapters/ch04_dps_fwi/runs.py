@@ -19,7 +19,16 @@ from memprior.fields import Standardizer
 from memprior.guidance import GuidedSamples, released_step, sample_guided
 from memprior.memorization import nearest_neighbors
 from memprior.networks import ResidualMLP
-from memprior.paper import SIGMAS, STEP_SIZE, TRUTHS, TrainingSet, published_inversion, standardized, start
+from memprior.paper import (
+    SIGMAS,
+    STEP_SIZE,
+    TRUTHS,
+    TrainingSet,
+    published_coefficients,
+    published_inversion,
+    standardized,
+    start,
+)
 from memprior.sampling import trajectory
 from memprior.training import TrainingPlan, snapshot_denoisers, snapshot_weights, snapshots
 
@@ -134,8 +143,8 @@ def coordinates(num_examples: int, device: torch.device, *, pooled: bool = False
     training = TrainingSet.published(num_examples, device)
     if not pooled:
         return training
-    both = torch.cat([training.examples, held_out_draws(num_examples).to(device)])
-    return TrainingSet(training.examples, Standardizer.fit(both))
+    both = torch.cat([published_coefficients(num_examples), held_out_draws(num_examples)])
+    return TrainingSet(training.examples, Standardizer.fit(both).to(device))
 
 
 def trained(run: TrainingRun, store: Store) -> dict[int, NetworkDenoiser]:
@@ -191,7 +200,7 @@ def sampled(run: SamplingRun, denoiser: Denoiser, store: Store) -> GuidedSamples
             step=released_step(standardized(inversion.likelihood, training.standardizer), STEP_SIZE),
             generator=generator,
             checkpoint=folder / "run.safetensors",
-            identity=asdict(run),
+            identity=asdict(run) | {"step_size": STEP_SIZE},
         )
         return {"x": result.x, "misfits": result.misfits}
 

@@ -58,5 +58,6 @@ class Settings:
         require_among("waves_for_exact", self.waves_for_exact, "sizes", self.sizes)
         few, all_of_them = self.unseen.num_nonlinear, self.unseen.num_truths
         require(few <= all_of_them, "unseen.num_nonlinear", f"at most unseen.num_truths, {all_of_them}", few)
+        require(few != 1, "unseen.num_nonlinear", "0, or 2 or more: intervals are over truths", few)
         # A claim is about the first, the slider begins at the second.
         require({0.01, 0.07} <= {*self.step_sizes}, "step_sizes", "a list with 0.01 and 0.07", list(self.step_sizes))

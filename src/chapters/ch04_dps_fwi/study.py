@@ -4,14 +4,13 @@ Only :meth:`Study.run` trains networks and draws samples. It does so in parts (`
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
 
 from chapters.ch04_dps_fwi import runs
-from chapters.ch04_dps_fwi.measures import LinearizedRun, sample_linearized
+from chapters.ch04_dps_fwi.measures import sample_linearized
 from chapters.ch04_dps_fwi.runs import (
     PRIORS,
     Linearization,
@@ -27,10 +26,7 @@ from chapters.ch04_dps_fwi.runs import (
     trained,
 )
 from chapters.ch04_dps_fwi.unseen import LinearProblems, held_out_draws
-from companion.jobs import one_thread_each, side_by_side, workers_on
-from companion.record import Run
-from companion.store import Store
-from memprior._check import expect
+from companion.jobs import LongWork, one_thread_each
 from memprior.denoiser import Denoiser
 from memprior.guidance import GuidedSamples
 from memprior.likelihood import GaussianLikelihood
@@ -42,30 +38,14 @@ if TYPE_CHECKING:  # what settings may be changes no result
     from chapters.ch04_dps_fwi.settings import Settings
 
 
-@dataclass(frozen=True, eq=False)
-class Study:
+class Study(LongWork):
     """The paper's FWI experiment at the sizes of ``settings`` (04_dps_fwi of notebooks/profiles.yml).
 
-    seed: that of the notebook; training and sampling runs take 100 seed, 100 seed + 1, ... store: keeps their results.
-    generator: purpose -> random generator, for short computations. tell: called with a message as each part ends.
+    Training and sampling runs take seeds 100 seed, 100 seed + 1, ...
     """
 
     settings: "Settings"
-    seed: int
-    store: Store
-    generator: Callable[[str], torch.Generator]
-    tell: Callable[[str], None]
-    _results: dict = field(default_factory=dict, init=False)
-
-    @classmethod
-    def of(cls, run: Run, tell: Callable[[str], None]) -> "Study":
-        """The study of one run of the notebook."""
-        return cls(run.settings, run.seed, run.store(runs.__name__), run.generator, tell)
-
-    @property
-    def device(self) -> torch.device:
-        """The device on which everything is computed."""
-        return self.store.device
+    computed_by = runs.__name__
 
     @cached_property
     def training(self) -> dict[int, TrainingSet]:
@@ -104,7 +84,7 @@ class Study:
 
     def training_history(self, n: int) -> dict[int, Denoiser]:
         """Step -> network at that step, of the first training run on N examples."""
-        return self._result(self.first[n])
+        return self.result(self.first[n])
 
     def prior(self, name: str, n: int) -> Denoiser:
         """Denoiser in the coordinates of N examples; name: "network" (the first, fully trained), "truth", "memory"."""
@@ -123,7 +103,7 @@ class Study:
     @cached_property
     def problems(self) -> LinearProblems:
         """The inversions of all unseen truths."""
-        return LinearProblems.joined([self._result(part) for part in self.linearizations])
+        return LinearProblems.joined([self.result(part) for part in self.linearizations])
 
     @cached_property
     def unseen_runs(self) -> list[UnseenRun]:
@@ -149,15 +129,10 @@ class Study:
         step = (step or self.settings.checkpoints[-1]) if prior == "network" else None
         kind = prior, n, pooled, step
         return [
-            self._result(run) for run in self.unseen_runs if (run.prior, run.num_examples, run.pooled, run.step) == kind
+            self.result(run) for run in self.unseen_runs if (run.prior, run.num_examples, run.pooled, run.step) == kind
         ]
 
     # ---- sampling runs with the nonlinear operator -----------------------------------------------------------------
-
-    @property
-    def workers(self) -> int:
-        """How many parts run in parallel: one on a GPU."""
-        return workers_on(self.device, self.settings.workers)
 
     @cached_property
     def sampling_runs(self) -> list[SamplingRun]:
@@ -181,7 +156,7 @@ class Study:
     @property
     def samples(self) -> dict[SamplingRun, GuidedSamples]:
         """The samples of every sampling run."""
-        return {part: self._result(part) for part in self.sampling_runs}
+        return {part: self.result(part) for part in self.sampling_runs}
 
     # ---- long computations -----------------------------------------------------------------------------------------
 
@@ -194,10 +169,6 @@ class Study:
         """A sampling run needs its network's training run, and the linearizations of its truths."""
         training = [part.training_run] if getattr(part, "training_run", None) else []
         return [*training, *part.parts] if isinstance(part, UnseenRun) else training
-
-    def arguments(self, part: Long) -> dict:
-        """Its fields say all."""
-        return asdict(part)
 
     def work(self, part: Long, earlier: Callable):
         """Networks of a training run, problems of a linearization, or samples. earlier: needed part -> its result."""
@@ -215,24 +186,12 @@ class Study:
         return sampled_unseen(part, prior, problems, self.store)
 
     def run(self) -> None:
-        """Train every network and draw all samples, each network's as soon as it is trained.
-
-        Results that the store already has are read.
-        """
+        """Every part, then the sampler with F linearized at the published truth."""
         self.training, self.linear  # noqa: B018 - made once, before several threads ask for them
-        results = side_by_side(self.parts, self.work, self.workers, self.tell)
-        self._results.update(zip(self.parts, results, strict=True))
+        super().run()
         kinds, num = [(prior, n) for prior in PRIORS for n in self.settings.sizes], self.settings.num_tangent
         tangents = self.each(kinds, lambda kind: self.tangent(*kind, num=num))
         self._results.update(zip(kinds, tangents, strict=True))
-
-    def _result(self, what):
-        expect(what in self._results, "study", "run() before its results are asked for", "none of them yet")
-        return self._results[what]
-
-    def seconds(self, part: Long) -> float:
-        """Wall time of a part in seconds, over all attempts."""
-        return self.store.made(part.name, self.arguments(part))["seconds"]
 
     def nonlinear_runs(
         self, prior: str, n: int, *, truth: str | int = "published", finer: bool = False
@@ -247,7 +206,7 @@ class Study:
 
     # ---- the published truth with F linearized ---------------------------------------------------------------------
 
-    def tangent(self, prior: str, n: int, *, num: int, step_size: float = STEP_SIZE) -> LinearizedRun:
+    def tangent(self, prior: str, n: int, *, num: int, step_size: float = STEP_SIZE) -> GuidedSamples:
         """The released sampler with F linearized at the published truth."""
         return sample_linearized(
             self.linear,
@@ -259,10 +218,10 @@ class Study:
         )
 
     @property
-    def tangents(self) -> dict[tuple[str, int], LinearizedRun]:
+    def tangents(self) -> dict[tuple[str, int], GuidedSamples]:
         """(prior, N) -> ``settings.num_tangent`` samples with F linearized."""
         kinds = [(prior, n) for prior in PRIORS for n in self.settings.sizes]
-        return {kind: self._result(kind) for kind in kinds}
+        return {kind: self.result(kind) for kind in kinds}
 
     def each(self, items: Iterable, work: Callable) -> list:
         """``work(item)`` of each item, in parallel with one thread each: for short work that is not stored."""

@@ -5,9 +5,9 @@ exact, is no part: it is computed where it is asked for.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -15,11 +15,8 @@ import torch
 
 from chapters.ch05_samplers import comparison, fwi, gaussian, problems
 from chapters.ch05_samplers.problems import Draw, ProblemBatch, evaluate, exact, floors, guided, particles
-from companion.jobs import part_name, side_by_side, workers_on
-from companion.record import Run
-from companion.store import Store
+from companion.jobs import LongWork, part_name
 from memprior._check import expect
-from memprior._random import generator_for
 from memprior.noise import geometric_sigmas
 from memprior.paper import STEP_SIZE, Inversion, TrainingSet, published_inversion, tangent
 
@@ -60,32 +57,10 @@ class SamplerPart:
         return geometric_sigmas(*self.levels)
 
 
-@dataclass(frozen=True, eq=False)
-class Study:
-    """Samplers at the sizes of ``settings`` (05_samplers of notebooks/profiles.yml).
-
-    seed: that of the notebook. store: keeps the results. tell: called with a message as each part ends.
-    """
+class Study(LongWork):
+    """Samplers at the sizes of ``settings`` (05_samplers of notebooks/profiles.yml)."""
 
     settings: "Settings"
-    seed: int
-    store: Store
-    tell: Callable[[str], None]
-    _results: dict = field(default_factory=dict, init=False)
-
-    @classmethod
-    def of(cls, run: Run, tell: Callable[[str], None]) -> "Study":
-        """The study of one run of the notebook."""
-        return cls(run.settings, run.seed, run.store(__name__), tell)
-
-    @property
-    def device(self) -> torch.device:
-        """The device on which everything is computed."""
-        return self.store.device
-
-    def generator(self, purpose: str) -> torch.Generator:
-        """Randomness for one purpose."""
-        return generator_for(f"{self.seed}:{purpose}")
 
     # ---- problems --------------------------------------------------------------------------------------------------
 
@@ -182,10 +157,6 @@ class Study:
         rows += [SamplerPart(experiment, name, (), *options, num, size.fwi_noises) for name, num in inner.items()]
         return [*rows, SamplerPart(experiment, "twisted", tuple(size.fwi_particles), *options, 0, size.fwi_noises)]
 
-    def needs(self, part: SamplerPart) -> Sequence[SamplerPart]:
-        """None: every part stands alone."""
-        return ()
-
     def arguments(self, part: SamplerPart) -> dict:
         """Its fields, the seed, and the sizes that draws of the noise go through before its own."""
         return asdict(part) | {"seed": self.seed, "fwi_sizes": list(self.settings.fwi_sizes)}
@@ -227,10 +198,7 @@ class Study:
         """Run every part. Results that the store already has are read."""
         for experiment in dict.fromkeys(part.experiment for part in self.parts):
             self.batch(experiment).log_weights  # noqa: B018 - made once, before threads start
-        workers = workers_on(self.device, self.settings.workers)
-        self._results.update(
-            zip(self.parts, side_by_side(list(self.parts), self.work, workers, self.tell), strict=True)
-        )
+        super().run()
 
     def results(self, experiment: str) -> dict[str, dict]:
         """Name of a sampler -> its result. Raises ``ValueError`` before :meth:`run`."""
@@ -300,9 +268,7 @@ class Study:
         size, found = self.settings, {}
         for noise_std in gaussian.NOISES:
             generator = self.generator(f"gaussian problems {noise_std}")
-            cases = [
-                gaussian.toy_case(noise_std, white=True, generator=generator) for _ in range(size.num_control_problems)
-            ]
+            cases = self._gaussian_problems(noise_std, True, generator)
             found[noise_std] = gaussian.weighted(cases, size.control_counts, size.num_control, generator=generator)
         return found
 

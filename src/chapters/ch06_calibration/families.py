@@ -79,5 +79,4 @@ def training_set(family: str, num: int, device: torch.device) -> TrainingSet:
     if family == "Gaussian":
         return TrainingSet.published(num, device)
     examples = examples_of(family, num)
-    fitted = Standardizer.fit(examples)
-    return TrainingSet(examples.to(device), Standardizer(fitted.mean.to(device), fitted.scale.to(device)))
+    return TrainingSet(examples.to(device), Standardizer.fit(examples).to(device))

@@ -4,7 +4,7 @@ Only :meth:`Study.run` trains networks and draws posteriors. It does so in parts
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -32,10 +32,7 @@ from chapters.ch06_calibration.posteriors import (
     nonlinear_survey,
 )
 from chapters.ch06_calibration.remedies import FaultedTraining, Training, trained
-from companion.jobs import side_by_side, workers_on
-from companion.record import Run
-from companion.store import Store
-from memprior._check import expect
+from companion.jobs import LongWork
 from memprior._random import generator_for
 from memprior.denoiser import Denoiser
 from memprior.likelihood import GaussianLikelihood
@@ -46,28 +43,10 @@ if TYPE_CHECKING:  # what settings may be changes no result
     from chapters.ch06_calibration.settings import Settings
 
 
-@dataclass(frozen=True, eq=False)
-class Study:
-    """Networks and sampled posteriors at the sizes of ``settings`` (06_calibration of notebooks/profiles.yml).
-
-    seed: that of the notebook. store: keeps the results. tell: called with a message as each part ends.
-    """
+class Study(LongWork):
+    """Networks and sampled posteriors at the sizes of ``settings`` (06_calibration of notebooks/profiles.yml)."""
 
     settings: "Settings"
-    seed: int
-    store: Store
-    tell: Callable[[str], None]
-    _results: dict = field(default_factory=dict, init=False)
-
-    @classmethod
-    def of(cls, run: Run, tell: Callable[[str], None]) -> "Study":
-        """The study of one run of the notebook."""
-        return cls(run.settings, run.seed, run.store(__name__), tell)
-
-    @property
-    def device(self) -> torch.device:
-        """The device on which everything is computed."""
-        return self.store.device
 
     @cached_property
     def inversion(self) -> Inversion:
@@ -229,14 +208,7 @@ class Study:
         Results that the store already has are read.
         """
         self.survey, self.faulted, self.waves if self.linearization_points else None  # noqa: B018 - made once, before threads start
-        workers = workers_on(self.device, self.settings.workers)
-        results = side_by_side(self.parts, self.work, workers, self.tell)
-        self._results.update(zip(self.parts, results, strict=True))
-
-    def result(self, part: Training | LinearizationPoint | PosteriorJob) -> dict[int, Denoiser] | Local | Drawn:
-        """The result of a part. Raises ``ValueError`` before :meth:`run`."""
-        expect(part in self._results, "study", "run() before its results are asked for", "none of them yet")
-        return self._results[part]
+        super().run()
 
     def networks(self, n: int, family: str = "Gaussian") -> Networks:
         """Training -> step -> network at that step, for N examples."""

@@ -52,8 +52,8 @@ def sample_guided(
         generator: draws what the step draws.
         checkpoint: a file, in a folder that exists, written every ``save_every`` steps and at the end. Where it exists
             the run goes on from it.
-        identity: what else makes this run this one, of dicts, lists, texts and finite numbers: the prior and the data,
-            which a step does not tell.
+        identity: what else makes this run this one, of dicts, lists, texts and finite numbers: the prior, the data, the
+            step and its settings, none of which can be read from here.
         save_every: steps between two checkpoints.
 
     Returns:
@@ -86,9 +86,13 @@ def sample_guided(
     if checkpoint is not None:
         checkpoint = file_to_keep("checkpoint", checkpoint)
         if checkpoint.exists():
-            tensors, _ = read_saved(checkpoint)
+            before, (tensors, _) = generator.get_state(), read_saved(checkpoint)
             restore_generator(generator, tensors["generator"], f"checkpoint {checkpoint}")
-            read_saved(checkpoint, identity)
+            try:
+                read_saved(checkpoint, identity)
+            except ValueError:  # of another run: the caller's generator stays where it was
+                generator.set_state(before)
+                raise
             x, misfits = tensors["x"].to(x_init), list(tensors["misfits"].to(x_init))
             if len(misfits) < last:
                 _LOG.info("%s: sampling goes on from step %d of %d", checkpoint.parent.stem, len(misfits), last)

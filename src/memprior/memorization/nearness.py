@@ -334,6 +334,7 @@ def report(
         >>> report(train_set[:50], train_set, held_out).finding
         'copies'
     """
+    expect_whole("num_labelings", num_labelings, 1)
     expect_train_set("train_set", train_set)
     expect_squares("train_set", train_set, lost=True)
     points = {"samples": (samples, "points")}

@@ -106,7 +106,7 @@ def swap_test(
         groups: a label for each training and for each held-out model; models of one label, as patches of one survey,
             are exchanged together.
         num_labelings: L, random ones.
-        generator: draws the labelings.
+        generator: draws the labelings, the same ones for all samples beside models of these numbers.
 
     Returns:
         Statistics, their null and p.
@@ -156,16 +156,12 @@ def swap_test(
         _LOG.info("%d of %d labelings", stop, num_labelings)
     means = [float(values.mean()) for values in (shares, log_ratios)]
 
-    def p_value(kept: torch.Tensor, mean: float) -> float:
-        """As large but for the rounding of a mean."""
-        return (1 + int((kept >= mean - 1e-12 * (1 + abs(mean))).sum())) / (1 + num_labelings)
-
     return SwapTest(
         share=means[0],
         log_ratio=means[1],
-        p=p_value(null[1], means[1]),
-        p_share=p_value(null[0], means[0]),
-        p_held_out=p_value(-null[1], -means[1]),
+        p=labels_p(null[1], means[1]),
+        p_share=labels_p(null[0], means[0]),
+        p_held_out=labels_p(-null[1], -means[1]),
         null_shares=null[0],
         null_log_ratios=null[1],
         shares=shares[0],
@@ -174,6 +170,11 @@ def swap_test(
         spacings=spacings,
         num_groups=(num_train, num - num_train),
     )
+
+
+def labels_p(null: torch.Tensor, value: float) -> float:
+    """p of a statistic beside those of random labelings (L,), as large as ``value`` but for the rounding of a mean."""
+    return (1 + int((null >= value - 1e-12 * (1 + abs(value))).sum())) / (1 + len(null))
 
 
 def group_numbers(groups: Groups | None, num_models: int, num_held_out: int, device) -> tuple[torch.Tensor, int]:

@@ -31,12 +31,12 @@ from memprior.paper.inversion import (
     authors_noise,
     disc_truth,
     finer_forward,
-    held_out_truth,
     memorized_share,
     published_inversion,
     standardized,
     start,
     tangent,
+    unseen_truth,
 )
 from memprior.paper.priors import published_priors
 from memprior.paper.survey import FREQUENCY_HZ, SPEED_KMS, published_acquisition, published_operator, reference_operator
@@ -66,7 +66,6 @@ __all__ = [
     "authors_noise",
     "disc_truth",
     "finer_forward",
-    "held_out_truth",
     "line_problem",
     "memorized_share",
     "pentagon_problem",
@@ -85,4 +84,5 @@ __all__ = [
     "standardized",
     "start",
     "tangent",
+    "unseen_truth",
 ]

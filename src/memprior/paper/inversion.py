@@ -105,7 +105,7 @@ def finer_forward() -> ForwardOperator:
     return compose(operator, CosineBasis(operator.grid))
 
 
-def held_out_truth() -> torch.Tensor:
+def unseen_truth() -> torch.Tensor:
     """The first field of the truths' own stream, (100,): in no training set, and none of the held-out fields."""
     return published_coefficients(1, seed=TRUTH_SEED)[0]
 
@@ -121,7 +121,7 @@ def disc_truth() -> torch.Tensor:
     return CosineBasis(grid).encode(0.25 + (2.25**-2 - 0.25) * inside.double()[None])[0]
 
 
-TRUTHS = {"published": published_truth, "held out": held_out_truth, "disc": disc_truth}
+TRUTHS = {"published": published_truth, "unseen": unseen_truth, "disc": disc_truth}
 
 
 def standardized(likelihood: GaussianLikelihood, standardizer: Standardizer) -> GaussianLikelihood:
@@ -191,8 +191,7 @@ class TrainingSet:
     @classmethod
     def published(cls, num: int, device: torch.device) -> "TrainingSet":
         examples = published_coefficients(num)
-        fitted = Standardizer.fit(examples)  # on the CPU: coordinates, and so what is trained, are one on all devices
-        return cls(examples.to(device), Standardizer(fitted.mean.to(device), fitted.scale.to(device)))
+        return cls(examples.to(device), Standardizer.fit(examples).to(device))
 
     @property
     def standardized(self) -> torch.Tensor:

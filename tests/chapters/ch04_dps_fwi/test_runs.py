@@ -247,7 +247,7 @@ def test_parts_that_differ_in_anything_differ_in_their_folder():
         replace(WALK, seed=1),
         replace(WALK, num_samples=3),
         replace(WALK, truth="disc"),
-        replace(WALK, truth="held out"),
+        replace(WALK, truth="unseen"),
         replace(WALK, truth=3),
         replace(WALK, finer=True),
         replace(WALK, pooled=True),
@@ -257,7 +257,7 @@ def test_parts_that_differ_in_anything_differ_in_their_folder():
     assert len(set(names)) == len(names)
     # A folder anywhere, and readable: what is done, with how many examples, and the seed.
     assert all(re.fullmatch(r"[a-z0-9_-]+", name) for name in names)
-    assert replace(WALK, truth="held out", seed=7).name.startswith("sample_memory_50_held_out_7-")
+    assert replace(WALK, truth="unseen", seed=7).name.startswith("sample_memory_50_unseen_7-")
     assert LESSON.name.startswith("train_5_0-")
 
 
@@ -265,7 +265,7 @@ def test_parts_that_differ_in_anything_differ_in_their_folder():
     ("wrong", "message"),
     [
         ({"prior": "networks"}, r"prior: expected one of \('network', 'truth', 'memory'\), got networks"),
-        ({"truth": "square"}, r"truth: expected one of \('published', 'held out', 'disc'\), or a number, got square"),
+        ({"truth": "square"}, r"truth: expected one of \('published', 'unseen', 'disc'\), or a number, got square"),
         ({"truth": 3, "finer": True}, "finer: expected False for a numbered truth, got True"),
         (
             {"prior": "network"},

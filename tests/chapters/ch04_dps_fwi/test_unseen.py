@@ -31,7 +31,7 @@ def test_unseen_truths_training_and_held_out_models_are_three_streams():
     assert float(torch.cdist(training_set(), held_out_set()).min()) > 8
     assert len({paper.TRAINING_SEED, paper.HELD_OUT_SEED, paper.TRUTH_SEED}) == 3
     assert_same(unseen_inversion(1, CPU).truth, truths[1])
-    assert_same(paper.TRUTHS["held out"](), truths[0])
+    assert_same(paper.TRUTHS["unseen"](), truths[0])
 
 
 def test_noisy_data_have_the_papers_noise_and_the_same_first_draws():

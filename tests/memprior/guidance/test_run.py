@@ -22,7 +22,7 @@ IDENTITY = {"prior": "pentagon", "seed": 3}
 SIGMAS = karras_sigmas(30, 0.05, 5.0)
 
 
-def run(file, *, dies_after=None, identity=IDENTITY):
+def run(file, *, dies_after=None, identity=IDENTITY, generator=None):
     """30 guided ancestral steps; the process is killed after ``dies_after`` calls of the operator."""
     calls = []
 
@@ -34,7 +34,7 @@ def run(file, *, dies_after=None, identity=IDENTITY):
         return CoupledQuadraticOperator()(x)
 
     likelihood = GaussianLikelihood(forward, torch.tensor([0.9, 0.4], dtype=torch.float64), 0.3)
-    generator = torch.Generator().manual_seed(3)
+    generator = torch.Generator().manual_seed(3) if generator is None else generator
     start = 5 * torch.randn(8, 2, dtype=torch.float64, generator=generator)
     step = dps_step(likelihood, scale=0.02, norm="squared")
     options = {"step": step, "generator": generator, "checkpoint": file, "identity": identity, "save_every": 4}
@@ -72,6 +72,15 @@ def test_sample_guided_refuses_another_runs_checkpoint(tmp_path):
     run(tmp_path / "run.safetensors")
     with pytest.raises(ValueError, match=r"checkpoint .*run\.safetensors: expected .*'seed': 4.*, got .*'seed': 3"):
         run(tmp_path / "run.safetensors", identity=IDENTITY | {"seed": 4})
+
+
+def test_sample_guided_leaves_the_generator_where_a_refused_checkpoint_found_it(tmp_path):
+    run(tmp_path / "run.safetensors")
+    asked, other = (torch.Generator().manual_seed(3) for _ in range(2))
+    with pytest.raises(ValueError, match="'seed': 4"):
+        run(tmp_path / "run.safetensors", identity=IDENTITY | {"seed": 4}, generator=asked)
+    torch.randn(8, 2, dtype=torch.float64, generator=other)  # the start, before the run
+    assert torch.equal(asked.get_state(), other.get_state())
 
 
 def test_sample_guided_refuses_a_file_that_is_no_checkpoint(tmp_path):

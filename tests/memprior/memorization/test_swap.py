@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 
 from memprior.intervals import jeffreys
-from memprior.memorization import swap_test
+from memprior.memorization import swap, swap_test
 from memprior.memorization.swap import FLOOR, _Rivals
 
 
@@ -280,3 +280,20 @@ def test_swap_test_names_what_does_not_fit(changes, message, generator):
     given = {"samples": MODELS, "train_set": MODELS, "held_out": MODELS + 1} | changes
     with pytest.raises(ValueError, match=rf"^{message}"):
         swap_test(given.pop("samples"), given.pop("train_set"), given.pop("held_out"), **given, generator=generator)
+
+
+def test_swap_test_draws_the_same_labelings_for_any_samples_and_any_blocks(monkeypatch):
+    """What two sets of samples have beside the same models may then be subtracted, labeling by labeling."""
+    train_set, held_out, few, many = torch.randn(120, 3, generator=torch.Generator().manual_seed(5)).split(
+        [20, 20, 10, 70]
+    )
+
+    def null(samples):
+        generator = torch.Generator().manual_seed(6)
+        return swap_test(samples, train_set, held_out, num_labelings=50, generator=generator).null_shares
+
+    whole, both = null(few), null(torch.cat([few, many]))
+    rest = null(many)
+    assert torch.allclose(80 * both, 10 * whole + 70 * rest)
+    monkeypatch.setattr(swap, "TABLE", 200)
+    assert torch.equal(null(few), whole)

@@ -141,8 +141,8 @@ def test_published_truth_is_nearer_the_mean_than_a_draw_is():
     assert float(off_support(truth, law)) < 1e-7
 
 
-def test_held_out_truth_is_a_draw_of_the_prior_and_in_no_other_set():
-    truth, law = TRUTHS["held out"](), published_law()
+def test_unseen_truth_is_a_draw_of_the_prior_and_in_no_other_set():
+    truth, law = TRUTHS["unseen"](), published_law()
     assert_same(truth, paper.published_coefficients(1, seed=paper.TRUTH_SEED)[0])
     assert float(torch.cdist(truth[None], held_out_set()).min()) > 9
     nearest = float(nearest_neighbors(truth[None], training_set(), 1).distances)
