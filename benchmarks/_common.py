@@ -127,3 +127,21 @@ def give(results: dict, table: Callable[[dict], str], *, out: Path | None, as_ta
         print(table(results))
     elif not out:
         print(text, end="")
+
+
+def command(
+    arguments: list[str] | None, doc: str, threads: str, *, child: Callable, benchmark: Callable, table
+) -> None:
+    """The command line of a benchmark whose child does all of it: child(quick), benchmark(quick, threads), table.
+
+    doc: the module's. threads: what they are of.
+    """
+    given = options(doc, threads).parse_args(arguments)
+    if given.child:
+        import torch  # not before the child's environment is what it measures in
+
+        request = json.loads(given.child)
+        torch.set_num_threads(request["threads"])
+        print(json.dumps(child(request["quick"])))
+        return
+    give(benchmark(given.quick, given.threads), table, out=given.out, as_table=given.table)

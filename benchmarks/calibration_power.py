@@ -6,7 +6,6 @@ Truths N(0, I), data truth + noise: the posterior is a known normal law, and eac
 change. A test that holds its level rejects the right one 5 % of the time.
 """
 
-import json
 import math
 import sys
 import time
@@ -14,7 +13,7 @@ from dataclasses import asdict, dataclass
 
 import torch
 
-from benchmarks._common import give, machine, markdown, options, run_child
+from benchmarks._common import command, machine, markdown, run_child
 
 NOISE = 0.5  # of the data; the prior's standard deviation is 1
 LEVEL = 0.05  # of every test
@@ -111,8 +110,9 @@ def rejections(posterior: str, num: int, plan: Plan, generator) -> dict[str, boo
     return {"marginal_coverage, interval": not marginal.low <= CREDIBILITY <= marginal.high, **found}
 
 
-def child(plan: Plan) -> dict:
+def child(quick: bool) -> dict:
     """In a fresh process: the share of repeats in which each test rejects each posterior."""
+    plan = QUICK if quick else FULL
     start, rows = time.perf_counter(), []
     for num in plan.truths:
         for code, posterior in enumerate(POSTERIORS):
@@ -169,13 +169,7 @@ def table(results: dict) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    given = options(__doc__, "of every test").parse_args(arguments)
-    if given.child:
-        request = json.loads(given.child)
-        torch.set_num_threads(request["threads"])
-        print(json.dumps(child(QUICK if request["quick"] else FULL)))
-        return
-    give(benchmark(given.quick, given.threads), table, out=given.out, as_table=given.table)
+    command(arguments, __doc__, "of every test", child=child, benchmark=benchmark, table=table)
 
 
 if __name__ == "__main__":

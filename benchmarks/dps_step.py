@@ -7,7 +7,6 @@ behind it varies: a network, the exact memory; spectral elements, their tangent,
 `helmholtz_gradient`.
 """
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -16,7 +15,7 @@ import numpy as np
 import torch
 
 from benchmarks import helmholtz_gradient as waveforms
-from benchmarks._common import clock, figures, give, interleaved, machine, markdown, options, run_child, spread, summary
+from benchmarks._common import clock, command, figures, interleaved, machine, markdown, run_child, spread, summary
 
 PANEL = 3 * 256 * 200  # steps of single samples in the published panel: priors, samples of each, steps of a sample
 STENCILS = ("textbook", "five_point")
@@ -176,10 +175,11 @@ class Bench:
         return network and sum(weight.numel() for weight in network.parameters())
 
 
-def child(plan: Plan) -> dict:
+def child(quick: bool) -> dict:
     """Rows of every step in turn, and how far apart the steps end that differ in their waves alone."""
     from memprior.paper import STEP_SIZE
 
+    plan = QUICK if quick else FULL
     bench = Bench(plan)
     calls = {step: bench.call(step) for step in plan.steps}
     rows = []
@@ -265,14 +265,7 @@ def table(results: dict) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    given = options(__doc__, "of every step").parse_args(arguments)
-    if given.child:
-        request = json.loads(given.child)
-        torch.set_num_threads(request["threads"])
-        print(json.dumps(child(QUICK if request["quick"] else FULL)))
-        return
-    results = benchmark(given.quick, given.threads)
-    give(results, table, out=given.out, as_table=given.table)
+    command(arguments, __doc__, "of every step", child=child, benchmark=benchmark, table=table)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ Models N(0, I), half of them the training set. A test that holds its level rejec
 5 % of the time, however they are distributed.
 """
 
-import json
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -14,7 +13,7 @@ from dataclasses import asdict, dataclass
 import torch
 from scipy import stats
 
-from benchmarks._common import give, machine, markdown, options, run_child
+from benchmarks._common import command, machine, markdown, run_child
 
 LEVEL = 0.05
 CLUMP = 0.3  # standard deviation of a posterior
@@ -96,8 +95,9 @@ def p_values(kind: str, size: int, plan: Plan, generator) -> dict[str, float]:
     return dict(zip(TESTS, (found.p_share, found.p, old), strict=True))
 
 
-def child(plan: Plan) -> dict:
+def child(quick: bool) -> dict:
     """In a fresh process: the share of repeats in which each test rejects each kind of samples."""
+    plan = QUICK if quick else FULL
     start, rows = time.perf_counter(), []
     cells = [(kind, size) for size in plan.sizes for kind in HONEST] + [(kind, plan.sizes[0]) for kind in COPYING]
     for code, (kind, size) in enumerate(cells):
@@ -146,13 +146,7 @@ def table(results: dict) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    given = options(__doc__, "of every test").parse_args(arguments)
-    if given.child:
-        request = json.loads(given.child)
-        torch.set_num_threads(request["threads"])
-        print(json.dumps(child(QUICK if request["quick"] else FULL)))
-        return
-    give(benchmark(given.quick, given.threads), table, out=given.out, as_table=given.table)
+    command(arguments, __doc__, "of every test", child=child, benchmark=benchmark, table=table)
 
 
 if __name__ == "__main__":
