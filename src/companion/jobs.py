@@ -55,7 +55,7 @@ class LongWork:
 
     @property
     def workers(self) -> int:
-        """How many parts run in parallel: one on a GPU, which has one queue and one memory."""
+        """How many parts run in parallel, one on a GPU, which has one queue and one memory."""
         return self.settings.workers if self.device.type == "cpu" else 1
 
     def generator(self, purpose: str) -> torch.Generator:
