@@ -106,6 +106,8 @@ def stage(root: Path, folder: Path) -> None:
             notebook.metadata.pop(of_editors, None)
         for cell in notebook.cells:
             cell.metadata.pop("papermill", None)
+            if cell.cell_type == "markdown":
+                cell.source = pages.with_recorded(root, cell.source)
             if "injected-parameters" in cell.metadata.get("tags", []):
                 cell.metadata.tags.append("remove-cell")  # the provenance strip says it
         nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")

@@ -23,6 +23,7 @@ from companion.tables import Table
 BENCHMARKS = ("memorized_score", "helmholtz_gradient", "dps_step", "calibration_power", "swap_test")
 ANSWER = "answer.png"  # the recorded picture at the head of a chapter
 MARKER = "<!-- generated -->"
+RECORDED = re.compile(r"\{recorded\}`([\w.-]+):([^`]+)`")  # an id and the format of its number, as glue has them
 CROSSWALK_FIELDS = {"item", "says", "chapter", "anchor", "function", "test", "status", "deviation"}
 STATUSES = ("proved", "computed", "computed, differs", "quoted", "not yet")
 
@@ -54,6 +55,27 @@ def write_all(root: Path, stage: Path) -> None:
         (folder / "measured.md").write_text(measured(root, name))
         (folder / "recorded.md").write_text(recorded(root, name))
         (folder / "answer.md").write_text(recorded_answer(root, name))
+    for page in (stage / "book").glob("*.md"):
+        page.write_text(with_recorded(root, page.read_text()))
+
+
+def with_recorded(root: Path, text: str) -> str:
+    """Markdown whose roles ``{recorded}`ID:FORMAT``` are that number of a recorded full run, with a link to its claim.
+
+    Raises :class:`PageError` naming an id that no recorded run has.
+    """
+    if not RECORDED.search(text):
+        return text
+    runs = filter(None, (full_run(root, name) for name in chapters(root)))
+    full = {id: value for results, _ in runs for id, value in results["claims"].items()}
+
+    def number(role: re.Match) -> str:
+        id, form = role.groups()
+        if id not in full:
+            raise PageError(f"{role[0]}: expected a number of a recorded full run, got none with this id")
+        return f"{{ref}}`{full[id]:{form}} <claim-{id}>`"
+
+    return RECORDED.sub(number, text)
 
 
 def quick_run(root: Path, name: str) -> tuple[dict, dict]:

@@ -37,7 +37,9 @@ REMOTE = re.compile(r"\s*((https?|wss?|ftp):)?//", re.I)
 REMOTE_CSS = re.compile(r"(?:\burl\(|@import)\s*['\"]?\s*((?:https?:)?//[^'\")\s]+)", re.I)
 REMOTE_SCRIPT = re.compile(r"""\b(?:import|from|fetch|Worker|src)\b[^"'`;]*["'`]((?:https?:)?//[^"'`]+)""")
 GLUE_ROLE = re.compile(r"\{glue:text\}`[^`\n]+`")
-UNRESOLVED = re.compile(r"\{(?:glue|cite|numref|eq|ref|prf)\b[^}\n]*|\?\?|(?:Unknown|pending) glue|No key found")
+UNRESOLVED = re.compile(
+    r"\{(?:glue|recorded|cite|numref|eq|ref|prf)\b[^}\n]*|\?\?|(?:Unknown|pending) glue|No key found"
+)
 TRACEBACK = ".output.traceback, .cell_output:-soup-contains('Traceback (most recent call last)')"
 FAILURES = {".system-message, .problematic": "Sphinx error", ".output.stderr": "stderr", TRACEBACK: "traceback"}
 SAVED = re.compile(r"^cell \d+: (stored output|execution count \d+)$")  # what running a notebook by hand leaves in it

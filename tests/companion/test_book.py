@@ -253,6 +253,29 @@ def test_answer_says_in_one_sentence_that_none_is_recorded(tmp_path, recorded):
     assert said == "No full run with this page's answer is recorded yet: the picture below is of this build.\n"
 
 
+def test_stage_writes_recorded_numbers_in_pages_and_notebooks_with_a_link_to_their_claim(tmp_path):
+    root = write_book(tmp_path)
+    (root / "book").mkdir()
+    (root / "book" / "index.md").write_text("It is {recorded}`tiny.answer:.2f`.")
+    notebook = nbformat.read(root / "notebooks" / f"{NAME}.ipynb", as_version=4)
+    notebook.cells[0].source += "\n\nOr {recorded}`tiny.drawn:+.1f`, which {glue:text}`tiny.drawn:.1f` is near."
+    nbformat.write(notebook, root / "notebooks" / f"{NAME}.ipynb")
+    write_run(root)
+    write_run(root, "full", claims={"tiny.answer": 1.95, "tiny.drawn": 0.25})
+    book.keep(root, NAME)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(book.pages, "write_all", lambda root, stage: None)
+        book.stage(root, tmp_path / "stage")
+    staged = nbformat.read(tmp_path / "stage" / "notebooks" / f"{NAME}.ipynb", as_version=4)
+    assert staged.cells[0].source.endswith(
+        "Or {ref}`+0.2 <claim-tiny.drawn>`, which {glue:text}`tiny.drawn:.1f` is near."
+    )
+    text = (root / "book" / "index.md").read_text()
+    assert pages.with_recorded(root, text) == "It is {ref}`1.95 <claim-tiny.answer>`."
+    with pytest.raises(PageError, match=r"tiny\.gone:\.1f`: expected a number of a recorded full run, got none"):
+        pages.with_recorded(root, "{recorded}`tiny.gone:.1f`")
+
+
 def test_recorded_shows_the_answer_where_the_head_of_the_page_does_not(tmp_path):
     root = write_book(tmp_path)
     write_run(root)
