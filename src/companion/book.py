@@ -13,7 +13,7 @@ from pathlib import Path
 
 import nbformat
 
-from companion import claims, pages, pictures, site
+from companion import claims, pages, pictures, site, tables
 from companion.results import PROVENANCE, RESULTS, RunError, read_run, seal
 from companion.run import chapters
 from companion.sources import read_notebook
@@ -181,7 +181,7 @@ def check_recorded(root: Path) -> None:
 
 
 def keep(root: Path, name: str) -> Path:
-    """Copy results, provenance and pictures of a finished full run to data/recorded; returns that folder.
+    """Copy results, provenance, pictures and tables of a finished full run to data/recorded; returns that folder.
 
     What was recorded before is replaced whole. Raises :class:`RunError` unless the run is whole and at the published
     seed and settings.
@@ -194,7 +194,8 @@ def keep(root: Path, name: str) -> Path:
     for left in (partial, old):
         shutil.rmtree(left, ignore_errors=True)
     partial.mkdir(parents=True)
-    kept = [RESULTS, *(file.name for file in pictures.shown(source) if file.name in provenance["files"])]
+    shown = [*pictures.shown(source), *tables.written_tables(source).values()]
+    kept = [RESULTS, *(file.name for file in shown if file.name in provenance["files"])]
     for file in (PROVENANCE, *kept):
         shutil.copy2(source / file, partial / file)
     seal(partial, [partial / file for file in kept])

@@ -12,7 +12,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from companion import api, claims, keys, pictures, reading
+from companion import api, claims, keys, pictures, reading, tables
 from companion.profiles import DEFAULT_SEED
 from companion.record import Strip
 from companion.results import PROVENANCE, RunError, read_run, read_sealed
@@ -55,6 +55,8 @@ def write_all(root: Path, stage: Path) -> None:
         (folder / "measured.md").write_text(measured(root, name))
         (folder / "recorded.md").write_text(recorded(root, name))
         (folder / "answer.md").write_text(recorded_answer(root, name))
+        for table in _included_tables(root, name):
+            (folder / f"table-{table}.md").write_text(recorded_table(root, name, table))
     for page in (stage / "book").glob("*.md"):
         page.write_text(with_recorded(root, page.read_text()))
 
@@ -152,9 +154,21 @@ def recorded_answer(root: Path, name: str) -> str:
     full, file = full_run(root, name), recorded_folder(root, name) / ANSWER
     if full is None or file not in pictures.shown(file.parent):
         return "No full run with this page's answer is recorded yet: the picture below is of this build.\n"
-    said = f"Recorded full run, commit {full[1]['commit']}"
-    said += ", recorded with older code" * is_stale(root, name, full[1])
-    return pictures.figure(file, name, said)
+    return pictures.figure(file, name, _said(root, name, full[1]))
+
+
+def recorded_table(root: Path, name: str, table: str) -> str:
+    """A table of the recorded full run, or one sentence that there is none."""
+    full, files = full_run(root, name), tables.written_tables(recorded_folder(root, name))
+    if full is None or table not in files:
+        return "No full run with this table is recorded yet.\n"
+    return tables.written_table(files[table], _said(root, name, full[1]))
+
+
+def _said(root: Path, name: str, provenance: dict) -> str:
+    """Whose result this is, and whether its code has changed since."""
+    older = ", recorded with older code" * is_stale(root, name, provenance)
+    return f"Recorded full run, commit {provenance['commit']}{older}"
 
 
 def claims_page(root: Path) -> str:
@@ -256,6 +270,11 @@ def _line(text: str) -> str:
 def _includes(root: Path, name: str, part: str) -> bool:
     """Does a chapter's page include this part of its run?"""
     return f"_run/{name}/{part}" in (root / "notebooks" / f"{name}.ipynb").read_text("utf-8")
+
+
+def _included_tables(root: Path, name: str) -> list[str]:
+    """The recorded tables that a chapter's page includes."""
+    return re.findall(rf"_run/{name}/table-([\w-]+)\.md", (root / "notebooks" / f"{name}.ipynb").read_text("utf-8"))
 
 
 def _link(claim: claims.Claim) -> str:

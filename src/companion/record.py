@@ -31,7 +31,7 @@ from typing import Any
 
 import torch
 
-from companion import claims, paths, profiles
+from companion import claims, paths, profiles, tables
 from companion.profiles import DEFAULT_SEED
 from companion.results import PROVENANCE, RESULTS
 from companion.store import Store, code_digest
@@ -170,6 +170,12 @@ def picture(name: str, figure, *, alt: str | None = None, caption: str | None = 
         file = Path(os.environ["COMPANION_RUN"]) / f"{name}.png"
         texts = {"Description": alt, "Title": caption} if alt else {}
         figure.savefig(file, dpi=200, bbox_inches="tight", metadata={"Software": None} | texts)
+
+
+def keep_table(name: str, table: tables.Table, *, caption: str) -> None:
+    """Keep a table beside the results of a full run: one of the recorded results, for its page to include."""
+    if unattended() and _begun().profile == "full":
+        tables.write_table(Path(os.environ["COMPANION_RUN"]), name, table, caption)
 
 
 def finish() -> "Strip":

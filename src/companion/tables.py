@@ -1,7 +1,9 @@
-"""A small table that a page, a notebook and a terminal can all show."""
+"""A small table that a page, a notebook and a terminal can all show, and that a full run leaves for its page."""
 
 import html
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -30,3 +32,20 @@ class Table:
         body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in self.rows)
         table = f'<table class="numbers"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
         return f'<div class="pst-scrollable-table-container">{table}</div>'
+
+
+def write_table(folder: Path, name: str, table: Table, caption: str) -> None:
+    """Write ``table-NAME.json``, which says what the table shows."""
+    (folder / f"table-{name}.json").write_text(json.dumps({"caption": caption} | asdict(table), indent=1) + "\n")
+
+
+def written_tables(folder: Path) -> dict[str, Path]:
+    """Name -> file of each table that a run has left in its folder."""
+    return {file.stem.removeprefix("table-"): file for file in sorted(folder.glob("table-*.json"))}
+
+
+def written_table(file: Path, said: str = "Recorded full run") -> str:
+    """A saved table as Markdown; its caption begins with ``said``."""
+    saved = json.loads(file.read_text())
+    caption = f"*{said}. {saved.pop('caption')}*"
+    return f"{caption}\n\n{Table(**saved).markdown()}\n"

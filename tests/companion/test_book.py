@@ -14,7 +14,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from tiny_book import NAME, REPOSITORY, companion, write_book, write_run
 
-from companion import address, book, pages, pictures
+from companion import address, book, pages, pictures, tables
 from companion.claims import ClaimError
 from companion.keys import content_key
 from companion.pages import PageError
@@ -251,6 +251,37 @@ def test_answer_says_in_one_sentence_that_none_is_recorded(tmp_path, recorded):
         keep_picture(root, recorded)
     said = pages.recorded_answer(root, NAME)
     assert said == "No full run with this page's answer is recorded yet: the picture below is of this build.\n"
+
+
+def test_recorded_table_stands_in_the_page_that_includes_it(tmp_path):
+    root = write_book(tmp_path)
+    missing = "No full run with this table is recorded yet.\n"
+    assert pages.recorded_table(root, NAME, "swap") == missing
+    full = write_run(root, "full")
+    tables.write_table(full, "swap", Table(["prior", "share"], [["network", "0.9"]]), "What it shows.")
+    seal(full, [full / file for file in ("results.json", "tiny.ipynb", "table-swap.json")])
+    target = book.keep(root, NAME)
+    assert sorted(file.name for file in target.iterdir()) == ["provenance.json", "results.json", "table-swap.json"]
+    expected = "*Recorded full run, commit c. What it shows.*\n\n| prior | share |\n| --- | --- |\n| network | 0.9 |\n"
+    assert pages.recorded_table(root, NAME, "swap") == expected
+    assert pages.recorded_table(root, NAME, "other") == missing
+    notebook = nbformat.read(root / "notebooks" / f"{NAME}.ipynb", as_version=4)
+    notebook.cells[0].source += f"\n\n```{{include}} ../book/_run/{NAME}/table-swap.md\n```"
+    nbformat.write(notebook, root / "notebooks" / f"{NAME}.ipynb")
+    write_run(root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pages.api, "write_pages", lambda root, stage: None)
+        patch.setattr(pages, "BENCHMARKS", ())
+        (root / "book").mkdir()
+        (root / "data" / "README.md").write_text("data")
+        (root / "data" / "crosswalk.yml").write_text("[]")
+        for page in ("claims", "crosswalk", "api"):
+            (root / "book" / f"{page}.md").write_text(f"# {page}\n\n{pages.MARKER}\n")
+        book.stage(root, tmp_path / "stage")
+    assert (tmp_path / "stage" / "book" / "_run" / NAME / "table-swap.md").read_text() == expected
+    (target / "table-swap.json").write_text("{}")
+    with pytest.raises(RunError, match=r"table-swap.json: expected it as the run left it"):
+        pages.full_run(root, NAME)
 
 
 def test_stage_writes_recorded_numbers_in_pages_and_notebooks_with_a_link_to_their_claim(tmp_path):

@@ -429,18 +429,52 @@ def unreachable_misfit(study: Study) -> float:
 # ---- some unseen truths with the nonlinear operator ----------------------------------------------------------------
 
 
-def nonlinear_rows(study: Study) -> dict[str, dict[int, SwapRow]]:
-    """As :func:`swap_rows`, of the unseen truths that are sampled with the nonlinear operator; empty where none is."""
-    num = study.settings.unseen.num_nonlinear
+def nonlinear_samples(study: Study) -> dict[str, dict[int, torch.Tensor]]:
+    """As :func:`samples_for_all_truths`, of the unseen truths that are sampled with the nonlinear operator, or {}.
+
+    The ideal posterior is that with F linearized, for the same data.
+    """
+    num, sizes = study.settings.unseen.num_nonlinear, study.settings.sizes
     if num == 0:
         return {}
-    found = {}
-    for name, (prior, _) in PRIORS.items():
-        found[name] = {}
-        for n in study.settings.sizes:
-            runs = [study.nonlinear_runs(prior, n, truth=k)[0].x for k in range(num)]
-            found[name][n] = swap_row_of(study, torch.stack(runs)[None, :, None], n)
-    return found
+
+    def of(prior: str, n: int) -> torch.Tensor:
+        return torch.stack([study.nonlinear_runs(prior, n, truth=k)[0].x for k in range(num)])[None, :, None]
+
+    found = {name: {n: of(prior, n) for n in sizes} for name, (prior, _) in PRIORS.items()}
+    draws, generator = study.settings.unseen.num_nonlinear_samples, study.generator("ideal, nonlinear subset")
+    ideal = [study.problems.ideal_posterior(k, 0).sample(draws, generator=generator) for k in range(num)]
+    return found | {IDEAL: dict.fromkeys(sizes, torch.stack(ideal)[None, :, None])}
+
+
+def nonlinear_table(study: Study, samples: dict, rows: dict) -> Table:
+    """Of :func:`nonlinear_samples`: swap share with its null, log-ratio and p, count, error and coverage."""
+    lines = []
+    truths = study.problems.truths[: study.settings.unseen.num_nonlinear]
+    for n in study.settings.sizes if samples else ():
+        for name, by_size in samples.items():
+            row, count = rows[name][n], measures.memorized_over_truths(by_size[n], study.training[n])
+            spread = measures.spread(by_size[n], truths, generator=study.generator(f"nonlinear spread {name} {n}"))
+            swap = [f"{row.share}", "{:.2f} to {:.2f}".format(*row.null), f"{row.log_ratio}", f"{row.p:.2g}"]
+            lines.append([f"{name}, N = {n}", *swap, f"{count}", f"{spread.error}", f"{spread.coverage}"])
+    header = ["samples of", "swap share", "99 % of labelings", "log-ratio", "p"]
+    return Table([*header, "share with r < 0.7", "error of the mean", f"coverage of {measures.LEVEL:.0%}"], lines)
+
+
+def tables(study: Study, rows: dict, samples: dict) -> dict[str, tuple[Table, str]]:
+    """Name -> table and caption, of those that the page shows of the recorded full run."""
+    few = nonlinear_samples(study)
+    words = f"{study.settings.unseen.num_nonlinear} unseen truths with the nonlinear (Helmholtz) operator, "
+    words += (
+        f"{study.settings.unseen.num_nonlinear_samples} samples of each prior, one network seed; ± 95 % over truths"
+    )
+    return {
+        "swap": (swap_table(rows), "The swap test over all truths, draws of the noise and seeds; ± 95 % over truths."),
+        "excess": (excess_table(rows), "Networks less the true prior, labels exchanged for both."),
+        "spread": (spread_table(study, samples), "Count, error and coverage; ± 95 % over truths."),
+        "counts": (published_counts(study), "Samples with r < 0.7 for the published truth, of 256."),
+        "nonlinear": (nonlinear_table(study, few, swap_rows(study, few)), f"{words}."),
+    }
 
 
 # ---- claims --------------------------------------------------------------------------------------------------------
@@ -484,6 +518,6 @@ def claims(study: Study, rows: dict, found: dict, profile: str) -> dict[str, flo
         of[f"c4.{profile}_log_ratio_{n}"] = rows["trained network"][n].log_ratio.value
         for name, key in (("trained network", "network"), ("true prior", "truth"), (IDEAL, "ideal")):
             of[f"c4.{profile}_p_{key}_{n}"] = rows[name][n].p
-    for name, by_size in nonlinear_rows(study).items():
+    for name, by_size in swap_rows(study, nonlinear_samples(study)).items():
         of |= {f"c4.{profile}_nonlinear_{SHORT[name]}_{n}": row.share.value for n, row in by_size.items()}
     return {id: float(value) for id, value in of.items()}
