@@ -27,6 +27,7 @@ from memprior.paper import (
     published_coefficients,
     published_grid,
     published_inversion,
+    published_law,
 )
 
 # What is compared: the prior, and whether the sampler's coordinates are those of training and held-out models together.
@@ -159,6 +160,25 @@ def foreign_row(study: Study, n: int = 50) -> SwapRow:
     likelihood = linear.likelihood(size.num_samples)
     found = measures.sample_linearized(likelihood, foreign, foreign.memorized_prior, math.prod(shape), **options)
     return swap_row_of(study, found.x.reshape(1, *shape, -1), n)
+
+
+def fresh_set_p(study: Study, samples: torch.Tensor, n: int) -> float:
+    """(1 + fresh sets of N models that lie at least as near to samples as T does) / (1 + fresh sets).
+
+    The check of an exchange of labels by something else. Nearness is the mean log-distance of samples (R, K, D, S, 100)
+    to the nearest model; a fresh set is N draws of the distribution that T is drawn from. Exact for samples that know
+    nothing of T.
+    """
+    law, samples = published_law().to(samples), samples.flatten(0, 3)
+
+    def nearness(models: torch.Tensor) -> float:
+        return float(nearest_neighbors(samples, models, 1).distances.log().mean())
+
+    def fresh(k: int) -> float:
+        return nearness(law.sample(n, generator=study.generator(f"fresh set {n} {k}")))
+
+    num, of_training = study.settings.num_fresh_sets, nearness(study.training[n].examples)
+    return (1 + sum(value <= of_training for value in study.each(range(num), fresh))) / (1 + num)
 
 
 def spread_table(study: Study, samples: dict) -> Table:
@@ -480,7 +500,7 @@ def tables(study: Study, rows: dict, samples: dict) -> dict[str, tuple[Table, st
 # ---- claims --------------------------------------------------------------------------------------------------------
 
 
-def claims(study: Study, rows: dict, found: dict, profile: str) -> dict[str, float]:
+def claims(study: Study, samples: dict, rows: dict, found: dict, profile: str) -> dict[str, float]:
     """Every number that the page states of this build, but those of its open cells."""
     size = study.settings
     other, order = stencil_lookup(study, found[50])
@@ -506,6 +526,7 @@ def claims(study: Study, rows: dict, found: dict, profile: str) -> dict[str, flo
     of |= {f"c4.{profile}_ideal_nonlinear_200": corrected, f"c4.{profile}_effective": effective}
     of |= {f"c4.finer_{name}": value for name, value in finer_grid(study).items()}
     for n, more in excesses(rows).items():
+        of[f"c4.{profile}_fresh_p_{n}"] = fresh_set_p(study, samples["true prior"][n], n)
         of[f"c4.{profile}_excess_{n}"], of[f"c4.{profile}_excess_p_{n}"] = more.share, more.p
         of[f"c4.{profile}_excess_low_{n}"], of[f"c4.{profile}_excess_high_{n}"] = more.null
         of[f"c4.truth_ratio_{n}"] = study.training[n].ratio(study.inversion.truth[None])[0]

@@ -42,6 +42,7 @@ class Settings:
     checkpoints: Counts
     unseen: Unseen
     num_labelings: Annotated[int, Bounds(199)]  # the central 99 % of a null is read from them
+    num_fresh_sets: Annotated[int, Bounds(19)]  # a p of five per cent can be had
     num_samples: Annotated[int, Bounds(4)]  # so many are shown
     waves_for_exact: Annotated[Counts, Length(0)]
     finer: bool

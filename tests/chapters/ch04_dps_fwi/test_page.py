@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import scipy.stats
 import torch
 
 from chapters.ch04_dps_fwi import page, unseen
@@ -23,7 +24,7 @@ def made_up_study(num_nonlinear):
 
     law = paper.published_law()
     return SimpleNamespace(
-        settings=SimpleNamespace(sizes=SIZES, unseen=size, num_labelings=199),
+        settings=SimpleNamespace(sizes=SIZES, unseen=size, num_labelings=199, num_fresh_sets=39),
         training=training,
         held_out=unseen.held_out_draws(max(SIZES)),
         problems=SimpleNamespace(truths=truths, ideal_posterior=lambda truth, draw: law),
@@ -52,3 +53,18 @@ def test_nonlinear_samples_are_none_where_no_truth_has_them():
     study = made_up_study(0)
     assert page.nonlinear_samples(study) == {}
     assert page.nonlinear_table(study, {}, {}).rows == []
+
+
+def test_fresh_set_p_is_least_for_copies_and_uniform_for_draws():
+    study = made_up_study(0)
+    copies = study.training[50].examples[None, :10, None, None] + 1e-9
+    assert page.fresh_set_p(study, copies, 50) == 1 / 40
+    draws = paper.published_law().sample(40, generator=seeded(0, "draws"))
+    law = paper.published_law()
+    others = [SimpleNamespace(examples=law.sample(50, generator=seeded(0, f"T {k}"))) for k in range(60)]
+    found = []
+    for other in others:
+        study.training[50] = other
+        found.append(page.fresh_set_p(study, draws[None, :, None, None], 50))
+    # Rank of T among 40 exchangeable sets: uniform on 1/40 .. 1; Kolmogorov-Smirnov with 60 of them, p > .001.
+    assert scipy.stats.kstest(found, "uniform").statistic < 0.25
