@@ -21,7 +21,7 @@ from companion.sources import read_notebook, read_yaml
 from companion.tables import Table
 
 BENCHMARKS = ("memorized_score", "helmholtz_gradient", "dps_step", "calibration_power", "swap_test")
-ANSWER = "answer.png"  # the recorded picture at the head of a chapter
+ANSWER = "answer"  # the recorded picture at the head of a chapter
 MARKER = "<!-- generated -->"
 RECORDED = re.compile(r"\{recorded\}`([\w.-]+):([^`]+)`")  # an id and the format of its number, as glue has them
 CROSSWALK_FIELDS = {"item", "says", "chapter", "anchor", "function", "test", "status", "deviation"}
@@ -54,8 +54,10 @@ def write_all(root: Path, stage: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "measured.md").write_text(measured(root, name))
         (folder / "recorded.md").write_text(recorded(root, name))
-        (folder / "answer.md").write_text(recorded_answer(root, name))
-        for table in _included_tables(root, name):
+        (folder / "answer.md").write_text(recorded_picture(root, name, ANSWER))
+        for picture in _included(root, name, "picture"):
+            (folder / f"picture-{picture}.md").write_text(recorded_picture(root, name, picture))
+        for table in _included(root, name, "table"):
             (folder / f"table-{table}.md").write_text(recorded_table(root, name, table))
     for page in (stage / "book").glob("*.md"):
         page.write_text(with_recorded(root, page.read_text()))
@@ -141,19 +143,19 @@ def recorded(root: Path, name: str) -> str:
     if full is None:
         return f"{table}\n\nNo full run of this chapter is recorded yet.\n"
     age = "recorded with older code" if is_stale(root, name, full[1]) else "recorded with this code"
-    shown = pictures.shown(recorded_folder(root, name))
-    if _includes(root, name, "answer.md"):  # which shows that one at the head of the page
-        shown = [file for file in shown if file.name != ANSWER]
+    placed = {*_included(root, name, "picture"), *([ANSWER] if _includes(root, name, f"{ANSWER}.md") else [])}
+    shown = [file for file in pictures.shown(recorded_folder(root, name)) if file.stem not in placed]
     shown = "".join(pictures.figure(file, name) for file in shown)
     strip = f'<p class="provenance">{html.escape(repr(Strip(full[1])))}</p>'
     return f"{table}\n\n{shown}The full run was {age}:\n\n{strip}\n"
 
 
-def recorded_answer(root: Path, name: str) -> str:
-    """The picture that answers the chapter's question, of the recorded full run, or one sentence that there is none."""
-    full, file = full_run(root, name), recorded_folder(root, name) / ANSWER
+def recorded_picture(root: Path, name: str, picture: str) -> str:
+    """A picture of the recorded full run, the chapter's answer at its head say, or one sentence that there is none."""
+    full, file = full_run(root, name), recorded_folder(root, name) / f"{picture}.png"
     if full is None or file not in pictures.shown(file.parent):
-        return "No full run with this page's answer is recorded yet: the picture below is of this build.\n"
+        what = "with this page's answer" if picture == ANSWER else "with this picture"
+        return f"No full run {what} is recorded yet: the picture below is of this build.\n"
     return pictures.figure(file, name, _said(root, name, full[1]))
 
 
@@ -272,9 +274,9 @@ def _includes(root: Path, name: str, part: str) -> bool:
     return f"_run/{name}/{part}" in (root / "notebooks" / f"{name}.ipynb").read_text("utf-8")
 
 
-def _included_tables(root: Path, name: str) -> list[str]:
-    """The recorded tables that a chapter's page includes."""
-    return re.findall(rf"_run/{name}/table-([\w-]+)\.md", (root / "notebooks" / f"{name}.ipynb").read_text("utf-8"))
+def _included(root: Path, name: str, kind: str) -> list[str]:
+    """The recorded pictures or tables that a chapter's page includes where it speaks of them."""
+    return re.findall(rf"_run/{name}/{kind}-([\w-]+)\.md", (root / "notebooks" / f"{name}.ipynb").read_text("utf-8"))
 
 
 def _link(claim: claims.Claim) -> str:

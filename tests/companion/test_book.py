@@ -225,10 +225,10 @@ def keep_picture(root, name="answer"):
     return book.keep(root, NAME)
 
 
-def include_answer(root):
+def include_recorded(root, part="answer"):
     file = root / "notebooks" / f"{NAME}.ipynb"
     notebook = nbformat.read(file, as_version=4)
-    notebook.cells[0].source += f"\n\n```{{include}} ../book/_run/{NAME}/answer.md\n```"
+    notebook.cells[0].source += f"\n\n```{{include}} ../book/_run/{NAME}/{part}.md\n```"
     nbformat.write(notebook, file)
 
 
@@ -236,12 +236,11 @@ def test_answer_is_the_recorded_picture_of_that_name(tmp_path):
     root = write_book(tmp_path)
     keep_picture(root)
     head = f"```{{figure}} ../book/_run/{NAME}/recorded/answer.png\n:alt: A rising line from left to right\n"
-    assert pages.recorded_answer(root, NAME).startswith(head)
-    assert "\nRecorded full run, commit c. What to see.\n" in pages.recorded_answer(root, NAME)
+    assert pages.recorded_picture(root, NAME, "answer").startswith(head)
+    assert "\nRecorded full run, commit c. What to see.\n" in pages.recorded_picture(root, NAME, "answer")
     (root / "constraints.txt").write_text("torch==1\n")
-    assert "\nRecorded full run, commit c, recorded with older code. What to see.\n" in pages.recorded_answer(
-        root, NAME
-    )
+    older = pages.recorded_picture(root, NAME, "answer")
+    assert "\nRecorded full run, commit c, recorded with older code. What to see.\n" in older
 
 
 @pytest.mark.parametrize("recorded", [None, "another"])
@@ -249,7 +248,7 @@ def test_answer_says_in_one_sentence_that_none_is_recorded(tmp_path, recorded):
     root = write_book(tmp_path)
     if recorded:
         keep_picture(root, recorded)
-    said = pages.recorded_answer(root, NAME)
+    said = pages.recorded_picture(root, NAME, "answer")
     assert said == "No full run with this page's answer is recorded yet: the picture below is of this build.\n"
 
 
@@ -312,11 +311,23 @@ def test_recorded_shows_the_answer_where_the_head_of_the_page_does_not(tmp_path)
     write_run(root)
     keep_picture(root)
     assert "recorded/answer.png" in pages.recorded(root, NAME)
-    include_answer(root)
+    include_recorded(root)
     shutil.rmtree(root / "_build" / "run" / "quick")
     write_run(root)
     assert "recorded/answer.png" not in pages.recorded(root, NAME)
     assert "The full run was recorded" in pages.recorded(root, NAME)
+
+
+def test_recorded_shows_a_picture_where_the_page_does_not_include_it(tmp_path):
+    root = write_book(tmp_path)
+    write_run(root)
+    keep_picture(root, "curve")
+    assert "recorded/curve.png" in pages.recorded(root, NAME)
+    assert "recorded/curve.png" in pages.recorded_picture(root, NAME, "curve")
+    include_recorded(root, "picture-curve")
+    assert "recorded/curve.png" not in pages.recorded(root, NAME)
+    said = pages.recorded_picture(root, NAME, "other")
+    assert said == "No full run with this picture is recorded yet: the picture below is of this build.\n"
 
 
 @pytest.mark.parametrize("step", range(2))
