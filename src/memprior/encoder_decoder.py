@@ -7,12 +7,14 @@ layer is dense, and one network serves data of any size.
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 
 import torch
 from torch import nn
 from torch.nn.utils import skip_init
 
 from memprior._check import expect, expect_like, expect_tensor, expect_whole, positive_number
+from memprior._random import float64_on
 
 GROUPS = 4  # of channels that are normalized together, at least two: one channel of one pixel has no variance
 _HALVINGS = 3  # of both axes
@@ -69,8 +71,7 @@ class EncoderDecoder(nn.Module):
         expect(width % GROUPS == 0 and width >= 2 * GROUPS, "width", f"a multiple of {GROUPS}, >= {2 * GROUPS}", width)
         self.slowest, self.fastest = positive_number("slowest", slowest), positive_number("fastest", fastest)
         expect(self.slowest < self.fastest, "slowest, fastest", "slowest < fastest", (self.slowest, self.fastest))
-        if not isinstance(generator, torch.Generator):
-            raise TypeError(f"generator: expected a torch.Generator, got {type(generator).__name__}")
+        float64_on(None, generator)  # raises by name unless it is a generator
         kind = {"generator": generator, "dtype": dtype}
         sources, time, receivers = self.record_shape
         shorter = max(0, math.ceil(math.log2(time / (2 * receivers))))
@@ -79,11 +80,11 @@ class EncoderDecoder(nn.Module):
         self.encoder = nn.Sequential(
             _stage(sources, width, stride=(2, 1) if shorter else 1, kernel=5, **kind),
             *ahead,
-            *(_stage(a, b, stride=2, **kind) for a, b in zip(channels, channels[1:], strict=False)),
+            *(_stage(a, b, stride=2, **kind) for a, b in pairwise(channels)),
             _stage(channels[-1], channels[-1], **kind),
         )
         outward = [4 * width, 2 * width, width, width]
-        self.decoder = nn.ModuleList(_stage(a, b, **kind) for a, b in zip(outward, outward[1:], strict=False))
+        self.decoder = nn.ModuleList(_stage(a, b, **kind) for a, b in pairwise(outward))
         self.head = _conv(width, 1, **kind)
         self.to(device)
 
@@ -104,7 +105,9 @@ class EncoderDecoder(nn.Module):
 
 
 def _sizes(name: str, sizes, *axes: str) -> tuple[int, ...]:
-    expect(isinstance(sizes, tuple | list | torch.Size) and len(sizes) == len(axes), name, f"({', '.join(axes)})", sizes)
+    expect(
+        isinstance(sizes, tuple | list | torch.Size) and len(sizes) == len(axes), name, f"({', '.join(axes)})", sizes
+    )
     for axis, size in zip(axes, sizes, strict=True):
         expect_whole(f"{name}, {axis}", size, 1)
     return tuple(map(int, sizes))

@@ -1,4 +1,4 @@
-"""The best update of rank r is that of brute force, of Eckart and Young, and of least squares where rank is no limit."""
+"""The best update of rank r is that of brute force, of Eckart and Young, and at full rank that of least squares."""
 
 import math
 

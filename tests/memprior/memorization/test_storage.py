@@ -149,5 +149,5 @@ def test_storage_names_bad_input(message, call):
 
 
 def test_storage_takes_tensors_only():
-    with pytest.raises(TypeError, match="^member_losses: expected a torch.Tensor"):
+    with pytest.raises(TypeError, match=r"^member_losses: expected a torch\.Tensor"):
         membership_auc([0.1, 0.2], torch.ones(2))
