@@ -95,17 +95,17 @@ def _layered(kind: str, order: str, rng: np.random.Generator) -> LayeredModel:
     return LayeredModel(velocities, _layer_depths(len(velocities), shape, fault, rng), shape, fault)
 
 
-def _layer_velocities(count: int, order: str, rng: np.random.Generator) -> np.ndarray:
+def _layer_velocities(count: int, order: str, rng: np.random.Generator) -> tuple[float, ...]:
     """(count,) m/s, each at least ``_CONTRAST`` from every other; order a: ascending, b: any other order."""
     low, high = _BOUNDS
     steps = _CONTRAST * np.arange(count)
     ascending = np.sort(rng.uniform(low, high - steps[-1], count)) + steps
     if order == "a":
-        return ascending
+        return tuple(ascending.tolist())
     while True:
         numbers = rng.permutation(count)
         if (np.diff(numbers) < 0).any():
-            return ascending[numbers]
+            return tuple(ascending[numbers].tolist())
 
 
 def _curved(rng: np.random.Generator) -> LayerShape:
@@ -128,7 +128,7 @@ def _fault(shape: LayerShape, rng: np.random.Generator) -> Fault:
     )
 
 
-def _layer_depths(count: int, shape: LayerShape, fault: Fault | None, rng: np.random.Generator) -> np.ndarray:
+def _layer_depths(count: int, shape: LayerShape, fault: Fault | None, rng: np.random.Generator) -> tuple[float, ...]:
     """(count - 1,) depths of interfaces that leave every layer ``_THINNEST`` or more, in both walls, at every x.
 
     Between parallel interfaces thickness is the same everywhere. Only the first and the last layer are thinned, by the
@@ -141,7 +141,7 @@ def _layer_depths(count: int, shape: LayerShape, fault: Fault | None, rng: np.ra
     # At most .557 of depth is set aside: 2 (.10) + .15 (1 + .18) + .18; six layers of .07 always fit.
     spare = 1 - (low - high) - count * _THINNEST
     thickness = _THINNEST + spare * rng.dirichlet(np.full(count, 2.0))
-    return np.cumsum(thickness[:-1]) - high
+    return tuple((np.cumsum(thickness[:-1]) - high).tolist())
 
 
 def _style(order: str, rng: np.random.Generator) -> StyleModel:

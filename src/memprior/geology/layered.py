@@ -138,8 +138,6 @@ class LayeredModel:
     fault: Fault | None = None
 
     def __post_init__(self):
-        for name in ("velocities", "depths"):
-            object.__setattr__(self, name, tuple(float(value) for value in getattr(self, name)))
         count = len(self.velocities)
         expect(count >= 2, "velocities", "at least two layers", count)
         expect(min(self.velocities) > 0, "velocities", "m/s, > 0", self.velocities)
