@@ -7,6 +7,17 @@ Those in time need deepwave, the extra ``waves``.
 from memprior.waves.acquisition import Acquisition
 from memprior.waves.helmholtz import FreezeInvalid, HelmholtzOperator
 from memprior.waves.openfwi import read_openfwi_data, read_openfwi_models
+from memprior.waves.openfwi_pairs import (
+    PairMisfit,
+    check_openfwi_pair,
+    coarse_openfwi_acquisition,
+    energy_above_nyquist,
+    openfwi_model_file,
+    pair_misfit,
+    read_openfwi_pairs,
+    simulate_records,
+    to_operator,
+)
 from memprior.waves.segy import SegyGather, read_segy
 from memprior.waves.stencil import FivePointOperator
 from memprior.waves.time_domain import AcousticOperator, BornOperator, Survey, fourier, openfwi_acquisition, ricker
@@ -18,12 +29,21 @@ __all__ = [
     "FivePointOperator",
     "FreezeInvalid",
     "HelmholtzOperator",
+    "PairMisfit",
     "SegyGather",
     "Survey",
+    "check_openfwi_pair",
+    "coarse_openfwi_acquisition",
+    "energy_above_nyquist",
     "fourier",
     "openfwi_acquisition",
+    "openfwi_model_file",
+    "pair_misfit",
     "read_openfwi_data",
     "read_openfwi_models",
+    "read_openfwi_pairs",
     "read_segy",
     "ricker",
+    "simulate_records",
+    "to_operator",
 ]
