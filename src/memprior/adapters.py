@@ -340,7 +340,8 @@ class FineTuningPlan:
         # Its schedule, bounds and numbers of Python, which are the identity of a checkpoint; its levels are not asked.
         schedule = TrainingPlan(self.num_steps, self.batch_size, self.learning_rate, last, 0.0, 1.0, 2.0)
         object.__setattr__(self, "_schedule", schedule)
-        for name in ("num_steps", "batch_size", "learning_rate", *(["final_rate"] if self.final_rate else [])):
+        given = ("num_steps", "batch_size", "learning_rate")
+        for name in given if self.final_rate is None else (*given, "final_rate"):
             object.__setattr__(self, name, getattr(schedule, name))
         for name in ("weight_decay", "start_penalty"):
             value = getattr(self, name)
