@@ -316,8 +316,8 @@ class FineTuningPlan:
         learning_rate: falling as a cosine to ``final_rate``.
         final_rate: the last learning rate; None: it stays.
         weight_decay: AdamW's, of the trained weights toward zero, >= 0.
-        start_penalty: c >= 0 in the penalty c / 2 |w - w_start|^2 of the trained weights (Li, Grandvalet and Davoine
-            2018), which is not in the loss that a state has. Of an adapter it is toward its factors at the start.
+        start_penalty: c >= 0 in the penalty ``c / 2 |w - w_start|^2`` of the trained weights (Li, Grandvalet and
+            Davoine 2018), which is not in the loss that a state has. Of an adapter it is toward its first factors.
 
     Raises:
         ValueError: a field outside these bounds; names it.
