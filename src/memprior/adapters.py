@@ -119,7 +119,7 @@ def merge(network: nn.Module) -> dict[str, MergedLayer]:
         By layer what :func:`~memprior.adapters.unmerge` needs; it keeps two copies of each weight.
 
     Raises:
-        ValueError: a network without adapters.
+        ValueError: a network without adapters, an adapter beside another parametrization.
 
     Example:
         >>> import torch
@@ -131,8 +131,11 @@ def merge(network: nn.Module) -> dict[str, MergedLayer]:
         ['0.bias', '0.weight']
         >>> unmerge(network, merged)
     """
-    merged = {}
-    for name, (layer, adapter) in _adapters(network).items():
+    found, merged = _adapters(network), {}
+    for name, (layer, _) in found.items():
+        num = len(layer.parametrizations.weight)
+        expect(num == 1, f"network, layer {name!r}", "an adapter alone on its weight", f"{num} parametrizations")
+    for name, (layer, adapter) in found.items():
         # Copies of a parametrized layer share its class, from which torch takes the weight's property away.
         kind = type(layer)
         own = {key: value for key, value in vars(kind).items() if key not in ("__dict__", "__weakref__")}
@@ -153,6 +156,15 @@ def unmerge(network: nn.Module, merged: dict[str, MergedLayer]) -> None:
     Raises:
         ValueError: a layer that is missing, has an adapter (merge or unmerge that one first), or whose weight is no
             longer as merge left it: trained, or of another dtype or device. The network is then as it was.
+
+    Example:
+        >>> import torch
+        >>> from memprior.adapters import add_lora, merge, unmerge
+        >>> network = torch.nn.Sequential(torch.nn.Linear(8, 4))
+        >>> names, merged = add_lora(network, 2, generator=torch.Generator().manual_seed(0)), merge(network)
+        >>> unmerge(network, merged)
+        >>> len(merged)
+        0
     """
     expect(len(merged) > 0, "merged", "what merge returned, once", "nothing")
     modules: dict[str, Any] = dict(network.named_modules())
@@ -237,6 +249,14 @@ def train_only(network: nn.Module, kinds: str | Iterable[str]) -> None:
 
     Raises:
         ValueError: another kind, a kind of which the network has no weight.
+
+    Example:
+        >>> import torch
+        >>> from memprior.adapters import count_trainable, train_only
+        >>> network = torch.nn.Sequential(torch.nn.Linear(8, 4), torch.nn.LayerNorm(4))
+        >>> train_only(network, "norms")
+        >>> count_trainable(network)
+        8
     """
     every = list(network.parameters())
     adapters = {id(w) for layer in network.modules() if isinstance(layer, LowRankUpdate) for w in layer.parameters()}
@@ -254,7 +274,14 @@ def train_only(network: nn.Module, kinds: str | Iterable[str]) -> None:
 
 
 def count_trainable(network: nn.Module) -> int:
-    """Numbers that training moves; a weight that two layers share counts once."""
+    """Numbers that training moves; a weight that two layers share counts once.
+
+    Example:
+        >>> import torch
+        >>> from memprior.adapters import count_trainable
+        >>> count_trainable(torch.nn.Linear(8, 4))
+        36
+    """
     return sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
 
 
@@ -289,8 +316,8 @@ class FineTuningPlan:
         learning_rate: falling as a cosine to ``final_rate``.
         final_rate: the last learning rate; None: it stays.
         weight_decay: AdamW's, of the trained weights toward zero, >= 0.
-        start_penalty: c >= 0 in the penalty c / 2 |w - w_start|^2 of the trained weights (Li, Grandvalet and Davoine
-            2018), which is not in the loss that a state has. Of an adapter it is toward its factors at the start.
+        start_penalty: c >= 0 in the penalty ``c / 2 |w - w_start|^2`` of the trained weights (Li, Grandvalet and
+            Davoine 2018), which is not in the loss that a state has. Of an adapter it is toward its first factors.
 
     Raises:
         ValueError: a field outside these bounds; names it.
@@ -313,7 +340,8 @@ class FineTuningPlan:
         # Its schedule, bounds and numbers of Python, which are the identity of a checkpoint; its levels are not asked.
         schedule = TrainingPlan(self.num_steps, self.batch_size, self.learning_rate, last, 0.0, 1.0, 2.0)
         object.__setattr__(self, "_schedule", schedule)
-        for name in ("num_steps", "batch_size", "learning_rate", "final_rate"):
+        given = ("num_steps", "batch_size", "learning_rate")
+        for name in given if self.final_rate is None else (*given, "final_rate"):
             object.__setattr__(self, name, getattr(schedule, name))
         for name in ("weight_decay", "start_penalty"):
             value = getattr(self, name)

@@ -16,7 +16,7 @@ from torch.nn.utils import skip_init
 from memprior._check import expect, expect_like, expect_tensor, expect_whole, positive_number
 from memprior._random import float64_on
 
-GROUPS = 4  # of channels that are normalized together, at least two: one channel of one pixel has no variance
+_GROUPS = 4  # of channels that are normalized together, at least two: one channel of one pixel has no variance
 _HALVINGS = 3  # of both axes
 
 
@@ -68,7 +68,8 @@ class EncoderDecoder(nn.Module):
         self.record_shape = _sizes("record_shape", record_shape, "sources", "time", "receivers")
         self.model_shape = _sizes("model_shape", model_shape, "H", "W")
         expect_whole("width", width, 1)
-        expect(width % GROUPS == 0 and width >= 2 * GROUPS, "width", f"a multiple of {GROUPS}, >= {2 * GROUPS}", width)
+        fits = width % _GROUPS == 0 and width >= 2 * _GROUPS
+        expect(fits, "width", f"a multiple of {_GROUPS}, >= {2 * _GROUPS}", width)
         self.slowest, self.fastest = positive_number("slowest", slowest), positive_number("fastest", fastest)
         expect(self.slowest < self.fastest, "slowest, fastest", "slowest < fastest", (self.slowest, self.fastest))
         float64_on(None, generator)  # raises by name unless it is a generator
@@ -114,7 +115,7 @@ def _sizes(name: str, sizes, *axes: str) -> tuple[int, ...]:
 
 
 def _stage(inner: int, outer: int, *, stride=1, kernel: int = 3, **kind) -> nn.Sequential:
-    norm = nn.GroupNorm(GROUPS, outer, dtype=kind["dtype"], device=kind["generator"].device)
+    norm = nn.GroupNorm(_GROUPS, outer, dtype=kind["dtype"], device=kind["generator"].device)
     return nn.Sequential(_conv(inner, outer, stride=stride, kernel=kernel, **kind), norm, nn.SiLU())
 
 
