@@ -252,7 +252,7 @@ def check_openfwi_pair(
         >>> model[20:] = 3000.0
         >>> record = simulate_records(model[None], operator)[0]
         >>> round(check_openfwi_pair(record, model, operator=operator).scattered_share, 1)
-        0.2
+        0.1
     """
     limit = positive_number("limit", limit)
     pair = _Pair(data, model, operator, every)
