@@ -59,12 +59,21 @@ def velocity_models(
     """
     expect_whole("num", num, 1)
     _expect_stream(family, seed, "first", first)
+    expect(first + num <= _STREAMS, "first, num", "numbers of models below 2^32", (first, num))
     expect_size(size)
     return torch.stack([velocity_model(family, first + i, seed=seed).velocity(size) for i in range(num)])
 
 
 def velocity_model(family: str, index: int, *, seed: int) -> LayeredModel | StyleModel:
-    """What model ``index`` of :func:`velocity_models` is made of: its layers and its fault, or its trend and its noise.
+    """What one model of a family is made of, its layers and its fault, or its trend and its noise.
+
+    Args:
+        family: one of ``VELOCITY_FAMILIES``.
+        index: of the model in the sets that :func:`~memprior.geology.families.velocity_models` draws.
+        seed: as there.
+
+    Returns:
+        A model to evaluate on any cells.
 
     Raises:
         ValueError: an unknown family, or an index or seed that is not an integer from 0 to 2^32 - 1.

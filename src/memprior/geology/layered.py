@@ -52,7 +52,7 @@ class LayerShape:
 
     @property
     def steepest(self) -> float:
-        """Bound on the slope, |ds/dx|."""
+        """Bound on the size of the slope ds/dx."""
         return abs(self.amplitude) * self._wavenumber + abs(self.tilt)
 
     def extremes(self, left: float, right: float) -> tuple[float, float]:

@@ -30,7 +30,7 @@ class StyleModel:
         roughness: sigma, >= 0.
         lengths: l_x, l_z, of width and of depth, between 0 and 1/2.
         noise: complex amplitudes, (2 m_z + 1, 2 m_x + 1), of real and imaginary parts N(0, 1), where (m_z, m_x) is
-            :meth:`modes` of the lengths.
+            ``StyleModel.modes(lengths)``.
 
     Raises:
         ValueError: a field outside these bounds; names it.

@@ -19,6 +19,7 @@ from memprior._check import (
     expect_tensor,
     expect_velocities,
     expect_whole,
+    positive_number,
 )
 from memprior.fields import Grid
 from memprior.waves.acquisition import Acquisition
@@ -26,9 +27,13 @@ from memprior.waves.openfwi import read_openfwi_data, read_openfwi_models
 from memprior.waves.time_domain import AcousticOperator, Survey, openfwi_acquisition, ricker
 from memprior.waves.time_domain.survey import amplitudes
 
-PAIR_LIMIT = 0.1  # of the scattered misfit; tests/memprior/waves/test_openfwi_pairs.py has both sides of it
+# Of the scattered misfit, the geometric mean of what was measured on both sides of it, 150 models at 35 cells: right
+# pairs in half precision with noise of 5 % of the median amplitude reach .03, models that are .3 km/s too fast below
+# their first layer begin at .08, mirrored ones at .19, others at .7.
+PAIR_LIMIT = 0.05
 _ALIASED = 1e-6  # of the wavelet's energy, that may lie above the Nyquist frequency: 1e-3 of its amplitude
-_LEAST_SCATTERED = 0.01  # of the record: simulators differ by as much, and a homogeneous model scatters nothing
+_AMPLITUDE = 0.05  # by which a record's amplitude may differ: simulators agree to some 1 % of the direct wave
+_LEAST_SCATTERED = 0.01  # of the record: a homogeneous model scatters nothing
 
 
 def coarse_openfwi_acquisition() -> Survey:
@@ -177,15 +182,17 @@ class PairMisfit:
     """How far a record d is from that of a model, F(m).
 
     Attributes:
-        misfit: |d - F(m)| / |d|. The direct wave carries it, so it hardly sees what lies deep.
-        scattered_misfit: |d - F(m)| / |d - F(m_top)|, where the model m_top goes on downwards with the first row of m:
-            the denominator is what m's structure scatters. It is at least .01 of |d|.
-        scattered_share: |d - F(m_top)| / |d|.
+        misfit: ``|a d - F(m)| / |a d|``. The direct wave carries it, so it hardly sees what lies deep.
+        scattered_misfit: ``|a d - F(m)| / |a d - F(m_top)|``, where the model m_top goes on downwards with the first
+            row of m: the denominator is what the structure scatters. It is at least .01 of ``|a d|``.
+        scattered_share: ``|a d - F(m_top)| / |a d|``.
+        amplitude: a, between .95 and 1.05, with which the misfit is least.
     """
 
     misfit: float
     scattered_misfit: float
     scattered_share: float
+    amplitude: float
 
 
 def pair_misfit(
@@ -203,26 +210,33 @@ def pair_misfit(
         0.0
     """
     pair = _Pair(data, model, operator, every)
-    return pair.misfits(pair.velocity[None])[0]
+    return pair.of(pair.velocity)
 
 
 def check_openfwi_pair(
-    data: torch.Tensor, model: torch.Tensor, *, operator: AcousticOperator | None = None, every: int = 1
+    data: torch.Tensor,
+    model: torch.Tensor,
+    *,
+    operator: AcousticOperator | None = None,
+    every: int = 1,
+    limit: float = PAIR_LIMIT,
 ) -> PairMisfit:
     """Do a record and a model belong together?
 
-    The scattered misfit decides, at ``PAIR_LIMIT``, .1. A right pair is below it by simulators that differ as much as
-    stencils of order 4 and 8 do; a model that is .3 km/s too fast below its first layer is above it. It cannot see
-    what the record does not: a layer that no wave comes back from within the record's time.
+    The scattered misfit decides. The limit, .05, lies between right pairs with rounding and noise and models that are
+    .3 km/s too fast below their first layer. It asks for the scheme that made the record: stencils of order 4 and 8
+    are .05 to .3 apart, where the slowest wave has 4 cells. It cannot see what the record does not, such as an error in
+    the last layer alone, or below the waves that come back within the record's time.
 
     Args:
         data: a record, (S, T, R) or (1, S, T, R), in the operator's amplitude.
         model: a map in m/s, depth first, or in km/s, x first: (70, 70) or (1, 70, 70).
         operator: the survey; by default OpenFWI's at its stencil order, 4.
         every: of the operator's samples in time the record has every so many.
+        limit: of the scattered misfit, > 0.
 
     Returns:
-        Its misfits.
+        The pair's misfits.
 
     Raises:
         ValueError: shapes, numbers that are not finite, or velocities in no such unit; and a pair whose scattered
@@ -238,14 +252,18 @@ def check_openfwi_pair(
         >>> model[20:] = 3000.0
         >>> record = simulate_records(model[None], operator)[0]
         >>> round(check_openfwi_pair(record, model, operator=operator).scattered_share, 1)
-        0.2
+        0.1
     """
+    limit = positive_number("limit", limit)
     pair = _Pair(data, model, operator, every)
-    found = pair.misfits(pair.velocity[None])[0]
-    if found.scattered_misfit > PAIR_LIMIT:
-        numbers = f"{found.scattered_misfit:.3g} (misfit of the whole record {found.misfit:.3g})"
-        expected = f"a record and its model, of scattered misfit at most {PAIR_LIMIT:g}"
-        raise ValueError(f"data, model: expected {expected}, got {numbers}{pair.reason()}")
+    found = pair.of(pair.velocity)
+    numbers = f"{found.scattered_misfit:.3g}, with a misfit of the whole record of {found.misfit:.3g}"
+    expect(
+        found.scattered_misfit <= limit,
+        "data, model",
+        f"a record and its model, of a scattered misfit of at most {limit:g}",
+        lambda: numbers + pair.reason(limit),
+    )
     return found
 
 
@@ -263,38 +281,41 @@ class _Pair:
         self.velocity = _operators_model(model, self.operator.grid.shape)
 
     @torch.no_grad()
-    def simulated(self, models: torch.Tensor) -> torch.Tensor:
-        """(n, S, T, R), float64, of models one by one."""
+    def simulated(self, model: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """F(m) and F(m_top), (S, T, R) each, float64, of a model (nx, nz) in km/s."""
         with warnings.catch_warnings():
             if self.quiet:
                 warnings.filterwarnings("ignore", ".*cells per wavelength")
-            records = [self.operator.traces(self.operator(model[None])) for model in models]
-        return torch.cat(records)[:, :, :: self.every].double()
+            both = self.operator(torch.stack([model, model[:, :1].expand_as(model)]))
+        own, top = self.operator.traces(both)[:, :, :: self.every].double()
+        return own, top
 
-    def misfits(self, models: torch.Tensor) -> list[PairMisfit]:
-        """Of models (n, nx, nz), km/s."""
-        own, tops = self.simulated(models), self.simulated(models[..., :1].expand_as(models))
-        return [self._misfit(one, top) for one, top in zip(own, tops, strict=True)]
+    def best_amplitude(self, own: torch.Tensor) -> float:
+        """Factor of the record with which it is nearest to ``own``."""
+        return float((own * self.data).sum() / self.data.square().sum())
 
-    def _misfit(self, own: torch.Tensor, top: torch.Tensor, factor: float = 1.0) -> PairMisfit:
-        data = factor * self.data
+    def misfit(self, own: torch.Tensor, top: torch.Tensor, amplitude: float) -> PairMisfit:
+        data = amplitude * self.data
         size, away, scattered = (float(part.norm()) for part in (data, data - own, data - top))
-        return PairMisfit(away / size, away / max(scattered, _LEAST_SCATTERED * size), scattered / size)
+        return PairMisfit(away / size, away / max(scattered, _LEAST_SCATTERED * size), scattered / size, amplitude)
 
-    def reason(self) -> str:
+    def of(self, model: torch.Tensor) -> PairMisfit:
+        own, top = self.simulated(model)
+        return self.misfit(own, top, min(max(self.best_amplitude(own), 1 - _AMPLITUDE), 1 + _AMPLITUDE))
+
+    def reason(self, limit: float) -> str:
         """What would fit, as the end of a message; empty where nothing does."""
-        m = self.velocity
-        others = {"mirrored left to right": m.flip(0), "turned upside down": m.flip(1)}
-        if m.shape[0] == m.shape[1]:
-            others["transposed"] = m.mT
-        fits = self.misfits(torch.stack(list(others.values())))
-        for name, fit in zip(others, fits, strict=True):
-            if fit.scattered_misfit <= PAIR_LIMIT:
-                return f"; the model {name} has {fit.scattered_misfit:.3g}"
-        own, top = self.simulated(torch.stack([m, m[..., :1].expand_as(m)]))
-        factor = float((own * self.data).sum() / self.data.square().sum())
-        scaled = self._misfit(own, top, factor).scattered_misfit if factor else 1.0
-        return f"; the record times {factor:.4g} has {scaled:.3g}" if scaled <= PAIR_LIMIT else ""
+        own, top = self.simulated(self.velocity)
+        amplitude = self.best_amplitude(own)
+        if amplitude and (scaled := self.misfit(own, top, amplitude).scattered_misfit) <= limit:
+            return f"; the record times {amplitude:.4g} has {scaled:.3g}"
+        others = {"mirrored left to right": self.velocity.flip(0), "turned upside down": self.velocity.flip(1)}
+        if self.velocity.shape[0] == self.velocity.shape[1]:
+            others["transposed"] = self.velocity.mT
+        for name, other in others.items():
+            if (fit := self.of(other).scattered_misfit) <= limit:
+                return f"; the model {name} has {fit:.3g}"
+        return ""
 
 
 def _one(name: str, x, shape: tuple[int, ...], axes: str) -> torch.Tensor:
