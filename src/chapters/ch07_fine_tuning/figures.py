@@ -1,0 +1,107 @@
+"""Figures of chapter 7: arrays in, Axes out; no science.
+
+Colors: gray from scratch, blue all weights, orange head, sky norms, purple to the start, green adapters, the darker the
+higher their rank; vermilion the exact answer of a linear map. Artists carry labels; legends are the caller's.
+"""
+
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+
+from memprior.figures.maps import velocity_map
+from memprior.figures.style import BLUE, GRAY, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION, array
+from memprior.intervals import Mean
+
+COLORS = {"scratch": GRAY, "all": BLUE, "head": ORANGE, "norms": SKY, "to the start": PURPLE, "early stopping": INK}
+GREENS = LinearSegmentedColormap.from_list("adapters", ["#A6DBC9", GREEN, "#004D38"])
+MARKERS = {"scratch": "x", "all": "o", "head": "^", "norms": "v", "to the start": "P", "early stopping": "*"}
+LIMITS = (1.5, 4.5)  # km/s
+
+
+def color_of(label: str, ranks) -> str | tuple:
+    """Of a method by its label; adapters of the ranks from light to dark."""
+    if label in COLORS:
+        return COLORS[label]
+    place = list(ranks).index(int(label.rsplit(" ", 1)[1]))
+    return GREENS(place / max(1, len(ranks) - 1))
+
+
+def gallery(axes: list[Axes], models: dict) -> None:
+    """Family -> one model in m/s, each on its axes."""
+    for ax, (family, model) in zip(axes, models.items(), strict=True):
+        shown = velocity_map(ax, model.T / 1000, 0.7, LIMITS, title=family.replace("_", " "))
+        ax.set(xticks=[], yticks=[])
+    ax.figure.colorbar(shown, ax=axes, label="km/s", shrink=0.8, pad=0.01)
+
+
+def by_number(ax: Axes, sizes, curves: dict[str, list[Mean]], ranks, *, ylabel: str) -> Axes:
+    """Of each method a value and its interval at every N, a little apart."""
+    for k, (label, values) in enumerate(curves.items()):
+        at = [n * 1.04 ** (k - len(curves) / 2) for n in sizes]
+        style = {
+            "color": color_of(label, ranks),
+            "marker": MARKERS.get(label, "D"),
+            "ms": 4.5,
+            "lw": 1.2,
+            "label": label,
+        }
+        _dots(ax, at, values, **style)
+    ax.set(
+        xscale="log",
+        xticks=list(sizes),
+        xticklabels=[f"{n}" for n in sizes],
+        xlabel="training models $N$",
+        ylabel=ylabel,
+    )
+    ax.minorticks_off()
+    return ax
+
+
+def storage_panel(
+    ax: Axes, ranks, found: dict[int, dict[int, Mean]], whole: dict[int, Mean], exact: dict[int, list]
+) -> Axes:
+    """Retrieval of shuffled pairs against rank: N -> rank -> the deep network's, and of all weights; exact: linear."""
+    inks = (BLUE, GREEN, PURPLE, ORANGE)
+    for (n, by_rank), ink in zip(found.items(), inks, strict=False):
+        style = {"color": ink, "ms": 5, "ls": "none"}
+        _dots(ax, ranks, [by_rank[r] for r in ranks], marker="o", label=f"network, $N = {n}$", **style)
+        _dots(ax, [ranks[-1] * 2], [whole[n]], marker="s", **style)
+        ax.plot(ranks, exact[n], color=ink, lw=1.2, ls="--", label=f"linear map, exact, $N = {n}$")
+        ax.axhline(1 / n, color=ink, lw=0.6, ls=":")
+    ticks = [*ranks, ranks[-1] * 2]
+    ax.set(xscale="log", xlabel="rank of the update", ylabel="pairs retrieved", ylim=(-0.03, 1.05))
+    ax.set(xticks=ticks, xticklabels=[*map(str, ranks), "all"])
+    ax.minorticks_off()
+    return ax
+
+
+def plane(ax: Axes, paths: dict[str, tuple], ranks, *, title: str) -> Axes:
+    """Error on the source against error on the target, m/s, of each method along its checkpoints, to the last."""
+    for label, (target, source) in paths.items():
+        ink = color_of(label, ranks)
+        ax.plot(array(target), array(source), color=ink, lw=1.1, alpha=0.8)
+        ax.plot(float(target[-1]), float(source[-1]), MARKERS.get(label, "D"), color=ink, ms=5, label=label)
+    ax.set(xlabel="target error, m/s", ylabel="source error, m/s", title=title)
+    return ax
+
+
+def three_models(axes: list[Axes], models, titles: list[str]) -> None:
+    """Models in km/s side by side."""
+    for ax, model, title in zip(axes, models, titles, strict=True):
+        velocity_map(ax, model.T, 0.7, LIMITS, title=title)
+        ax.set(xticks=[], yticks=[])
+
+
+def filter_panel(ax: Axes, cuts, curves: dict[str, list[Mean]], *, ylabel: str) -> Axes:
+    """A value against the rank that the update of all weights is cut to."""
+    for (label, values), ink in zip(curves.items(), (BLUE, VERMILION, GREEN, PURPLE), strict=False):
+        _dots(ax, cuts, values, marker="o", ms=4, color=ink, label=label)
+    ax.set(
+        xscale="log", xlabel="update cut to rank", ylabel=ylabel, xticks=list(cuts), xticklabels=list(map(str, cuts))
+    )
+    ax.minorticks_off()
+    return ax
+
+
+def _dots(ax: Axes, at, values: list[Mean], **style) -> None:
+    """Markers with their intervals."""
+    ax.errorbar(at, [v.value for v in values], yerr=[v.half for v in values], **style)
