@@ -6,7 +6,7 @@ from torch import nn
 
 from chapters.ch07_fine_tuning import figures, measures
 from chapters.ch07_fine_tuning.measures import Difference
-from chapters.ch07_fine_tuning.runs import scaled
+from chapters.ch07_fine_tuning.runs import errors, predicted, scaled
 from chapters.ch07_fine_tuning.study import Study
 from companion.frames import Frames
 from companion.tables import Table
