@@ -13,7 +13,7 @@ from pathlib import Path
 
 import nbformat
 
-from companion import claims, pages, pictures, site, tables
+from companion import claims, pages, pictures, site, tables, weights
 from companion.results import PROVENANCE, RESULTS, RunError, read_run, seal
 from companion.run import chapters
 from companion.sources import read_notebook
@@ -181,10 +181,10 @@ def check_recorded(root: Path) -> None:
 
 
 def keep(root: Path, name: str) -> Path:
-    """Copy results, provenance, pictures and tables of a finished full run to data/recorded; returns that folder.
+    """Copy what a finished full run has left to data/recorded: results, provenance, pictures, tables, weights.
 
-    What was recorded before is replaced whole. Raises :class:`RunError` unless the run is whole and at the published
-    seed and settings.
+    Returns that folder. What was recorded before is replaced whole. Raises :class:`RunError` unless the run is whole
+    and at the published seed and settings.
     """
     if name not in chapters(root):
         raise RunError(f"name: expected one of {', '.join(chapters(root))}, got {name!r}")
@@ -194,7 +194,7 @@ def keep(root: Path, name: str) -> Path:
     for left in (partial, old):
         shutil.rmtree(left, ignore_errors=True)
     partial.mkdir(parents=True)
-    shown = [*pictures.shown(source), *tables.written_tables(source).values()]
+    shown = [*pictures.shown(source), *tables.written_tables(source).values(), *weights.written_weights(source)]
     kept = [RESULTS, *(file.name for file in shown if file.name in provenance["files"])]
     for file in (PROVENANCE, *kept):
         shutil.copy2(source / file, partial / file)

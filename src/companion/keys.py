@@ -2,7 +2,8 @@
 
 The key covers the notebook's cells (at profile full, its code), the modules of ours that it takes names from
 (transitively, without docstrings, comments and formatting: see :mod:`companion.code`), its sizes at that profile, the
-bounds of its claims and the pins of the packages that these import. It stands in a file that is rewritten only when it
+bounds of its claims, the pins of the packages that these import and, at profile quick, the recorded weights that it may
+start from. It stands in a file that is rewritten only when it
 changes: that file is the input of the Snakemake rule, so editing one helper, or pinning a package for one chapter,
 re-executes its dependents and nothing else.
 """
@@ -12,7 +13,7 @@ import json
 import re
 from pathlib import Path
 
-from companion import claims, code, profiles
+from companion import claims, code, profiles, weights
 from companion.sources import read_notebook
 
 IMPORTED_AS = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}  # where a package has another name
@@ -47,6 +48,8 @@ def content_key(root: Path, name: str, profile: str) -> dict:
         "constraints": pins((root / "constraints.txt").read_text(), sources),
         **{str(file.relative_to(root)): code.syntax(file.read_text()) for file in files},
     }
+    for file in weights.written_weights(root / "data" / "recorded" / name) if profile == "quick" else ():
+        parts[f"recorded {file.name}"] = hashlib.sha256(file.read_bytes()).hexdigest()
     digests = {what: hashlib.sha256(text.encode()).hexdigest() for what, text in sorted(parts.items())}
     drawn = {what for what in digests if what.startswith("src/companion/") or "figures" in what}
     work = {what: digest for what, digest in digests.items() if what not in {"notebook", "claims"} | drawn}

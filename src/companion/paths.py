@@ -44,7 +44,7 @@ def package(name: str) -> str:
 
 
 def shipped(name: str) -> Path:
-    """profiles.yml or the folder claims: the repository's own, else the one in the package."""
-    folder = {"profiles.yml": "notebooks", "claims": "data"}[name]
+    """profiles.yml, or the folder claims or recorded: the repository's own, else the one in the package."""
+    folder = {"profiles.yml": "notebooks", "claims": "data", "recorded": "data"}[name]
     root = repository()
     return root / folder / name if root else Path(str(resources.files("companion") / "_data" / name))

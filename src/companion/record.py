@@ -31,7 +31,7 @@ from typing import Any
 
 import torch
 
-from companion import claims, paths, profiles, tables
+from companion import claims, paths, profiles, tables, weights
 from companion.profiles import DEFAULT_SEED
 from companion.results import PROVENANCE, RESULTS
 from companion.store import Store, code_digest
@@ -176,6 +176,15 @@ def keep_table(name: str, table: tables.Table, *, caption: str) -> None:
     """Keep a table beside the results of a full run: one of the recorded results, for its page to include."""
     if unattended() and _begun().profile == "full":
         tables.write_table(Path(os.environ["COMPANION_RUN"]), name, table, caption)
+
+
+def keep_weights(name: str, tensors: dict[str, torch.Tensor], made: dict) -> None:
+    """Keep weights beside the results of a full run, for other runs of this chapter to start from; at most 4 MB.
+
+    made: how, as JSON.
+    """
+    if unattended() and _begun().profile == "full":
+        weights.write_weights(Path(os.environ["COMPANION_RUN"]), name, tensors, made)
 
 
 def finish() -> "Strip":
