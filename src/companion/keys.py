@@ -16,7 +16,8 @@ from pathlib import Path
 from companion import claims, code, profiles, weights
 from companion.sources import read_notebook
 
-IMPORTED_AS = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}  # where a package has another name
+# Where a package has another name.
+IMPORTED_AS = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 SHOWN = ("tags", "mystnb")  # of a cell's metadata: what the page looks at; the rest is an editor's own
 CHECKED = ("id", "profiles", "expected", "tolerance", "at_most", "at_least")  # of a claim; the rest is prose
 
