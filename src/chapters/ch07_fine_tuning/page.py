@@ -163,7 +163,7 @@ def difference_table(study: Study, name: str) -> Table:
     """Of a test set, the differences of :func:`hypotheses`, and whether their sign is sure."""
     found = differences(study, hypotheses(study)[name], name)
     lines = [[f"N = {n}", f"{a} less {b}", f"{d}", "yes" if d.sure else "no"] for (a, b, n), d in found.items()]
-    return Table(["", f"{SETS[name]}, m/s", "difference (95 %)", "sign sure"], lines)
+    return Table(["models", f"{SETS[name]}, m/s", "difference (95 %)", "sign sure"], lines)
 
 
 def plane_figure(study: Study) -> Figure:
