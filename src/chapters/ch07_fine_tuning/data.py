@@ -12,7 +12,7 @@ from memprior.waves import AcousticOperator, coarse_openfwi_acquisition, simulat
 
 SOURCE = ("flat_vel_a", "curve_vel_a", "flat_fault_a")  # families of the base network
 TARGET = "curve_fault_b"  # the one it is adapted to: faulted, and with inversions
-OUTSIDE = "style_a"  # neither: smooth
+SMOOTH = "style_a"  # neither: smooth
 STREAMS = ("train", "validation", "test", "unseen")  # of a family; models of different streams are independent
 EVERY = 4  # samples of 2 ms that are kept as one of 8: the wavelet ends far below the new Nyquist frequency
 KM = 1000.0  # m

@@ -6,7 +6,7 @@ from torch import nn
 
 from chapters.ch07_fine_tuning import figures, measures
 from chapters.ch07_fine_tuning.measures import Difference
-from chapters.ch07_fine_tuning.runs import errors, predicted, scaled
+from chapters.ch07_fine_tuning.runs import errors, predict, scaled
 from chapters.ch07_fine_tuning.study import Study
 from companion.frames import Frames
 from companion.tables import Table
@@ -120,7 +120,7 @@ def base_errors(study: Study) -> dict[str, Mean]:
         pairs, values = study.pairs(study.tests[name]), []
         for run in {run.base: run for run in study.tunings}.values():
             network = study.network(run)
-            values.append(errors(predicted(network, pairs.records), pairs.models))
+            values.append(errors(predict(network, pairs.records), pairs.models))
         found[name] = measures.over_seeds(values)
     return found
 

@@ -21,10 +21,10 @@ from memprior.checkpoint import digest
 from memprior.encoder_decoder import EncoderDecoder
 from memprior.memorization import membership_auc, retrieval
 
-SLOWEST_KMS, FASTEST_KMS = 1.2, 4.8  # of what a network can put out: the models' bounds are 1.5 and 4.5
+OUTPUT_KMS = 1.2, 4.8  # of what a network can put out: the models' bounds are 1.5 and 4.5
 METHODS = ("scratch", "all", "head", "norms", "to the start", "LoRA")
 FINAL = 1 / 20  # the last learning rate over the first
-TOGETHER = 32  # models through a network at once
+MODELS_AT_ONCE = 32  # models through a network at once
 
 
 # ---- networks ------------------------------------------------------------------------------------------------------
@@ -32,7 +32,7 @@ TOGETHER = 32  # models through a network at once
 
 def build_network(shape: tuple[int, ...], width: int, purpose: str, device: torch.device) -> EncoderDecoder:
     """An untrained one for records (sources, time, receivers), its weights drawn for ``purpose``."""
-    limits = {"slowest": SLOWEST_KMS, "fastest": FASTEST_KMS}
+    limits = dict(zip(("slowest", "fastest"), OUTPUT_KMS, strict=True))
     receivers = shape[-1]
     network = EncoderDecoder(shape, (receivers, receivers), width, generator=generator_for(purpose), **limits)
     return network.to(device)
@@ -44,10 +44,10 @@ def scaled(records: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def predicted(network: nn.Module, records: torch.Tensor) -> torch.Tensor:
+def predict(network: nn.Module, records: torch.Tensor) -> torch.Tensor:
     """Velocity in km/s, (N, H, W)."""
     network.eval()
-    return torch.cat([network(scaled(some)) for some in records.split(TOGETHER)])
+    return torch.cat([network(scaled(some)) for some in records.split(MODELS_AT_ONCE)])
 
 
 def errors(predictions: torch.Tensor, models: torch.Tensor) -> torch.Tensor:
@@ -187,7 +187,7 @@ def tuned(
         for step in run.checkpoints:
             network.load_state_dict(state.snapshots[step], strict=False)
             for name, these in sets.items():
-                prediction = predicted(network, these.records)
+                prediction = predict(network, these.records)
                 found[name].append(errors(prediction, these.models))
                 if name == "test":
                     outputs.append(prediction)
@@ -290,7 +290,7 @@ def shuffled(pairs: Pairs, purpose: str) -> Pairs:
 
 def stored_by(network: nn.Module, own: Pairs, foreign: Pairs) -> tuple[float, float]:
     """(Retrieval of own pairs, area under the curve of membership inference against foreign ones.)"""
-    outputs, theirs = predicted(network, own.records), predicted(network, foreign.records)
+    outputs, theirs = predict(network, own.records), predict(network, foreign.records)
     rate = retrieval(outputs.flatten(1), own.models.flatten(1)).value
     return rate, membership_auc(errors(outputs, own.models), errors(theirs, foreign.models)).value
 

@@ -5,10 +5,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
-from companion.weights import recorded_weights
 
 from chapters.ch07_fine_tuning import runs
-from chapters.ch07_fine_tuning.data import OUTSIDE, SOURCE, TARGET, Pairs, Records, simulated
+from chapters.ch07_fine_tuning.data import SMOOTH, SOURCE, TARGET, Pairs, Records, simulated
 from chapters.ch07_fine_tuning.runs import (
     FineTuning,
     Memorizing,
@@ -21,6 +20,7 @@ from chapters.ch07_fine_tuning.runs import (
     tuned,
 )
 from companion.jobs import LongWork
+from companion.weights import recorded_weights
 
 if TYPE_CHECKING:  # what settings may be changes no result
     from chapters.ch07_fine_tuning.settings import Settings
@@ -76,7 +76,7 @@ class Study(LongWork):
     def tests(self) -> dict[str, tuple[Records, ...]]:
         """What networks are tested on: the target's validation and test models, a source family, the one outside."""
         size = self.settings
-        kinds = {"test": (TARGET, "test"), "source": (SOURCE[-1], "test"), "outside": (OUTSIDE, "test")}
+        kinds = {"test": (TARGET, "test"), "source": (SOURCE[-1], "test"), "outside": (SMOOTH, "test")}
         found = {name: self.records(*kind, size.num_test) for name, kind in kinds.items()}
         return {"validation": self.records(TARGET, "validation", size.num_validation)} | found
 

@@ -112,9 +112,9 @@ def test_adapted_moves_only_what_its_method_trains(tmp_path, run):
 def test_lora_starts_as_the_base_network_and_scratch_does_not():
     weights, records = weights_of(), made_up(3, 2).records
     base = runs.build_network((2, 16, 8), 8, "base 0", CPU)
-    of_base = runs.predicted(base, records)
-    assert torch.equal(runs.predicted(runs.adapted(tuning("LoRA", 4), weights, (2, 16, 8), CPU), records), of_base)
-    scratch = runs.predicted(runs.adapted(tuning("scratch"), weights, (2, 16, 8), CPU), records)
+    of_base = runs.predict(base, records)
+    assert torch.equal(runs.predict(runs.adapted(tuning("LoRA", 4), weights, (2, 16, 8), CPU), records), of_base)
+    scratch = runs.predict(runs.adapted(tuning("scratch"), weights, (2, 16, 8), CPU), records)
     assert (scratch - of_base).abs().max() > 1e-3
 
 
@@ -165,10 +165,10 @@ def test_cut_update_at_full_rank_is_the_network_and_at_rank_zero_its_start():
     # A constant added to every weight is an update of rank one.
     for rank in (1, 32):
         cut = runs.cut_update(network, weights, rank)
-        assert torch.allclose(runs.predicted(cut, records), runs.predicted(network, records), atol=1e-4)
+        assert torch.allclose(runs.predict(cut, records), runs.predict(network, records), atol=1e-4)
     start = runs.build_network((2, 16, 8), 8, "base 0", CPU)
     cut = runs.cut_update(network, weights, 0)
-    assert torch.allclose(runs.predicted(cut, records), runs.predicted(start, records), atol=1e-5)
+    assert torch.allclose(runs.predict(cut, records), runs.predict(start, records), atol=1e-5)
 
 
 def test_paired_difference_covers_the_difference_of_seeds_and_models():
