@@ -277,6 +277,18 @@ def control_table(study: Study) -> Table:
     return Table(["control", "found", "beside it"], rows)
 
 
+def tables(study: Study) -> dict[str, tuple[Table, str]]:
+    """Name -> table and caption, of what a full run keeps for its page."""
+    over = "± 95 % over problems or draws of the noise"
+    found = {f"inversion-{n}": (inversion_table(study, n), f"Linearized; {over}.") for n in study.settings.fwi_sizes}
+    return found | {
+        "toy": (toy_table(study), f"The toy, N = {problems.NUM_EXAMPLES}; {over}."),
+        "nonlinear": (nonlinear_table(study), "With the nonlinear operator, one truth and one draw of the noise."),
+        "gaussian": (gaussian_table(study), "A Gaussian prior, exact moments: nothing scatters."),
+        "control": (control_table(study), f"What would prove the page wrong, beside what is right; {over}."),
+    }
+
+
 # ---- figures -------------------------------------------------------------------------------------------------------
 
 

@@ -672,6 +672,23 @@ class Page:
             found["full_waves_located"] = max(misfits)
         return found
 
+    def tables(self) -> dict[str, tuple[Table, str]]:
+        """name -> (table, caption) of what is kept, by a full run alone."""
+        if self.run.profile != "full":
+            return {}
+        over, sampled = "± or intervals: 95 % over truths", "through one sampler, 95 % over truths"
+        found = {
+            "known-gaussian": (self.known_table("Gaussian"), f"Known posteriors, Gaussian models; {over}."),
+            "known-faulted": (self.known_table("faulted"), f"Known posteriors, models with faulted layers; {over}."),
+            "sampled-gaussian": (self.sampled_table("Gaussian"), f"Gaussian models, {sampled}; one training set."),
+            "sampled-faulted": (self.sampled_table("faulted"), f"Faulted layers, {sampled}; one training set."),
+            "checks": (self.check_table(), "Coverage by simulated, left-out and held-out truths."),
+            "reports": (self.report_table(), "What can be said without a truth."),
+        }
+        if self.study.linearization_points:
+            found["nonlinear"] = self.nonlinear_table(), f"With the nonlinear operator; {over}."
+        return found
+
     def pictures(self) -> dict[str, tuple[Figure, str, str]]:
         """name -> (figure, alt text, caption) of what is kept, by a full run alone."""
         if self.run.profile != "full":
