@@ -2,7 +2,7 @@
 
 Time is halved until it is at most twice the receivers, then both are, three times; the decoder starts from the model
 halved three times and interpolates. Along the way a place keeps its meaning, time for depth and receiver for x, so no
-layer is dense, and one network serves data of any size.
+layer is dense.
 """
 
 import math
@@ -26,7 +26,7 @@ class EncoderDecoder(nn.Module):
     The velocity is ``slowest`` + (``fastest`` - ``slowest``) sigmoid(f): bounded, not standardized, so that whatever
     the network puts out is a model that a simulator takes, in the unit of the two bounds. It starts near their middle.
     Bounds at some distance from the velocities of the training models leave them off the flat ends. Give records of
-    about unit size: the first convolution is normalized, so their overall gain does not matter, but no other.
+    about unit size, in training and afterwards: another gain gives other outputs.
 
     Args:
         record_shape: (sources, time, receivers).

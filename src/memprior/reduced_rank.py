@@ -94,7 +94,7 @@ def best_update(
         start = start.detach().to(x)
     residual = y - x @ start.T
     p, s, qt = torch.linalg.svd(x, full_matrices=False)
-    kept = s > max(x.shape) * torch.finfo(s.dtype).eps * s[0]  # below it an input direction is rounding
+    kept = s > max(x.shape) * torch.finfo(inputs.dtype).eps * s[0]  # below it a direction is rounding of what came
     p, s, qt = p[:, kept], s[kept], qt[kept]
     a, strengths, bt = torch.linalg.svd(p.T @ residual, full_matrices=False)
     left, right, explained = x.new_zeros(shape[0], rank), x.new_zeros(rank, shape[1]), x.new_zeros(rank)

@@ -131,3 +131,13 @@ BAD = {
 def test_best_update_names_bad_input(message, call):
     with pytest.raises(ValueError, match=f"^{message}"):
         call()
+
+
+def test_best_update_takes_rounding_of_float32_for_rounding():
+    """Inputs x and x / 3 are one direction; what float32 leaves of a second one must not be fitted."""
+    x = torch.randn(1, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
+    inputs, targets = torch.cat([x, x / 3]), torch.tensor([[1.0], [0.0]], dtype=torch.float32)
+    found = best_update(inputs, targets, 1)
+    expected = best_update(inputs[:1].double() * torch.tensor([[1.0], [1 / 3]]).double(), targets.double(), 1)
+    assert found.training_error == pytest.approx(expected.training_error, rel=1e-5)
+    assert float(found.weight().norm()) == pytest.approx(float(expected.weight().norm()), rel=1e-5)

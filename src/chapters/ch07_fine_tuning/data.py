@@ -1,6 +1,6 @@
 """Chapter 7's data: records of velocity models, simulated once, family by family and stream by stream."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 
 import torch
@@ -59,8 +59,8 @@ def simulator() -> AcousticOperator:
     return AcousticOperator(*coarse_openfwi_acquisition())
 
 
-def simulated(part: Records, store: Store) -> Pairs:
-    """The pairs of ``part``."""
+def simulated(part: Records, store: Store, arguments: dict) -> Pairs:
+    """The pairs of ``part``. arguments: of the store's entry."""
 
     def compute(_) -> dict[str, torch.Tensor]:
         operator = simulator()
@@ -69,4 +69,4 @@ def simulated(part: Records, store: Store) -> Pairs:
         models = velocity_models(part.family, part.num, seed=seed, first=part.first, size=size).to(store.device)
         return {"records": simulate_records(models, operator, every=EVERY), "models": models / KM}
 
-    return Pairs(**store.tensors(part.name, asdict(part), compute))
+    return Pairs(**store.tensors(part.name, arguments, compute))

@@ -4,6 +4,8 @@ Colors: gray from scratch, blue all weights, orange head, sky norms, purple to t
 higher their rank; vermilion the exact answer of a linear map. Artists carry labels; legends are the caller's.
 """
 
+from itertools import cycle
+
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 
@@ -14,6 +16,7 @@ from memprior.intervals import Mean
 COLORS = {"scratch": GRAY, "all": BLUE, "head": ORANGE, "norms": SKY, "to the start": PURPLE, "early stopping": INK}
 GREENS = LinearSegmentedColormap.from_list("adapters", ["#A6DBC9", GREEN, "#004D38"])
 MARKERS = {"scratch": "x", "all": "o", "head": "^", "norms": "v", "to the start": "P", "early stopping": "*"}
+INKS = BLUE, GREEN, PURPLE, ORANGE, VERMILION
 LIMITS = (1.5, 4.5)  # km/s
 
 
@@ -44,7 +47,7 @@ def by_number(ax: Axes, sizes, curves: dict[str, list[Mean]], ranks, *, ylabel: 
             "lw": 1.2,
             "label": label,
         }
-        _dots(ax, at, values, **style)
+        ax.errorbar(at, [v.value for v in values], yerr=[v.half for v in values], **style)
     ax.set(
         xscale="log",
         xticks=list(sizes),
@@ -56,15 +59,11 @@ def by_number(ax: Axes, sizes, curves: dict[str, list[Mean]], ranks, *, ylabel: 
     return ax
 
 
-def storage_panel(
-    ax: Axes, ranks, found: dict[int, dict[int, Mean]], whole: dict[int, Mean], exact: dict[int, list]
-) -> Axes:
-    """Retrieval of shuffled pairs against rank: N -> rank -> the deep network's, and of all weights; exact: linear."""
-    inks = (BLUE, GREEN, PURPLE, ORANGE)
-    for (n, by_rank), ink in zip(found.items(), inks, strict=False):
-        style = {"color": ink, "ms": 5, "ls": "none"}
-        _dots(ax, ranks, [by_rank[r] for r in ranks], marker="o", label=f"network, $N = {n}$", **style)
-        _dots(ax, [ranks[-1] * 2], [whole[n]], marker="s", **style)
+def storage_panel(ax: Axes, ranks, found: dict[int, dict[int, list[float]]], exact: dict) -> Axes:
+    """Shuffled pairs retrieved against rank: N -> rank (0: all weights) -> seeds; exact: N -> a linear map's."""
+    for (n, by_rank), ink in zip(found.items(), cycle(INKS)):
+        everything = ranks[-1] * 2
+        _seeds(ax, [*ranks, everything], [by_rank[r] for r in (*ranks, 0)], color=ink, label=f"network, $N = {n}$")
         ax.plot(ranks, exact[n], color=ink, lw=1.2, ls="--", label=f"linear map, exact, $N = {n}$")
         ax.axhline(1 / n, color=ink, lw=0.6, ls=":")
     ticks = [*ranks, ranks[-1] * 2]
@@ -91,17 +90,18 @@ def three_models(axes: list[Axes], models, titles: list[str]) -> None:
         ax.set(xticks=[], yticks=[])
 
 
-def filter_panel(ax: Axes, cuts, curves: dict[str, list[Mean]], *, ylabel: str) -> Axes:
-    """A value against the rank that the update of all weights is cut to."""
-    for (label, values), ink in zip(curves.items(), (BLUE, VERMILION, GREEN, PURPLE), strict=False):
-        _dots(ax, cuts, values, marker="o", ms=4, color=ink, label=label)
-    ax.set(
-        xscale="log", xlabel="update cut to rank", ylabel=ylabel, xticks=list(cuts), xticklabels=list(map(str, cuts))
-    )
-    ax.minorticks_off()
+def filter_panel(ax: Axes, cuts, curves: dict[str, list], *, ylabel: str) -> Axes:
+    """A value, seeds at each of the ranks that the update of all weights is cut to; 0 first."""
+    places = range(len(cuts))
+    for (label, seeds), ink in zip(curves.items(), cycle(INKS)):
+        _seeds(ax, places, seeds, color=ink, label=label, ls="-")
+    ax.set(xlabel="update cut to rank", ylabel=ylabel, xticks=list(places), xticklabels=list(map(str, cuts)))
     return ax
 
 
-def _dots(ax: Axes, at, values: list[Mean], **style) -> None:
-    """Markers with their intervals."""
-    ax.errorbar(at, [v.value for v in values], yerr=[v.half for v in values], **style)
+def _seeds(ax: Axes, at, values, *, color, label: str, ls: str = "none") -> None:
+    """Means of seeds, and from the least to the largest."""
+    means = [sum(of) / len(of) for of in values]
+    below = [mean - min(of) for mean, of in zip(means, values, strict=True)]
+    above = [max(of) - mean for mean, of in zip(means, values, strict=True)]
+    ax.errorbar(list(at), means, yerr=[below, above], marker="o", ms=5, lw=1.2, ls=ls, color=color, label=label)

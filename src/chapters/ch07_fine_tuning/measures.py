@@ -4,58 +4,74 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from scipy import stats
 from skimage.metrics import structural_similarity
 
 from chapters.ch07_fine_tuning.data import EVERY, Pairs, simulator
-from memprior._random import integers
 from memprior.intervals import Mean
 from memprior.memorization import lookup_index, swap_test
-from memprior.waves import simulate_records
+from memprior.waves import pair_misfit
 
 RANGE_KMS = 3.0  # of the models' velocities, the dynamic range of their similarity
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A mean paired difference over test models and seeds, and its central 95 % over resamples of both."""
+    """A mean paired difference over seeds and test models, half of its 95 % interval, and p of its sign, two-sided."""
 
     value: float
-    low: float
-    high: float
-
-    @property
-    def sure(self) -> bool:
-        """Does the interval leave out 0?"""
-        return self.low > 0 or self.high < 0
+    half: float
+    p: float
 
     def __str__(self) -> str:
-        return f"{self.value:+.0f} ({self.low:+.0f} to {self.high:+.0f})"
+        return f"{self.value:+.0f} ± {self.half:.0f}"
 
 
-def paired_difference(
-    ours: Sequence[torch.Tensor], theirs: Sequence[torch.Tensor], num: int, *, generator: torch.Generator
-) -> Difference:
-    """ours less theirs: of each seed the errors of the same test models, (n,), paired. num: resamples.
+def paired_difference(ours: Sequence[torch.Tensor], theirs: Sequence[torch.Tensor]) -> Difference:
+    """ours less theirs: of each seed the errors of the same test models, (n,), paired.
 
-    Seeds and test models are both drawn anew, with replacement: an interval over test models alone is that of one
-    training. ``ValueError`` for one seed: there is nothing to say what another would give.
+    Seeds and test models are both draws: the variance of the mean is that over seeds plus that over test models, and
+    Student's t has as many degrees of freedom as there are seeds, less one. A bootstrap over three seeds is too narrow:
+    its interval ends at the least and the largest of them. ``ValueError`` for one seed.
     """
-    apart = torch.stack(list(ours)) - torch.stack(list(theirs))  # (seeds, n)
+    apart = (torch.stack(list(ours)) - torch.stack(list(theirs))).double()  # (seeds, n)
     seeds, models = apart.shape
     if seeds < 2:
         raise ValueError(f"ours, theirs: expected two seeds or more, got {seeds}")
+    variance = apart.mean(1).var() / seeds + apart.mean(0).var() / models
+    value, error = float(apart.mean()), float(variance.sqrt())
+    t = stats.t(seeds - 1)
+    return Difference(value, error * float(t.ppf(0.975)), 2 * float(t.sf(abs(value) / error)) if error else 1.0)
 
-    rows, columns = (integers(size, num, size, like=apart, generator=generator) for size in (seeds, models))
-    means = apart[rows[:, :, None], columns[:, None, :]].mean((1, 2))
-    low, high = means.quantile(means.new_tensor([0.025, 0.975])).tolist()
-    return Difference(float(apart.mean()), low, high)
+
+def holm(p_values: Sequence[float], level: float = 0.05) -> list[bool]:
+    """Which hypotheses are rejected by the step-down procedure of Holm (1979): of all in a table, not of each."""
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    rejected = [False] * len(p_values)
+    for place, k in enumerate(order):
+        if p_values[k] > level / (len(p_values) - place):
+            break
+        rejected[k] = True
+    return rejected
 
 
 def over_seeds(values: Sequence[torch.Tensor]) -> Mean:
-    """Mean over test models and its interval over seeds; over test models where there is one seed."""
-    if len(values) == 1:
-        return Mean.over(values[0])
+    """Mean over test models, and its interval over seeds, whose test models are the same."""
     return Mean.over(torch.stack([value.mean() for value in values]))
+
+
+def first_crossing(falling: torch.Tensor, other: torch.Tensor, level: float) -> float:
+    """``other`` where ``falling``, along a path, first comes down to ``level``, linear in between; else its last value.
+
+    At or above the first value of ``falling`` it is the first of ``other``.
+    """
+    if level >= float(falling[0]):
+        return float(other[0])
+    for k in range(1, len(falling)):
+        if float(falling[k]) <= level:
+            part = (float(falling[k - 1]) - level) / (float(falling[k - 1]) - float(falling[k]))
+            return float(other[k - 1]) + part * (float(other[k]) - float(other[k - 1]))
+    return float(other[-1])
 
 
 def similarity(predictions: torch.Tensor, models: torch.Tensor) -> torch.Tensor:
@@ -64,11 +80,15 @@ def similarity(predictions: torch.Tensor, models: torch.Tensor) -> torch.Tensor:
     return torch.tensor([structural_similarity(a, b, data_range=RANGE_KMS) for a, b in pairs])
 
 
-def data_misfit(predictions: torch.Tensor, pairs: Pairs) -> torch.Tensor:
-    """Of each prediction |records it simulates - records| / |records|, (N,): what the data say of it."""
-    records = simulate_records(1000 * predictions, simulator(), every=EVERY)
-    apart = (records - pairs.records).flatten(1).norm(dim=1)
-    return apart / pairs.records.flatten(1).norm(dim=1)
+def scattered_misfits(predictions: torch.Tensor, pairs: Pairs) -> torch.Tensor:
+    """What the data say of each prediction: misfit of its simulated record over what its structure scatters, (N,).
+
+    The record less that of a model which goes on downwards with its first row: the direct wave, which carries a
+    plain misfit, knows nothing of what lies below.
+    """
+    options = {"operator": simulator(), "every": EVERY}
+    both = zip(pairs.records, predictions, strict=True)
+    return torch.tensor([pair_misfit(data, 1000 * model, **options).scattered_misfit for data, model in both])
 
 
 @dataclass(frozen=True)
@@ -79,7 +99,7 @@ class Lookup:
     the swap test, labels of training and unseen models exchanged.
     """
 
-    index: Mean
+    index: float
     share: float
     null: tuple[float, float]
     p: float
@@ -98,4 +118,4 @@ def lookup(
     flat = [models.flatten(1).double() for models in (outputs, truths, members, unseen)]
     found = lookup_index(*flat)
     test = swap_test(flat[0], flat[2], flat[3], num_labelings=num_labelings, generator=generator)
-    return Lookup(found.index, test.share, test.null_interval, test.p)
+    return Lookup(found.index.value, test.share, test.null_interval, test.p)

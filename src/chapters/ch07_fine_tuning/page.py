@@ -6,19 +6,35 @@ from torch import nn
 
 from chapters.ch07_fine_tuning import figures, measures
 from chapters.ch07_fine_tuning.measures import Difference
-from chapters.ch07_fine_tuning.runs import errors, predict, scaled
-from chapters.ch07_fine_tuning.study import Study
+from chapters.ch07_fine_tuning.runs import CUTS, scaled
+from chapters.ch07_fine_tuning.study import EARLY, Study
 from companion.frames import Frames
 from companion.tables import Table
 from memprior._random import normal
+from memprior.adapters import count_trainable
 from memprior.figures import style
 from memprior.geology import VELOCITY_FAMILIES, velocity_models
 from memprior.intervals import Mean
 from memprior.memorization import nearest_neighbors, retrieval
 from memprior.reduced_rank import best_update
 
-EARLY = "early stopping"  # of all weights: the checkpoint with the least validation error
-SETS = {"test": "target", "source": "source family", "outside": "outside"}
+CAPTIONS = {  # of each recorded picture: alt text, caption
+    "answer": (
+        "Two panels: shares that rise with the rank, and errors that fall with the number of training models.",
+        "Left: shuffled pairs stored by a network, against the rank of its adapter, beside the exact answer for a "
+        "linear map (dashed; dotted: chance). Right: error on the new geology. Bars: 95 % over seeds.",
+    ),
+    "filter": (
+        "Curves that rise with the rank that is kept.",
+        "Shuffled pairs that are still retrieved when the update of every convolution is cut to a rank.",
+    ),
+    "plane": (
+        "A panel for each N with one path for each method.",
+        "Error on the source family against error on the target, along the training; the marker is its end.",
+    ),
+}
+BASE = "base network"
+SETS = {"test": "target", "source": "source families", "outside": "outside"}
 
 
 # ---- the exact answer ----------------------------------------------------------------------------------------------
@@ -47,123 +63,113 @@ def linear_table(ranks, sizes, *, num_draws: int, generator: torch.Generator) ->
 # ---- storage of shuffled pairs -------------------------------------------------------------------------------------
 
 
-def storage(study: Study, what: str) -> dict[int, dict[int, Mean]]:
-    """N -> rank (0: all weights) -> mean of ``what``, a field of ``Stored``, over seeds, with its interval."""
-    found: dict[int, dict[int, list[float]]] = {}
-    for run in study.memorizings:
-        value = getattr(study.result(run), what)
-        found.setdefault(run.num_examples, {}).setdefault(run.rank, []).append(value)
-    return {n: {rank: Mean.over(values) for rank, values in of.items()} for n, of in found.items()}
+def storage(study: Study, what: str, n: int) -> dict[int, list[float]]:
+    """Rank (0: all weights) -> a field of ``Stored`` seed by seed, at the learning rate that stores most."""
+    ranks = (*study.settings.ranks, 0)
+    return {rank: [getattr(one, what) for one in study.most_stored(rank, n)[1]] for rank in ranks}
 
 
 def storage_table(study: Study) -> Table:
-    """Retrieval at the end and half way, and membership inference, N by N and rank by rank."""
-    end, half, auc = (storage(study, what) for what in ("retrieval", "half", "auc"))
-    lines = [
-        [
-            f"N = {n}, {f'rank {rank}' if rank else 'all weights'}",
-            f"{end[n][rank]}",
-            f"{half[n][rank]}",
-            f"{auc[n][rank]}",
-        ]
-        for n in end
-        for rank in sorted(end[n], key=lambda rank: rank or 10**6)
-    ]
-    return Table(["shuffled pairs", "retrieved", "half way", "membership, area"], lines)
+    """Retrieval before, half way and at the end, and membership inference: means, least and most over seeds."""
+    lines = []
+    for n in study.settings.memorizing.sizes:
+        columns = [storage(study, what, n) for what in ("before", "half", "end", "membership_before", "membership")]
+        for rank in columns[0]:
+            name = f"N = {n}, {f'rank {rank}' if rank else 'all weights'}"
+            lines.append([name, *(_over(of[rank]) for of in columns), f"{study.most_stored(rank, n)[0]:g}"])
+    header = ["shuffled pairs", "retrieved, before", "half way", "at the end", "membership, before", "at the end"]
+    return Table([*header, "learning rate"], lines)
+
+
+def _over(values: list[float]) -> str:
+    """Mean, least and largest."""
+    return f"{sum(values) / len(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
 def answer(study: Study, *, generator: torch.Generator) -> Figure:
     """Left: storage of shuffled pairs against rank, exact line beside it. Right: target error against N."""
-    ranks, found = study.settings.ranks, storage(study, "retrieval")
-    exact = {
-        n: [sum(of) / len(of) for of in linear_retrieval(ranks, n, num_draws=20, generator=generator)] for n in found
-    }
+    ranks, sizes = study.settings.ranks, study.settings.memorizing.sizes
+    found = {n: storage(study, "end", n) for n in sizes}
+    draws = {n: linear_retrieval(ranks, n, num_draws=20, generator=generator) for n in sizes}
+    exact = {n: [sum(of) / len(of) for of in draws[n]] for n in sizes}
     figure, axes = style.panels(1, 2, height=3.4)
-    figures.storage_panel(axes[0], ranks, found, {n: of[0] for n, of in found.items()}, exact)
-    curves = {label: [error(study, label, n, "test") for n in study.settings.sizes] for label in [*study.labels, EARLY]}
+    figures.storage_panel(axes[0], ranks, found, exact)
+    labels = [*study.labels, EARLY]
+    curves = {label: [error(study, label, n, "test") for n in study.settings.sizes] for label in labels}
     figures.by_number(axes[1], study.settings.sizes, curves, ranks, ylabel="target error, m/s")
     return style.legend_below(figure, axes, 3)
 
 
 def filter_figure(study: Study) -> Figure:
-    """What is still retrieved when the update of every layer is cut to a rank."""
-    figure, (ax,) = style.panels(height=2.8)
-    curves, cuts = {}, None
+    """What is left when the update of every convolution is cut to a rank: pairs retrieved, and the target's error."""
+    figure, axes = style.panels(1, 2, height=3.0)
+    held = {}
     for n in study.settings.memorizing.sizes:
-        runs = [study.result(run) for run in study.memorizings if (run.rank, run.num_examples) == (0, n)]
-        cuts = runs[0].cuts
-        curves[f"all weights, N = {n}"] = [
-            Mean.over(values) for values in zip(*(run.filtered for run in runs), strict=True)
-        ]
-    figures.filter_panel(ax, cuts, curves, ylabel="pairs retrieved")
-    return style.legend_below(figure, [ax], 2)
+        held[f"$N = {n}$"] = [*zip(*(one.filtered for one in study.most_stored(0, n)[1]), strict=True)]
+    figures.filter_panel(axes[0], CUTS, held, ylabel="shuffled pairs retrieved")
+    errors = {}
+    for n in study.settings.sizes:
+        errors[f"$N = {n}$"] = [*zip(*(one.cut.mean(1).tolist() for one in study.chosen("all", n)), strict=True)]
+    figures.filter_panel(axes[1], CUTS, errors, ylabel="target error, m/s")
+    for ax in axes:
+        ax.legend()
+    return figure
 
 
 # ---- the trained comparison ----------------------------------------------------------------------------------------
 
 
 def errors_of(study: Study, label: str, n: int, name: str) -> list[torch.Tensor]:
-    """By seed the errors in m/s of each model of a test set, (n,)."""
-    early = label == EARLY
-    return [one.error(name, early=early) for one in study.chosen("all" if early else label, n)]
+    """By seed the errors in m/s of each model of a test set, (n,); of the base network before the first step."""
+    if label == BASE:
+        return [one.errors[name][0] for one in study.chosen("all", n)]
+    return [one.error(name, early=label == EARLY) for one in study.chosen(label, n)]
 
 
 def error(study: Study, label: str, n: int, name: str) -> Mean:
-    """Their mean and its interval over seeds; over test models where there is one seed."""
+    """Their mean and its interval over seeds."""
     return measures.over_seeds(errors_of(study, label, n, name))
 
 
-def base_errors(study: Study) -> dict[str, Mean]:
-    """Of the base networks, before they are adapted."""
-    found = {}
-    for name in SETS:
-        pairs, values = study.pairs(study.tests[name]), []
-        for run in {run.base: run for run in study.tunings}.values():
-            network = study.network(run)
-            values.append(errors(predict(network, pairs.records), pairs.models))
-        found[name] = measures.over_seeds(values)
-    return found
-
-
 def error_table(study: Study) -> Table:
-    """Error in m/s on the target, on a source family and outside, N by N and method by method."""
-    base = base_errors(study)
-    lines = [["base network", *(f"{base[name].value:.0f} ± {base[name].half:.0f}" for name in SETS), "-"]]
+    """Error in m/s on the target, on the source families and outside, N by N and method by method."""
+    lines = []
     for n in study.settings.sizes:
-        for label in [*study.labels, EARLY]:
+        for label in [BASE, *study.labels, EARLY]:
             cells = [error(study, label, n, name) for name in SETS]
-            num = study.chosen("all" if label == EARLY else label, n)[0].num_trained
+            num = 0 if label == BASE else study.chosen(label, n)[0].num_trained
             lines.append([f"N = {n}, {label}", *(f"{mean.value:.0f} ± {mean.half:.0f}" for mean in cells), f"{num:,}"])
-    return Table(["network", *(f"{what}, m/s" for what in SETS.values()), "weights trained"], lines)
-
-
-def differences(study: Study, pairs: list[tuple[str, str]], name: str) -> dict[tuple[str, str, int], Difference]:
-    """(ours, theirs, N) -> the paired difference of errors on a test set, m/s; below 0: ours are smaller."""
-    found = {}
-    for ours, theirs in pairs:
-        for n in study.settings.sizes:
-            generator = study.generator(f"bootstrap {ours} {theirs} {n} {name}")
-            both = (errors_of(study, label, n, name) for label in (ours, theirs))
-            found[ours, theirs, n] = measures.paired_difference(
-                *both, study.settings.num_bootstrap, generator=generator
-            )
-    return found
+    return Table(["network", *(f"{what}, m/s (± seeds)" for what in SETS.values()), "weights trained"], lines)
 
 
 def hypotheses(study: Study) -> dict[str, list[tuple[str, str]]]:
-    """Test set -> the pairs of methods by which each of the source's claims is tried."""
+    """Test set -> the pairs of methods by which each of the source's claims is tried; its rivals are beside it."""
     adapters = [label for label in study.labels if label.startswith("LoRA")]
     small = [label for label in ("head", "norms", *adapters) if label in study.labels]
     few = [(label, other) for label in small for other in ("all", EARLY)]
     first = [("all", "scratch")] if "scratch" in study.labels else []
-    return {"test": first + few, "outside": few, "source": few}
+    unmoved = [(BASE, label) for label in adapters]  # who does not learn does not forget
+    return {"test": first + few, "outside": few + unmoved, "source": few + unmoved}
+
+
+def differences(study: Study, name: str) -> dict[tuple[str, str, int], Difference]:
+    """(ours, theirs, N) -> the paired difference of errors on a test set, m/s; below 0: ours are smaller."""
+    cases = [(*pair, n) for pair in hypotheses(study)[name] for n in study.settings.sizes]
+    return {
+        (a, b, n): measures.paired_difference(errors_of(study, a, n, name), errors_of(study, b, n, name))
+        for a, b, n in cases
+    }
 
 
 def difference_table(study: Study, name: str) -> Table:
-    """Of a test set, the differences of :func:`hypotheses`, and whether their sign is sure."""
-    found = differences(study, hypotheses(study)[name], name)
-    lines = [[f"N = {n}", f"{a} less {b}", f"{d}", "yes" if d.sure else "no"] for (a, b, n), d in found.items()]
-    return Table(["models", f"{SETS[name]}, m/s", "difference (95 %)", "sign sure"], lines)
+    """Of a test set, the differences of :func:`hypotheses`, and whether their sign is sure, all rows together."""
+    found = differences(study, name)
+    sure = measures.holm([one.p for one in found.values()])
+    lines = [
+        [f"N = {n}", f"{a} less {b}", f"{one}", f"{one.p:.2g}", "yes" if of else "no"]
+        for ((a, b, n), one), of in zip(found.items(), sure, strict=True)
+    ]
+    return Table(["models", f"{SETS[name]}, m/s", "difference (± 95 %)", "p", "sign sure, of all rows"], lines)
 
 
 def plane_figure(study: Study) -> Figure:
@@ -174,63 +180,84 @@ def plane_figure(study: Study) -> Figure:
         paths = {}
         for label in study.labels:
             if label != "scratch":
-                means = [
-                    torch.stack([one.errors[name].mean(1) for one in study.chosen(label, n)]).mean(0)
-                    for name in ("test", "source")
-                ]
-                paths[label] = tuple(means)
+                tuned = study.chosen(label, n)
+                both = [torch.stack([one.errors[name].mean(1) for one in tuned]) for name in ("test", "source")]
+                paths[label] = tuple(of.mean(0) for of in both)
         figures.plane(ax, paths, study.settings.ranks, title=f"$N = {n}$")
     for ax in axes[1:]:
         ax.set_ylabel("")
     return style.legend_below(figure, axes[:1], 4)
 
 
+def forgetting_table(study: Study) -> Table:
+    """Source error of each adapter less that of all weights where these had the same target error, seed by seed.
+
+    Along the path of all weights, from the base network on, the source error is read at the adapter's last target
+    error. Where the path never comes so far, its end is taken.
+    """
+    lines = []
+    for n in study.settings.sizes:
+        paths = study.chosen("all", n)
+        for label in study.labels:
+            if label in ("all", "scratch"):
+                continue
+            apart = []
+            for one, path in zip(study.chosen(label, n), paths, strict=True):
+                target, source = (path.errors[name].mean(1) for name in ("test", "source"))
+                at = measures.first_crossing(target, source, float(one.errors["test"][-1].mean()))
+                apart.append(float(one.errors["source"][-1].mean()) - at)
+            mean = Mean.over(apart)
+            lines.append([f"N = {n}, {label}", f"{mean.value:+.0f} ± {mean.half:.0f}"])
+    return Table(["network", "source error less that of all weights at equal target error, m/s (± seeds)"], lines)
+
+
 def lookup_table(study: Study) -> Table:
     """Does a network look its training models up for unseen target records? Index, its control, swap test."""
     size, truths = study.settings, study.pairs(study.tests["test"]).models
-    target, unseen = study.pairs(study.target).models, study.pairs(study.unseen).models
     lines = []
     for n in size.sizes:
-        for label in study.labels:
+        for label in [*study.labels, EARLY]:
             found = []
-            for k, one in enumerate(study.chosen(label, n)):
-                first = study.first_of(k)
-                sets = target[first : first + n], unseen[first : first + n]
-                generator = study.generator(f"lookup {label} {n} {k}")
-                found.append(
-                    measures.lookup(one.predictions[0], truths, *sets, size.num_labelings, generator=generator)
-                )
-            index = Mean.over([one.index.value for one in found])
-            share = Mean.over([one.share for one in found])
-            p = ", ".join(f"{one.p:.2g}" for one in found)
-            lines.append([f"N = {n}, {label}", f"{index}", f"{share}", p])
-    return Table(["network", "lookup index", "swap share", "p, by seed"], lines)
+            for seed, one in zip(study.seeds, study.chosen(label, n), strict=True):
+                sets = [study.pairs(of(seed)).models[:n] for of in (study.target, study.unseen)]
+                generator = study.generator(f"lookup {label} {n} {seed}")
+                output = one.predictions[int(label == EARLY)]
+                found.append(measures.lookup(output, truths, *sets, size.num_labelings, generator=generator))
+            index, share = (_over([getattr(one, what) for one in found]) for what in ("index", "share"))
+            lines.append([f"N = {n}, {label}", index, share, ", ".join(f"{one.p:.2g}" for one in found)])
+    return Table(["network", "lookup index (over seeds)", "swap share (over seeds)", "p, by seed"], lines)
 
 
 def quality_table(study: Study) -> Table:
-    """Structural similarity, and the misfit of the simulated records, on the target's test models."""
-    pairs, lines = study.pairs(study.tests["test"]), []
+    """Structural similarity, and the scattered misfit of the first seed, on the target's test models."""
+    pairs = study.pairs(study.tests["test"])
+    top = pairs.models[:, :1].expand_as(pairs.models)
+
+    def row(name: str, outputs: list[torch.Tensor]) -> list[str]:
+        like = measures.over_seeds([measures.similarity(output, pairs.models) for output in outputs])
+        misfit = Mean.over(measures.scattered_misfits(outputs[0], pairs))
+        return [name, f"{like}", f"{misfit}"]
+
+    lines = [row("the first row of the truth, all the way down", [top, top])]
     for n in study.settings.sizes:
-        for label in study.labels:
-            tuned = study.chosen(label, n)
-            like = measures.over_seeds([measures.similarity(one.predictions[0], pairs.models) for one in tuned])
-            misfit = measures.over_seeds([measures.data_misfit(tuned[0].predictions[0], pairs)])
-            lines.append([f"N = {n}, {label}", f"{like}", f"{misfit}"])
-    return Table(["network", "similarity", "misfit of its records, first seed"], lines)
+        for label in [*study.labels, EARLY]:
+            outputs = [one.predictions[int(label == EARLY)] for one in study.chosen(label, n)]
+            lines.append(row(f"N = {n}, {label}", outputs))
+    return Table(["network", "similarity (± seeds)", "scattered misfit, first seed (± test models)"], lines)
 
 
 def cost_table(study: Study, *, batch_size: int = 8) -> Table:
     """Of each method: trained share, bytes of the optimizer, bytes kept for the gradient."""
-    pairs = study.pairs(study.target).part(0, batch_size)
+    pairs = study.pairs(study.target(study.seeds[0])).part(0, batch_size)
     lines = []
-    for run in {run.label: run for run in study.tunings if run.num_examples == study.settings.sizes[0]}.values():
+    runs = {run.label: run for run in study.tunings if run.num_examples == study.settings.sizes[0]}
+    every = sum(w.numel() for w in study.network(runs["all"]).parameters())
+    for run in runs.values():
         network = study.network(run)
-        trained = sum(w.numel() for w in network.parameters() if w.requires_grad)
-        every = sum(w.numel() for w in study.network(study.tunings[0]).parameters())
+        trained = count_trainable(network)
         kept = saved_bytes(network, scaled(pairs.records), pairs.models)
-        lines.append(
-            [run.label, f"{trained:,}", f"{trained / every:.2%}", f"{8 * trained / 1e6:.2f}", f"{kept / 1e6:.1f}"]
-        )
+        share = f"{trained / every:.2%}"
+        lines.append([run.label, f"{trained:,}", share, f"{8 * trained / 1e6:.2f}", f"{kept / 1e6:.1f}"])
     header = ["method", "weights trained", "share", "AdamW's moments, MB", f"kept for the gradient of {batch_size}, MB"]
     return Table(header, lines)
 
@@ -264,7 +291,7 @@ def gallery(seed: int = 0) -> Figure:
 
 def nearest_slider(study: Study, n: int) -> Frames:
     """Truth, prediction and nearest training model of a test record, method by method."""
-    pairs, members = study.pairs(study.tests["test"]), study.pairs(study.target).part(study.first_of(0), n).models
+    pairs, members = study.pairs(study.tests["test"]), study.pairs(study.target(study.seeds[0])).models[:n]
 
     def three(label):
         output = study.chosen(label, n)[0].predictions[0][:1]
@@ -282,3 +309,46 @@ def nearest_slider(study: Study, n: int) -> Frames:
         return f"{label}: the prediction is {apart[0]:.0f} m/s from the truth, {apart[1]:.0f} from the nearest model."
 
     return Frames(frame, study.labels, name="method", label=str, alt=alt, start=0)
+
+
+# ---- claims and what a full run keeps ------------------------------------------------------------------------------
+
+
+def tables(study: Study) -> dict[str, tuple[Table, str]]:
+    """Name -> table and caption, of what a full run keeps for its page."""
+    over = "± 95 % over seeds"
+    found = {
+        "storage": (storage_table(study), "Shuffled pairs; mean, least and largest over seeds."),
+        "errors": (error_table(study), f"Mean absolute error of the velocity; {over}."),
+        "forgetting": (forgetting_table(study), f"Forgetting at equal learning; {over}."),
+        "lookup": (lookup_table(study), "Unseen records of the target; mean, least and largest over seeds."),
+        "quality": (quality_table(study), f"Structural similarity, {over}; misfit, ± 95 % over test models."),
+        "cost": (cost_table(study), "What training each method needs."),
+    }
+    names = {
+        name: (difference_table(study, name), "Paired; ± 95 % over seeds and test models, p by Student's t.")
+        for name in SETS
+    }
+    return found | {f"difference-{name}": pair for name, pair in names.items()}
+
+
+def claims(study: Study, profile: str, *, generator: torch.Generator) -> dict[str, float]:
+    """Every number that the page states, but those of its open cells. generator: of the random pairs."""
+    of: dict[str, float] = {}
+    ranks = (1, 4, 16)
+    for rank, found in zip(ranks, linear_retrieval(ranks, 32, num_draws=20, generator=generator), strict=True):
+        of[f"linear_32_{rank}"] = sum(found) / len(found)
+        of |= {f"linear_32_{rank}_least": min(found), f"linear_32_{rank}_most": max(found)}
+    n = study.settings.memorizing.sizes[-1]
+    for what in ("before", "half", "end", "membership", "membership_before"):
+        found = storage(study, what, n)
+        for rank, id in ((0, "all"), (1, "1")):
+            values = found[rank]
+            of[f"{profile}_{what}_{id}"] = sum(values) / len(values)
+            of |= {f"{profile}_{what}_{id}_least": min(values), f"{profile}_{what}_{id}_most": max(values)}
+    of |= {f"{profile}_num_shuffled": n, f"{profile}_seeds": study.settings.num_seeds}
+    pair = "LoRA, rank 4", "all", study.settings.sizes[-1]
+    for name in SETS:
+        one = differences(study, name)[pair]
+        of |= {f"{profile}_{name}_lora_less_all": one.value, f"{profile}_{name}_lora_less_all_half": one.half}
+    return {f"c7.{id}": float(value) for id, value in of.items()}

@@ -5,7 +5,7 @@ Each is a part that the store keeps. A part that is killed goes on from its chec
 
 import copy
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -17,7 +17,6 @@ from companion.store import Store
 from memprior._check import expect
 from memprior._random import choices, generator_for
 from memprior.adapters import FineTuningPlan, FineTuningState, add_lora, count_trainable, fine_tune, merge, train_only
-from memprior.checkpoint import digest
 from memprior.encoder_decoder import EncoderDecoder
 from memprior.memorization import membership_auc, retrieval
 
@@ -78,15 +77,15 @@ class Pretraining:
         return FineTuningPlan(self.checkpoints[-1], self.batch_size, self.rate, FINAL * self.rate)
 
 
-def pretrained(run: Pretraining, source: Pairs, store: Store) -> dict[str, torch.Tensor]:
-    """The weights of a base network."""
+def pretrained(run: Pretraining, source: Pairs, store: Store, arguments: dict) -> dict[str, torch.Tensor]:
+    """The weights of a base network. arguments: of the store's entry, for all parts those of ``Study.arguments``."""
 
     def compute(folder: Path) -> dict[str, torch.Tensor]:
         network = build_network(source.records.shape[1:], run.width, f"base {run.seed}", store.device)
         *_, _ = trained(network, source, run.plan, f"base batches {run.seed}", folder)
         return network.state_dict()
 
-    return store.tensors(run.name, asdict(run), compute)
+    return store.tensors(run.name, arguments, compute)
 
 
 def trained(
@@ -152,40 +151,54 @@ def adapted(run: FineTuning, weights: dict[str, torch.Tensor], shape, device: to
     return network
 
 
+CUTS = (0, 1, 2, 4, 8, 16, 32)  # ranks that the update of every convolution is cut to
+
+
 @dataclass(frozen=True, eq=False)
 class Tuned:
-    """What a fine-tuned network does at each of C checkpoints.
+    """What a fine-tuned network does before the first step and at each of C checkpoints.
 
-    errors: in m/s of each model of every test set by name, and of "members", its N training models, (C, n).
-    best: the checkpoint with the least validation error. predictions: for the target's test records, in km/s, at the
-    last checkpoint and at the best, (2, n, H, W). num_trained: weights that were trained.
+    errors: in m/s of each model of every test set by name, and of "members", its N training models, (1 + C, n).
+    best: where the validation error is least. predictions: for the target's test records, in km/s, at the last
+    checkpoint and at the best, (2, n, H, W). cut: errors on "test" when the update is cut to :data:`CUTS`, (cuts, n).
+    num_trained: weights that were trained.
     """
 
     errors: dict[str, torch.Tensor]
     best: int
     predictions: torch.Tensor
+    cut: torch.Tensor
     num_trained: int
 
     def error(self, name: str, *, early: bool = False) -> torch.Tensor:
-        """In m/s of each model of a test set, at the end, or at the best checkpoint where ``early``, (n,)."""
+        """In m/s of each model of a test set, at the end, or where the validation error is least, (n,)."""
         return self.errors[name][self.best if early else -1]
+
+    def validation(self, *, early: bool = False) -> float:
+        """Mean of it on the validation models."""
+        return float(self.error("validation", early=early).mean())
 
 
 def tuned(
-    run: FineTuning, weights: dict[str, torch.Tensor], pairs: Pairs, tests: dict[str, Pairs], store: Store
+    run: FineTuning,
+    weights: dict[str, torch.Tensor],
+    pairs: Pairs,
+    tests: dict[str, Pairs],
+    store: Store,
+    arguments: dict,
 ) -> Tuned:
     """Fine-tune on ``pairs``; tests: name -> pairs, "validation" and "test", of the target, among them."""
-    arguments = asdict(run) | {"weights": fingerprint(weights)}
 
     def compute(folder: Path) -> dict[str, torch.Tensor]:
         network = adapted(run, weights, pairs.records.shape[1:], store.device)
+        start = {name: w.detach().clone() for name, w in network.state_dict().items()}
         purpose = f"batches {run.num_examples} {run.seed}"
         *_, state = trained(network, pairs, run.plan, purpose, folder, run.checkpoints)
         sets = tests | {"members": pairs}
         found: dict[str, list[torch.Tensor]] = {name: [] for name in sets}
         outputs = []
-        for step in run.checkpoints:
-            network.load_state_dict(state.snapshots[step], strict=False)
+        for snapshot in (start, *(state.snapshots[step] for step in run.checkpoints)):
+            network.load_state_dict(snapshot, strict=False)
             for name, these in sets.items():
                 prediction = predict(network, these.records)
                 found[name].append(errors(prediction, these.models))
@@ -194,16 +207,18 @@ def tuned(
         values = {f"errors.{name}": torch.stack(of) for name, of in found.items()}
         best = int(values["errors.validation"].mean(1).argmin())
         kept = {"best": torch.tensor(best), "num_trained": torch.tensor(count_trainable(network))}
+        if run.rank:
+            merge(network)
+        base = build_network(pairs.records.shape[1:], run.width, f"scratch {run.seed}", store.device)
+        base.load_state_dict(base.state_dict() if run.method == "scratch" else weights)
+        cuts = [cut_update(network, base.state_dict(), rank) for rank in CUTS]
+        test = tests["test"]
+        kept["cut"] = torch.stack([errors(predict(one, test.records), test.models) for one in cuts])
         return values | kept | {"predictions": torch.stack([outputs[-1], outputs[best]])}
 
     stored = store.tensors(run.name, arguments, compute)
     by_set = {name.removeprefix("errors."): of for name, of in stored.items() if name.startswith("errors.")}
-    return Tuned(by_set, int(stored["best"]), stored["predictions"], int(stored["num_trained"]))
-
-
-def fingerprint(weights: dict[str, torch.Tensor]) -> str:
-    """Of the weights that a run starts from: what is computed from others is another result."""
-    return digest({name: weight.cpu() for name, weight in weights.items()}, {})[:16]
+    return Tuned(by_set, int(stored["best"]), stored["predictions"], stored["cut"], int(stored["num_trained"]))
 
 
 # ---- storage of shuffled pairs -------------------------------------------------------------------------------------
@@ -211,9 +226,9 @@ def fingerprint(weights: dict[str, torch.Tensor]) -> str:
 
 @dataclass(frozen=True)
 class Memorizing:
-    """A base network trained on N target models whose records were exchanged among them: nothing can be learned.
+    """A base network trained on N target models whose records were exchanged among them: no pairing to be learned.
 
-    rank: of LoRA; 0: all weights.
+    rank: of LoRA; 0: all weights. rate: it stays, so that half way is what half of the steps would have given.
     """
 
     rank: int
@@ -226,73 +241,104 @@ class Memorizing:
 
     @property
     def name(self) -> str:
-        return part_name(f"store {self.rank} {self.num_examples} {self.seed}", self)
+        return part_name(f"store {self.rank} {self.num_examples} {self.rate:g} {self.seed}", self)
+
+    @property
+    def plan(self) -> FineTuningPlan:
+        """All pairs in every step."""
+        return FineTuningPlan(self.num_steps, self.num_examples, self.rate)
 
     def as_tuning(self) -> FineTuning:
-        """Its network and its plan: all pairs in every step."""
-        method = "LoRA" if self.rank else "all"
-        shape = self.rank, self.num_examples, self.seed, self.width, (self.num_steps,), self.num_examples, self.rate
-        return FineTuning(method, *shape, 0.0, self.base)
+        """What its network is."""
+        kind = ("LoRA", self.rank) if self.rank else ("all", 0)
+        size = self.num_examples, self.seed, self.width, (self.num_steps,), self.num_examples
+        return FineTuning(*kind, *size, self.rate, 0.0, self.base)
 
 
 @dataclass(frozen=True, eq=False)
 class Stored:
-    """What a network has stored of shuffled pairs.
+    """What a network has stored of shuffled pairs: before the first step, half way, at the end.
 
-    retrieval: share of outputs that are nearest to their own model. auc: membership inference, pairs against as many
-    that were shuffled alike and not trained on. half: retrieval half way: has it come to rest? filtered: retrieval when
-    the update of every layer is cut to rank ``cuts``.
+    retrieval: share of outputs that are nearest to their own model. auc: membership inference, pairs against the same
+    records and models in other pairs. loss: mean squared error on the pairs at the end. filtered: retrieval when the
+    update of every convolution is cut to :data:`CUTS`; what norms and biases have learned stays.
     """
 
-    retrieval: float
-    auc: float
-    half: float
-    cuts: tuple[int, ...]
+    retrieval: tuple[float, float, float]
+    auc: tuple[float, float, float]
+    loss: float
     filtered: tuple[float, ...]
 
+    @property
+    def end(self) -> float:
+        return self.retrieval[-1]
 
-CUTS = (1, 2, 4, 8, 16, 32)  # ranks that an update is cut to
+    @property
+    def half(self) -> float:
+        return self.retrieval[1]
+
+    @property
+    def before(self) -> float:
+        return self.retrieval[0]
+
+    @property
+    def membership(self) -> float:
+        return self.auc[-1]
+
+    @property
+    def membership_before(self) -> float:
+        return self.auc[0]
 
 
-def stored(run: Memorizing, weights: dict[str, torch.Tensor], pairs: Pairs, others: Pairs, store: Store) -> Stored:
-    """Train on ``pairs``, shuffled; others: as many that are not trained on."""
-    arguments = asdict(run) | {"weights": fingerprint(weights)}
+def stored(run: Memorizing, weights: dict[str, torch.Tensor], pairs: Pairs, store: Store, arguments: dict) -> Stored:
+    """Train on ``pairs``, shuffled."""
 
     def compute(folder: Path) -> dict[str, torch.Tensor]:
-        purpose = f"shuffle {run.num_examples} {run.seed}"
-        own, foreign = shuffled(pairs, purpose), shuffled(others, f"{purpose}, others")
-        tuning = run.as_tuning()
-        network = adapted(tuning, weights, pairs.records.shape[1:], store.device)
+        own, others = shuffled(pairs, f"shuffle {run.num_examples} {run.seed}")
+        network = adapted(run.as_tuning(), weights, pairs.records.shape[1:], store.device)
+        found = [stored_by(network, own, others)]
         steps = (run.num_steps // 2, run.num_steps)
-        *_, state = trained(network, own, tuning.plan, "every pair in every step", folder, steps)
-        rates = []
+        *_, state = trained(network, own, run.plan, "every pair in every step", folder, steps)
         for step in steps:
             network.load_state_dict(state.snapshots[step], strict=False)
-            rates.append(stored_by(network, own, foreign))
-        kept = {"half": rates[0][0], "retrieval": rates[1][0], "auc": rates[1][1]}
+            found.append(stored_by(network, own, others))
+        loss = (predict(network, own.records) - own.models).square().mean()
         if run.rank:
             merge(network)
-        for cut in CUTS:
-            kept[f"cut.{cut}"] = stored_by(cut_update(network, weights, cut), own, foreign)[0]
-        return {name: torch.tensor(value, dtype=torch.float64) for name, value in kept.items()}
+        filtered = [stored_by(cut_update(network, weights, cut), own, others)[0] for cut in CUTS]
+        double = {"dtype": torch.float64}
+        return {
+            "found": torch.tensor(found, **double),
+            "loss": loss.double(),
+            "filtered": torch.tensor(filtered, **double),
+        }
 
-    found = {name: float(value) for name, value in store.tensors(run.name, arguments, compute).items()}
-    filtered = tuple(found[f"cut.{cut}"] for cut in CUTS)
-    return Stored(found["retrieval"], found["auc"], found["half"], CUTS, filtered)
+    kept = store.tensors(run.name, arguments, compute)
+    retrieved, auc = kept["found"].T.tolist()
+    return Stored(tuple(retrieved), tuple(auc), float(kept["loss"]), tuple(kept["filtered"].tolist()))
 
 
-def shuffled(pairs: Pairs, purpose: str) -> Pairs:
-    """The same records and models, in pairs drawn for ``purpose``."""
+def shuffled(pairs: Pairs, purpose: str) -> tuple[Pairs, Pairs]:
+    """The same records and models in two other pairings, of which no pair is in both or was there before; N >= 3.
+
+    Records go round a ring of random order, their models one place and two places on.
+    """
+    expect(len(pairs) >= 3, "pairs", "three or more", len(pairs))
     evenly = torch.ones(len(pairs), device=pairs.models.device)
-    order = choices(evenly, len(pairs), generator=generator_for(purpose), replacement=False)
-    return replace(pairs, models=pairs.models[order])
+    ring = choices(evenly, len(pairs), generator=generator_for(purpose), replacement=False)
+    moved = []
+    for places in (1, 2):
+        order = torch.empty_like(ring)
+        order[ring] = ring.roll(-places)
+        moved.append(replace(pairs, models=pairs.models[order]))
+    return moved[0], moved[1]
 
 
-def stored_by(network: nn.Module, own: Pairs, foreign: Pairs) -> tuple[float, float]:
-    """(Retrieval of own pairs, area under the curve of membership inference against foreign ones.)"""
-    outputs, theirs = predict(network, own.records), predict(network, foreign.records)
+def stored_by(network: nn.Module, own: Pairs, others: Pairs) -> tuple[float, float]:
+    """(Retrieval of own pairs, area under the curve of membership inference against the same in other pairs.)"""
+    outputs = predict(network, own.records)
     rate = retrieval(outputs.flatten(1), own.models.flatten(1)).value
-    return rate, membership_auc(errors(outputs, own.models), errors(theirs, foreign.models)).value
+    return rate, membership_auc(errors(outputs, own.models), errors(outputs, others.models)).value
 
 
 def cut_update(network: nn.Module, weights: dict[str, torch.Tensor], rank: int) -> nn.Module:

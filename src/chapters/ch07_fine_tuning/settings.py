@@ -22,10 +22,9 @@ class Schedule:
 class Memorizing:
     """Of pairs that were shuffled: there is nothing to learn, only to store."""
 
-    sizes: Counts
-    num_seeds: Natural
-    num_steps: Natural
-    rate: Positive
+    sizes: Annotated[tuple[Annotated[int, Bounds(3)], ...], Ascending()]
+    num_steps: Annotated[int, Bounds(2)]
+    rates: Rates
 
 
 @dataclass(frozen=True)
@@ -33,20 +32,19 @@ class Settings:
     """Of 07_fine_tuning."""
 
     workers: Natural
-    num_seeds: Natural
+    num_seeds: Annotated[int, Bounds(2)]  # intervals are over them
     base: Literal["recorded", "trained"]
     width: Annotated[int, Bounds(8)]
     num_source: NaturalOrZero
     num_validation: Annotated[int, Bounds(2)]
-    num_test: Annotated[int, Bounds(2)]
+    num_test: Annotated[int, Bounds(6)]  # two of each source family
     pretraining: Schedule
-    sizes: Counts
+    sizes: Annotated[tuple[Annotated[int, Bounds(5)], ...], Ascending()]  # the swap test needs five
     methods: Annotated[tuple[Method, ...], Length(1)]
     ranks: Counts
     penalty: Positive
     fine_tuning: Schedule
     memorizing: Memorizing
-    num_bootstrap: Annotated[int, Bounds(99)]
     num_labelings: Annotated[int, Bounds(199)]
 
     def __post_init__(self):
@@ -55,5 +53,7 @@ class Settings:
         once = len(set(self.methods)) == len(self.methods)
         require(once, "methods", "each once", list(self.methods))
         require("all" in self.methods, "methods", "a list with 'all', which the others are held against", self.methods)
+        require(self.width % 4 == 0, "width", "a multiple of 4", self.width)
+        require(self.ranks[-1] <= self.width, "ranks", f"at most width, {self.width}", list(self.ranks))
         one = len(self.pretraining.rates) == 1
         require(one, "pretraining.rates", "one rate", list(self.pretraining.rates))

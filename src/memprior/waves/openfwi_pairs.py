@@ -186,7 +186,7 @@ class PairMisfit:
         scattered_misfit: ``|a d - F(m)| / |a d - F(m_top)|``, where the model m_top goes on downwards with the first
             row of m: the denominator is what the structure scatters. It is at least .01 of ``|a d|``.
         scattered_share: ``|a d - F(m_top)| / |a d|``.
-        amplitude: a, between .95 and 1.05, with which the misfit is least.
+        amplitude: a, between .95 and 1.05, with which ``|a d - F(m)|`` is least.
     """
 
     misfit: float

@@ -6,8 +6,8 @@ import pytest
 import torch
 from helpers import store_in
 
-from chapters.ch07_fine_tuning import measures, page, runs
-from chapters.ch07_fine_tuning.data import Pairs, Records
+from chapters.ch07_fine_tuning import data, measures, page, runs
+from chapters.ch07_fine_tuning.data import Pairs
 from chapters.ch07_fine_tuning.runs import FineTuning, Memorizing, Pretraining
 from chapters.ch07_fine_tuning.settings import Memorizing as MemorizingSettings
 from chapters.ch07_fine_tuning.settings import Schedule, Settings
@@ -29,15 +29,14 @@ def settings(**changed):
         "width": 8,
         "num_source": 4,
         "num_validation": 3,
-        "num_test": 5,
+        "num_test": 6,
         "pretraining": Schedule((2,), 2, (1e-3,)),
-        "sizes": (4, 8),
+        "sizes": (5, 8),
         "methods": METHODS,
         "ranks": (1, 4),
         "penalty": 0.1,
         "fine_tuning": plan,
-        "memorizing": MemorizingSettings((6,), 2, 4, 1e-3),
-        "num_bootstrap": 199,
+        "memorizing": MemorizingSettings((6,), 4, (1e-3, 1e-2)),
         "num_labelings": 199,
     }
     return Settings(**given | changed)
@@ -63,22 +62,38 @@ def weights_of(seed=0):
 def test_study_has_every_method_size_seed_and_rate_once(tmp_path):
     study = Study(settings(), 0, store_in(tmp_path), print)
     assert len(study.tunings) == 2 * 2 * 7 * 2
-    assert len(study.memorizings) == 2 * 1 * 3
+    assert len(study.memorizings) == 2 * 1 * 3 * 2
     assert len({part.name for part in study.parts}) == len(study.parts)
     assert study.labels == [*METHODS[:-1], "LoRA, rank 1", "LoRA, rank 4"]
     place = {part: k for k, part in enumerate(study.parts)}
     assert all(place[other] < place[part] for part in study.parts for other in study.needs(part))
 
 
-def test_study_gives_seeds_target_models_of_their_own_and_nested_sizes(tmp_path):
+def test_study_gives_seeds_models_of_their_own_and_nested_sizes(tmp_path):
     study = Study(settings(), 0, store_in(tmp_path), print)
-    firsts = [study.first_of(seed) for seed in range(2)]
-    assert firsts == [0, 8]
-    assert study.num_target == 16
-    streams = {(part.family, part.stream) for part in study.parts if isinstance(part, Records)}
-    assert ("curve_fault_b", "train") in streams
-    assert ("curve_fault_b", "unseen") in streams
-    assert not {("curve_fault_b", "train")} & {(p.family, p.stream) for p in study.source}
+    for of in (study.target, study.unseen):
+        assert [(part.first, part.num) for seed in study.seeds for part in of(seed)] == [(0, 8), (8, 8)]
+    parts = [study.source(base) for base in study.bases.values()]
+    sources = [{(part.family, part.first + k) for part in of for k in range(part.num)} for of in parts]
+    assert len(sources[0]) == len(sources[1]) == 12
+    assert not sources[0] & sources[1]
+    assert {(part.family, part.num) for part in study.tests["source"]} == {(family, 2) for family in data.SOURCE}
+    streams = {(part.family, part.stream) for of in (study.target, study.unseen) for part in of(0)}
+    assert streams == {("curve_fault_b", "train"), ("curve_fault_b", "unseen")}
+
+
+def test_study_arguments_change_with_what_a_part_is_given(tmp_path):
+    def arguments(changed, seed=0):
+        study = Study(settings(**changed), seed, store_in(tmp_path), print)
+        return study.arguments(study.tunings[0]), study.arguments(study.memorizings[0])
+
+    tuned, stored = arguments({})
+    assert arguments({"num_test": 9})[0] != tuned
+    assert arguments({"num_test": 9})[1] == stored
+    assert arguments({"num_validation": 4})[0] != tuned
+    assert arguments({"sizes": (5, 16)})[0] != tuned
+    assert arguments({"num_source": 5})[1] != stored
+    assert all(other != mine for other, mine in zip(arguments({}, seed=1), (tuned, stored), strict=True))
 
 
 @pytest.mark.parametrize(
@@ -88,6 +103,8 @@ def test_study_gives_seeds_target_models_of_their_own_and_nested_sizes(tmp_path)
         ({"base": "recorded"}, "num_source"),
         ({"methods": ("head", "LoRA")}, "methods"),
         ({"methods": ("all", "all")}, "methods"),
+        ({"width": 10}, "width"),
+        ({"ranks": (1, 16)}, "ranks"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(changed, message):
@@ -121,39 +138,49 @@ def test_lora_starts_as_the_base_network_and_scratch_does_not():
 def test_tuned_measures_every_set_at_every_checkpoint_and_is_found_again(tmp_path):
     tests = {name: made_up(3, 10 + k) for k, name in enumerate(("validation", "test", "source", "outside"))}
     store, run, weights = store_in(tmp_path), tuning("all"), weights_of()
-    found = runs.tuned(run, weights, made_up(4, 1), tests, store)
-    assert {name: tuple(of.shape) for name, of in found.errors.items()} == {
-        **{name: (2, 3) for name in tests},
-        "members": (2, 4),
-    }
+    found = runs.tuned(run, weights, made_up(4, 1), tests, store, {"given": 0})
+    shapes = {name: tuple(of.shape) for name, of in found.errors.items()}
+    assert shapes == {**{name: (3, 3) for name in tests}, "members": (3, 4)}
+    base = runs.build_network((2, 16, 8), 8, "base 0", CPU)
+    before = runs.errors(runs.predict(base, tests["test"].records), tests["test"].models)
+    assert torch.equal(found.errors["test"][0], before)
+    assert torch.allclose(found.cut[-1], found.errors["test"][-1], atol=0.1)
+    assert not torch.allclose(found.cut[0], found.errors["test"][-1], atol=0.1)
     assert found.predictions.shape == (2, 3, 8, 8)
     expected = runs.errors(found.predictions[0], tests["test"].models)
     assert torch.equal(found.error("test"), expected)
     assert torch.equal(found.error("test", early=True), found.errors["test"][found.best])
-    again = runs.tuned(run, weights, made_up(4, 1), tests, store)
+    again = runs.tuned(run, weights, made_up(4, 1), tests, store, {"given": 0})
     assert all(torch.equal(again.errors[name], of) for name, of in found.errors.items())
-    other = runs.tuned(run, weights_of(1), made_up(4, 1), tests, store)  # another base is another result
+    other = runs.tuned(run, weights_of(1), made_up(4, 1), tests, store, {"given": 1})
     assert not torch.equal(other.error("test"), found.error("test"))
 
 
 def test_all_weights_store_shuffled_pairs_and_what_they_moved_is_cut(tmp_path):
-    pairs, others, weights = made_up(6, 1), made_up(6, 2), weights_of()
+    pairs, weights = made_up(6, 1), weights_of()
     run = Memorizing(0, 6, 0, 8, 300, 1e-2, BASE)
-    found = runs.stored(run, weights, pairs, others, store_in(tmp_path))
-    assert found.retrieval == 1
-    assert found.auc == 1
+    found = runs.stored(run, weights, pairs, store_in(tmp_path), {"run": 0})
+    assert (found.end, found.membership) == (1, 1)
+    assert found.before < 0.6
     assert found.filtered[-1] == 1
     assert found.filtered[0] < 1
-    nothing = runs.stored(replace(run, num_steps=2, rate=1e-9), weights, pairs, others, store_in(tmp_path))
-    assert nothing.retrieval < 0.6
+    still = replace(run, num_steps=2, rate=1e-12)
+    nothing = runs.stored(still, weights, pairs, store_in(tmp_path), {"run": 1})
+    assert nothing.retrieval == pytest.approx([nothing.before] * 3)
+    assert nothing.loss > 10 * found.loss
 
 
-def test_shuffled_exchanges_models_and_keeps_records():
+def test_shuffled_leaves_no_pair_and_gives_two_pairings_without_a_common_one():
     pairs = made_up(20, 3)
-    other = runs.shuffled(pairs, "a purpose")
-    assert torch.equal(other.records, pairs.records)
-    assert not torch.equal(other.models, pairs.models)
-    assert torch.equal(other.models.flatten(1).sort(0).values, pairs.models.flatten(1).sort(0).values)
+    for purpose in ("one", "another"):
+        moved = runs.shuffled(pairs, purpose)
+        for other in moved:
+            assert torch.equal(other.records, pairs.records)
+            assert sorted(other.models.flatten(1).sum(1).tolist()) == sorted(pairs.models.flatten(1).sum(1).tolist())
+        for a, b in ((pairs, moved[0]), (pairs, moved[1]), moved):
+            assert not (a.models == b.models).all(2).all(1).any()
+    with pytest.raises(ValueError, match="pairs: expected three or more, got 2"):
+        runs.shuffled(made_up(2, 0), "one")
 
 
 def test_cut_update_at_full_rank_is_the_network_and_at_rank_zero_its_start():
@@ -171,33 +198,51 @@ def test_cut_update_at_full_rank_is_the_network_and_at_rank_zero_its_start():
     assert torch.allclose(runs.predict(cut, records), runs.predict(start, records), atol=1e-5)
 
 
-def test_paired_difference_covers_the_difference_of_seeds_and_models():
-    covered = 0
-    for k in range(200):
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_paired_difference_covers_the_difference_of_seeds_and_models(seeds):
+    """At the numbers of seeds that the profiles have, where a bootstrap over seeds covers .58 and .73."""
+    covered, sure, num = 0, 0, 400
+    for k in range(num):
         generator = torch.Generator().manual_seed(k)
         model = torch.randn(1, 40, generator=generator)  # shared: pairing takes it out
-        seeds = 5 + torch.randn(8, 1, generator=generator)
-        ours = model + seeds + 0.5 * torch.randn(8, 40, generator=generator)
-        found = measures.paired_difference(list(ours), [model[0]] * 8, 199, generator=generator)
-        covered += found.low < 5 < found.high
-    # Eight seeds: the bootstrap's interval is a little short. Binomial error of 200 is .02.
-    assert 0.84 < covered / 200 < 0.98
+        ours = model + torch.randn(seeds, 1, generator=generator) + 0.5 * torch.randn(seeds, 40, generator=generator)
+        found = measures.paired_difference(list(ours), [model[0]] * seeds)
+        covered += abs(found.value) < found.half
+        sure += found.p < 0.05
+    assert covered + sure == num
+    # Binomial of 400: three standard errors are .033; conservative for the models' part.
+    assert 0.95 - 0.033 < covered / num < 0.995
     with pytest.raises(ValueError, match="expected two seeds or more, got 1"):
-        measures.paired_difference([model[0]], [model[0]], 199, generator=generator)
+        measures.paired_difference([model[0]], [model[0]])
 
 
 def test_paired_difference_says_whether_its_sign_is_sure():
     generator = torch.Generator().manual_seed(0)
     ours, theirs = torch.randn(4, 50, generator=generator), torch.randn(4, 50, generator=generator)
-    options = {"generator": generator}
-    assert not measures.paired_difference(list(ours), list(theirs), 999, **options).sure
-    assert measures.paired_difference(list(ours - 10), list(theirs), 999, **options).sure
+    assert measures.paired_difference(list(ours), list(theirs)).p > 0.05
+    found = measures.paired_difference(list(ours - 10), list(theirs))
+    assert found.p < 0.001
+    assert found.value + found.half < 0
 
 
-def test_over_seeds_is_over_test_models_where_there_is_one_seed():
+def test_holm_rejects_by_the_whole_table():
+    assert measures.holm([0.04, 0.01, 0.02]) == [True, True, True]
+    assert measures.holm([0.04, 0.03, 0.02]) == [False, False, False]  # .02 is above .05 / 3
+    assert measures.holm([0.001, 0.04, 0.03]) == [True, False, False]
+    assert measures.holm([]) == []
+
+
+def test_over_seeds_is_over_their_means():
     values = torch.tensor([1.0, 2.0, 3.0])
-    assert measures.over_seeds([values]) == Mean.over(values)
     assert measures.over_seeds([values, values + 1]) == Mean.over([2.0, 3.0])
+
+
+def test_first_crossing_reads_a_path_at_a_level():
+    target, source = torch.tensor([10.0, 6.0, 4.0, 5.0]), torch.tensor([1.0, 3.0, 9.0, 11.0])
+    assert measures.first_crossing(target, source, 8.0) == 2
+    assert measures.first_crossing(target, source, 4.0) == 9
+    assert measures.first_crossing(target, source, 12.0) == 1
+    assert measures.first_crossing(target, source, 3.0) == 11
 
 
 def test_similarity_of_a_model_with_itself_is_one():
