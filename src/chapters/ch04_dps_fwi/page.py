@@ -320,8 +320,9 @@ def published_counts(study: Study) -> Table:
 
     rows = {"authors' picture": {n: str(count) for n, count in AUTHORS.items()}}
     rows["trained networks by seed, nonlinear operator"] = {n: seeds(n) for n in size.sizes}
-    operator = "nonlinear operator" if size.waves_for_exact else "F linearized"
-    for name, prior in ((BY_T, "truth"), ("exactly memorized prior", "memory")):
+    nonlinear = bool(size.waves_for_exact)  # those runs have pooled coordinates, the linearized ones T's
+    operator = "nonlinear operator" if nonlinear else "F linearized"
+    for name, prior in (("true prior" if nonlinear else BY_T, "truth"), ("exactly memorized prior", "memory")):
         rows[f"{name}, {operator}"] = {n: memorized_share(study.ratios(prior, n)).of(256) for n in size.sizes}
     rows |= {"ideal posterior, F linearized": of(ideal), "held-out fields": of(study.held_out)}
     noisy = noise_counts(study)
