@@ -198,7 +198,7 @@ class PairMisfit:
 def pair_misfit(
     data: torch.Tensor, model: torch.Tensor, *, operator: AcousticOperator | None = None, every: int = 1
 ) -> PairMisfit:
-    """The misfits of a record beside a model; as :func:`check_openfwi_pair`, but it does not judge.
+    """The misfits of a record beside a model; as :func:`~memprior.waves.openfwi_pairs.check_openfwi_pair`, but it does not judge.
 
     Example:
         >>> import torch
