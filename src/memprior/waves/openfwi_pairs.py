@@ -198,7 +198,9 @@ class PairMisfit:
 def pair_misfit(
     data: torch.Tensor, model: torch.Tensor, *, operator: AcousticOperator | None = None, every: int = 1
 ) -> PairMisfit:
-    """The misfits of a record beside a model; as :func:`~memprior.waves.openfwi_pairs.check_openfwi_pair`, but it does not judge.
+    """The misfits of a record beside a model, without a verdict.
+
+    Arguments and errors are those of :func:`~memprior.waves.openfwi_pairs.check_openfwi_pair`.
 
     Example:
         >>> import torch
