@@ -21,6 +21,7 @@ NOT_DRAWN = {  # they set or say something
     "ch03_linearized_posterior.figures.describe",
     "ch05_samplers.figures.marker_style",
     "ch06_calibration.figures.color",
+    "ch07_fine_tuning.figures.color_of",
 }
 
 
@@ -75,6 +76,7 @@ LEVEL = Of(predicted=0.5, measured=0.6, error=0.1)
 SELECTION = {name: Of(frequencies=draw(5) / draw(5).sum()) for name in "abcd"}
 DOMINANCE = Of(num=50, sigmas=SIGMAS, exact=1 + draw(5), linearized=1 + draw(5), sigma_crit=0.5, onset=0.6)
 MANY = Of(sizes=[10, 100], effective=1 + 9 * draw(3, 2), distances=draw(3, 2))
+MEAN = Of(value=0.4, half=0.1)
 ROWS = {"memory": (0.4, 0.3, 0.5), "exact prior": (0.9, 0.8, 1.0)}
 
 
@@ -89,7 +91,7 @@ def _comparison(points):
     return Of(exact=exact, linearized=made, released=made, sigma=0.5, distance=0.1, distance_released=0.2)
 
 
-A1, C1, C2, C3, C4, C5, C6 = (
+A1, C1, C2, C3, C4, C5, C6, C7 = (
     f"{name}.figures."
     for name in (
         "a1_waves",
@@ -99,6 +101,7 @@ A1, C1, C2, C3, C4, C5, C6 = (
         "ch04_dps_fwi",
         "ch05_samplers",
         "ch06_calibration",
+        "ch07_fine_tuning",
     )
 )
 B2, B3 = "ch02_gaussian_mixture_prior.condensation_figures.", "ch03_linearized_posterior.lookup_figures."
@@ -197,8 +200,14 @@ ON_AX = {
     C6 + "tarp_curves": (({"memory": draw(30)},), {}),
     C6 + "check_rows": (({"memorized": [Of(value=0.5, low=0.4, high=0.6)] * 3},), {"truth": 0.9}),
     C6 + "alarm_grid": (({"memory": [1e-4, 0.3], "network": [0.2, 0.01]}, ["ranks", "energy"]), {}),
+    C7 + "by_number": (([8, 32], {"all": [MEAN] * 2, "LoRA, rank 4": [MEAN] * 2}, [1, 4]), {"ylabel": "y"}),
+    C7 + "storage_panel": (([1, 4], {8: {1: [0.1, 0.2], 4: [0.5], 0: [1.0]}}, {8: [0.2, 0.9]}), {}),
+    C7 + "plane": (({"all": (draw(3), draw(3)), "LoRA, rank 1": (draw(4), draw(4))}, [1, 4]), TITLE),
+    C7 + "filter_panel": (((0, 1, 4), {"N = 8": [[0.1, 0.2], [0.3, 0.3], [1.0, 0.9]]}), {"ylabel": "y"}),
 }
 ON_AXES = {
+    C7 + "gallery": (lambda axes: (axes, {f"flat_{k}": 1500 + 3000 * draw(4, 4) for k in range(4)}), {}),
+    C7 + "three_models": (lambda axes: (axes[:3], 1.5 + 3 * draw(3, 4, 4), ["a", "b", "c"]), {}),
     "style.legend_below": (lambda axes: (axes[0].figure, _labelled(axes), 2), {}),
     "maps.speed_bar": (lambda axes: (axes[0].figure, _maps(axes)), {}),
     C1 + "gaps_against_size": (
