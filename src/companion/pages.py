@@ -66,18 +66,22 @@ def write_all(root: Path, stage: Path) -> None:
 def with_recorded(root: Path, text: str) -> str:
     """Markdown whose roles ``{recorded}`ID:FORMAT``` are that number of a recorded full run, with a link to its claim.
 
-    Raises :class:`PageError` naming an id that no recorded run has.
+    Where the run was made with other code than there is now, the number says so. Raises :class:`PageError` naming an
+    id that no recorded run has.
     """
     if not RECORDED.search(text):
         return text
-    runs = filter(None, (full_run(root, name) for name in chapters(root)))
-    full = {id: value for results, _ in runs for id, value in results["claims"].items()}
+    full, age = {}, {}
+    for name in chapters(root):
+        if run := full_run(root, name):
+            full |= run[0]["claims"]
+            age |= dict.fromkeys(run[0]["claims"], " (older code)" * is_stale(root, name, run[1]))
 
     def number(role: re.Match) -> str:
         id, form = role.groups()
         if id not in full:
             raise PageError(f"{role[0]}: expected a number of a recorded full run, got none with this id")
-        return f"{{ref}}`{full[id]:{form}} <claim-{id}>`"
+        return f"{{ref}}`{full[id]:{form}}{age[id]} <claim-{id}>`"
 
     return RECORDED.sub(number, text)
 

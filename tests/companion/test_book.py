@@ -302,6 +302,8 @@ def test_stage_writes_recorded_numbers_in_pages_and_notebooks_with_a_link_to_the
     )
     text = (root / "book" / "index.md").read_text()
     assert pages.with_recorded(root, text) == "It is {ref}`1.95 <claim-tiny.answer>`."
+    (root / "constraints.txt").write_text("torch==1\n")
+    assert pages.with_recorded(root, text) == "It is {ref}`1.95 (older code) <claim-tiny.answer>`."
     with pytest.raises(PageError, match=r"tiny\.gone:\.1f`: expected a number of a recorded full run, got none"):
         pages.with_recorded(root, "{recorded}`tiny.gone:.1f`")
 

@@ -56,7 +56,8 @@ CAPTIONS = {  # of each recorded picture: alt text, caption
     "correlations": (
         "Three panels of curves against distance, one for each prior and two controls.",
         "Correlation of the posterior mean with the truth, for truths in three groups by distance to the nearest "
-        "training model; dashed, means of training models that have seen no data.",
+        "training model; dashed, means of the five models nearest to the truth and of random ones, which have seen no "
+        "data.",
     ),
     "losses": (
         "Two rows of three panels of curves against the reverse step.",
@@ -482,27 +483,35 @@ def nonlinear_table(study: Study, samples: dict, rows: dict) -> Table:
     return Table([*header, "share with r < 0.7", "error of the mean", f"coverage of {measures.LEVEL:.0%}"], lines)
 
 
-def tables(study: Study, rows: dict, samples: dict) -> dict[str, tuple[Table, str]]:
-    """Name -> table and caption, of those that the page shows of the recorded full run."""
-    few = nonlinear_samples(study)
-    words = f"{study.settings.unseen.num_nonlinear} unseen truths with the nonlinear (Helmholtz) operator, "
-    words += (
-        f"{study.settings.unseen.num_nonlinear_samples} samples of each prior, one network seed; ± 95 % over truths"
-    )
+def tables(
+    study: Study, swap: dict, few: dict, few_swap: dict, shown: dict[str, Table]
+) -> dict[str, tuple[Table, str]]:
+    """Name -> table and caption, of those that the page shows of the recorded full run.
+
+    swap, few_swap: rows of :func:`swap_rows`, of all unseen truths and of the few of :func:`nonlinear_samples`. shown:
+    "spread" and "counts", as the page has them.
+    """
+    size = study.settings.unseen
+    words = f"{size.num_nonlinear} unseen truths with the nonlinear (Helmholtz) operator, "
+    words += f"{size.num_nonlinear_samples} samples of each prior, one network seed; ± 95 % over truths"
     return {
-        "swap": (swap_table(rows), "The swap test over all truths, draws of the noise and seeds; ± 95 % over truths."),
-        "excess": (excess_table(rows), "Networks less the true prior, labels exchanged for both."),
-        "spread": (spread_table(study, samples), "Count, error and coverage; ± 95 % over truths."),
-        "counts": (published_counts(study), "Samples with r < 0.7 for the published truth, of 256."),
-        "nonlinear": (nonlinear_table(study, few, swap_rows(study, few)), f"{words}."),
+        "swap": (swap_table(swap), "The swap test over all truths, draws of the noise and seeds; ± 95 % over truths."),
+        "excess": (excess_table(swap), "Networks less the true prior, labels exchanged for both."),
+        "spread": (shown["spread"], "Count, error and coverage; ± 95 % over truths."),
+        "counts": (shown["counts"], "Samples with r < 0.7 for the published truth, of 256; 95 % over samples."),
+        "nonlinear": (nonlinear_table(study, few, few_swap), f"{words}."),
     }
 
 
 # ---- claims --------------------------------------------------------------------------------------------------------
 
 
-def claims(study: Study, samples: dict, rows: dict, found: dict, profile: str) -> dict[str, float]:
-    """Every number that the page states of this build, but those of its open cells."""
+def claims(study: Study, samples: dict, rows: dict, few_swap: dict, found: dict, profile: str) -> dict[str, float]:
+    """Every number that the page states, but those of its open cells.
+
+    samples, rows, few_swap, found: of :func:`samples_for_all_truths`, :func:`swap_rows`, the same of
+    :func:`nonlinear_samples`, and :func:`lookups`.
+    """
     size = study.settings
     other, order = stencil_lookup(study, found[50])
     of = {
@@ -540,6 +549,6 @@ def claims(study: Study, samples: dict, rows: dict, found: dict, profile: str) -
         of[f"c4.{profile}_log_ratio_{n}"] = rows["trained network"][n].log_ratio.value
         for name, key in (("trained network", "network"), ("true prior", "truth"), (IDEAL, "ideal")):
             of[f"c4.{profile}_p_{key}_{n}"] = rows[name][n].p
-    for name, by_size in swap_rows(study, nonlinear_samples(study)).items():
+    for name, by_size in few_swap.items():
         of |= {f"c4.{profile}_nonlinear_{SHORT[name]}_{n}": row.share.value for n, row in by_size.items()}
     return {id: float(value) for id, value in of.items()}
