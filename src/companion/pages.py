@@ -69,7 +69,7 @@ def with_recorded(root: Path, text: str) -> str:
     Where the run was made with other code than there is now, the number says so. Raises :class:`PageError` naming an
     id that no recorded run has.
     """
-    if not RECORDED.search(text):
+    if "{recorded}" not in text:
         return text
     full, age = {}, {}
     for name in chapters(root):
@@ -81,9 +81,15 @@ def with_recorded(root: Path, text: str) -> str:
         id, form = role.groups()
         if id not in full:
             raise PageError(f"{role[0]}: expected a number of a recorded full run, got none with this id")
-        return f"{{ref}}`{full[id]:{form}}{age[id]} <claim-{id}>`"
+        try:
+            return f"{{ref}}`{full[id]:{form}}{age[id]} <claim-{id}>`"
+        except ValueError as error:
+            raise PageError(f"{role[0]}: expected a format of a number, got {error}") from None
 
-    return RECORDED.sub(number, text)
+    replaced = RECORDED.sub(number, text)
+    if left := re.search(r"\{recorded\}.{0,40}", replaced):
+        raise PageError(f"{left[0]}: expected {{recorded}}`ID:FORMAT`, got another form")
+    return replaced
 
 
 def quick_run(root: Path, name: str) -> tuple[dict, dict]:

@@ -306,6 +306,10 @@ def test_stage_writes_recorded_numbers_in_pages_and_notebooks_with_a_link_to_the
     assert pages.with_recorded(root, text) == "It is {ref}`1.95 (older code) <claim-tiny.answer>`."
     with pytest.raises(PageError, match=r"tiny\.gone:\.1f`: expected a number of a recorded full run, got none"):
         pages.with_recorded(root, "{recorded}`tiny.gone:.1f`")
+    with pytest.raises(PageError, match=r"tiny\.answer:d`: expected a format of a number"):
+        pages.with_recorded(root, "{recorded}`tiny.answer:d`")
+    with pytest.raises(PageError, match=r"expected \{recorded\}`ID:FORMAT`, got another form"):
+        pages.with_recorded(root, "{recorded}`tiny.answer`")
 
 
 def test_recorded_shows_the_answer_where_the_head_of_the_page_does_not(tmp_path):

@@ -136,18 +136,24 @@ def shares_by_truth(study: Study, samples: torch.Tensor, n: int) -> torch.Tensor
 
 
 def excess_table(rows: dict[str, dict[int, SwapRow]]) -> Table:
-    """Networks less the true prior through the same sampler, N by N."""
+    """Networks less the true prior through the same sampler, N by N, in pooled coordinates and in the networks' own."""
     header = ["network less true prior", "swap share", "95 % of labelings", "log-ratio", "p"]
     lines = [
-        [f"N = {n}", f"{e.share:+.3f}", "{:+.2f} to {:+.2f}".format(*e.null), f"{e.log_ratio:+.3f}", f"{e.p:.2g}"]
-        for n, e in excesses(rows).items()
+        [f"N = {n}{coordinates}", f"{e.share:+.3f}", "{:+.2f} to {:+.2f}".format(*e.null), *_log_ratio(e)]
+        for other, coordinates in (("true prior", ""), (BY_T, ", standardized by T"))
+        if other in rows
+        for n, e in excesses(rows, other).items()
     ]
     return Table(header, lines)
 
 
-def excesses(rows: dict[str, dict[int, SwapRow]]) -> dict[int, measures.Excess]:
+def _log_ratio(e: measures.Excess) -> tuple[str, str]:
+    return f"{e.log_ratio:+.3f}", f"{e.p:.2g}"
+
+
+def excesses(rows: dict[str, dict[int, SwapRow]], other: str = "true prior") -> dict[int, measures.Excess]:
     """N -> what the networks have more than the true prior through the same sampler."""
-    return {n: measures.excess(row, rows["true prior"][n]) for n, row in rows["trained network"].items()}
+    return {n: measures.excess(row, rows[other][n]) for n, row in rows["trained network"].items()}
 
 
 def foreign_row(study: Study, n: int = 50) -> SwapRow:
@@ -168,7 +174,7 @@ def fresh_set_p(study: Study, samples: torch.Tensor, n: int) -> float:
 
     The check of an exchange of labels by something else. Nearness is the mean log-distance of samples (R, K, D, S, 100)
     to the nearest model; a fresh set is N draws of the distribution that T is drawn from. Exact for samples that know
-    nothing of T.
+    nothing of T; those of the true prior know it a little, by coordinates that T and H standardize together.
     """
     law, samples = published_law().to(samples), samples.flatten(0, 3)
 
@@ -469,38 +475,50 @@ def nonlinear_samples(study: Study) -> dict[str, dict[int, torch.Tensor]]:
     return found | {IDEAL: dict.fromkeys(sizes, torch.stack(ideal)[None, :, None])}
 
 
-def nonlinear_table(study: Study, samples: dict, rows: dict) -> Table:
-    """Of :func:`nonlinear_samples`: swap share with its null, log-ratio and p, count, error and coverage."""
-    lines = []
-    truths = study.problems.truths[: study.settings.unseen.num_nonlinear]
+def nonlinear_table(study: Study, linear: dict, samples: dict, rows: dict) -> Table:
+    """Of :func:`nonlinear_samples`: swap share with its null, log-ratio and p, count, error and coverage.
+
+    linear: of :func:`samples_for_all_truths`, whose share for the same truths, with the first seed, stands beside.
+    """
+    lines, num = [], study.settings.unseen.num_nonlinear
+    truths = study.problems.truths[:num]
     for n in study.settings.sizes if samples else ():
         for name, by_size in samples.items():
             row, count = rows[name][n], measures.memorized_over_truths(by_size[n], study.training[n])
             spread = measures.spread(by_size[n], truths, generator=study.generator(f"nonlinear spread {name} {n}"))
             swap = [f"{row.share}", "{:.2f} to {:.2f}".format(*row.null), f"{row.log_ratio}", f"{row.p:.2g}"]
-            lines.append([f"{name}, N = {n}", *swap, f"{count}", f"{spread.error}", f"{spread.coverage}"])
-    header = ["samples of", "swap share", "99 % of labelings", "log-ratio", "p"]
-    return Table([*header, "share with r < 0.7", "error of the mean", f"coverage of {measures.LEVEL:.0%}"], lines)
+            beside = Mean.over(shares_by_truth(study, linear[name][n][:1, :num], n))
+            measured = [f"{count}", f"{spread.error}", f"{spread.coverage}", f"{beside}"]
+            lines.append([f"{name}, N = {n}", *swap, *measured])
+    header = ["samples of", "swap share", "99 % of labelings", "log-ratio", "p", "share with r < 0.7"]
+    header += ["error of the mean", f"coverage of {measures.LEVEL:.0%}", "swap share, F linearized"]
+    return Table(header, lines)
 
 
 def tables(
-    study: Study, swap: dict, few: dict, few_swap: dict, shown: dict[str, Table]
+    study: Study, samples: dict, swap: dict, few: dict, few_swap: dict, shown: dict[str, Table]
 ) -> dict[str, tuple[Table, str]]:
     """Name -> table and caption, of those that the page shows of the recorded full run.
 
-    swap, few_swap: rows of :func:`swap_rows`, of all unseen truths and of the few of :func:`nonlinear_samples`. shown:
-    "spread" and "counts", as the page has them.
+    samples, swap: of :func:`samples_for_all_truths` and :func:`swap_rows`; few, few_swap: the same of
+    :func:`nonlinear_samples`. shown: "spread" and "counts", as the page has them.
     """
     size = study.settings.unseen
-    words = f"{size.num_nonlinear} unseen truths with the nonlinear (Helmholtz) operator, "
-    words += f"{size.num_nonlinear_samples} samples of each prior, one network seed; ± 95 % over truths"
-    return {
+    words = f"{size.num_nonlinear} unseen truths, nonlinear (Helmholtz) operator, {size.num_nonlinear_samples} samples "
+    words += "of each prior, one network seed, one draw of the noise; the ideal posterior is that with F linearized; "
+    found = {
         "swap": (swap_table(swap), "The swap test over all truths, draws of the noise and seeds; ± 95 % over truths."),
         "excess": (excess_table(swap), "Networks less the true prior, labels exchanged for both."),
         "spread": (shown["spread"], "Count, error and coverage; ± 95 % over truths."),
-        "counts": (shown["counts"], "Samples with r < 0.7 for the published truth, of 256; 95 % over samples."),
-        "nonlinear": (nonlinear_table(study, few, few_swap), f"{words}."),
+        "counts": (
+            shown["counts"],
+            "Samples with r < 0.7, the published truth, of 256; 95 % over samples of one run.",
+        ),
+        "nonlinear": (nonlinear_table(study, samples, few, few_swap), f"{words}± 95 % over truths."),
     }
+    if few:
+        found["nonlinear-excess"] = excess_table(few_swap), "The same: networks less the true prior."
+    return found
 
 
 # ---- claims --------------------------------------------------------------------------------------------------------
@@ -539,6 +557,9 @@ def claims(study: Study, samples: dict, rows: dict, few_swap: dict, found: dict,
         of[f"c4.{profile}_fresh_p_{n}"] = fresh_set_p(study, samples["true prior"][n], n)
         of[f"c4.{profile}_excess_{n}"], of[f"c4.{profile}_excess_p_{n}"] = more.share, more.p
         of[f"c4.{profile}_excess_low_{n}"], of[f"c4.{profile}_excess_high_{n}"] = more.null
+        if profile == "full":  # on which side of the null it lies, which the two ends and the share do not bound
+            low, high = more.null
+            of |= {f"c4.full_excess_above_{n}": more.share - high, f"c4.full_excess_over_low_{n}": more.share - low}
         of[f"c4.truth_ratio_{n}"] = study.training[n].ratio(study.inversion.truth[None])[0]
         of[f"c4.held_out_{n}"] = memorized_share(study.training[n].ratio(study.held_out)).value
     for name, key in SHORT.items():

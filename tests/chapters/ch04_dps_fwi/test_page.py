@@ -41,10 +41,11 @@ def test_nonlinear_table_has_a_row_for_each_prior_and_size_and_finds_copies():
     rows = page.swap_rows(study, samples)
     assert all(rows["trained network"][n].share.value == 1 for n in SIZES)
     assert rows["trained network"][50].p <= 0.05
-    table = page.nonlinear_table(study, samples, rows)
+    table = page.nonlinear_table(study, samples, samples, rows)
     assert [row[0] for row in table.rows] == [f"{name}, N = {n}" for n in SIZES for name in samples]
     assert len(table.rows) == 8
     copies, fresh = table.rows[0], table.rows[2]
+    assert all(row[-1] == row[1] for row in table.rows)  # the same samples stand beside themselves
     assert copies[5].startswith("1.000")
     assert fresh[1] == str(rows["true prior"][50].share) != copies[1]
 
@@ -52,7 +53,7 @@ def test_nonlinear_table_has_a_row_for_each_prior_and_size_and_finds_copies():
 def test_nonlinear_samples_are_none_where_no_truth_has_them():
     study = made_up_study(0)
     assert page.nonlinear_samples(study) == {}
-    assert page.nonlinear_table(study, {}, {}).rows == []
+    assert page.nonlinear_table(study, {}, {}, {}).rows == []
 
 
 def test_fresh_set_p_is_least_for_copies_and_uniform_for_draws():
