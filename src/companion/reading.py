@@ -16,7 +16,8 @@ from nbformat import NotebookNode
 
 from companion.sources import parse
 
-SECOND_EDITION = ("04_dps_fwi", "05_samplers", "06_calibration")  # the chapters that are held to the bounds
+# The chapters that are held to the bounds.
+SECOND_EDITION = ("04_dps_fwi", "05_samplers", "06_calibration", "07_fine_tuning")
 OPEN_SHARE, OPEN_LINES, WORDS = 0.6, 60, 2200
 WORDS_A_MINUTE, LINES_A_MINUTE = 200, 20  # of prose, and of code
 

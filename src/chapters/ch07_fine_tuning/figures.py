@@ -17,7 +17,7 @@ COLORS = {"scratch": GRAY, "all": BLUE, "head": ORANGE, "norms": SKY, "to the st
 GREENS = LinearSegmentedColormap.from_list("adapters", ["#A6DBC9", GREEN, "#004D38"])
 MARKERS = {"scratch": "x", "all": "o", "head": "^", "norms": "v", "to the start": "P", "early stopping": "*"}
 INKS = BLUE, GREEN, PURPLE, ORANGE, VERMILION
-LIMITS = (1.5, 4.5)  # km/s
+LIMITS = 1.5, 4.5  # km/s
 
 
 def color_of(label: str, ranks) -> str | tuple:
@@ -31,8 +31,7 @@ def color_of(label: str, ranks) -> str | tuple:
 def gallery(axes: list[Axes], models: dict) -> None:
     """Family -> one model in m/s, each on its axes."""
     for ax, (family, model) in zip(axes, models.items(), strict=True):
-        shown = velocity_map(ax, model.T / 1000, 0.7, LIMITS, title=family.replace("_", " "))
-        ax.set(xticks=[], yticks=[])
+        shown = _model(ax, model / 1000, family.replace("_", " "))
     ax.figure.colorbar(shown, ax=axes, label="km/s", shrink=0.8, pad=0.01)
 
 
@@ -86,8 +85,30 @@ def plane(ax: Axes, paths: dict[str, tuple], ranks, *, title: str) -> Axes:
 def three_models(axes: list[Axes], models, titles: list[str]) -> None:
     """Models in km/s side by side."""
     for ax, model, title in zip(axes, models, titles, strict=True):
-        velocity_map(ax, model.T, 0.7, LIMITS, title=title)
-        ax.set(xticks=[], yticks=[])
+        _model(ax, model, title)
+
+
+def record(ax: Axes, traces, *, seconds: float, spacing_m: float) -> Axes:
+    """Traces (time, receivers) in gray, clipped at their root mean square: late reflections are weak."""
+    values = array(traces)
+    most = float((values**2).mean() ** 0.5)
+    sides = (0, spacing_m * values.shape[1], seconds * len(values), 0)
+    ax.imshow(values, cmap="gray", vmin=-most, vmax=most, extent=sides, aspect="auto", interpolation="nearest")
+    ax.set(xlabel="receiver, m", ylabel="time, s")
+    return ax
+
+
+def storage_at(ax: Axes, ranks, exact: list[list[float]], networks: dict[int, list[float]], n: int) -> Axes:
+    """For one N retrieval against rank: of each rank the draws of a linear map; rank -> seeds of a network."""
+    _seeds(ax, ranks, exact, color=VERMILION, label="linear map, exact, 20 draws", ls="--")
+    if networks:
+        _seeds(ax, list(networks), list(networks.values()), color=BLUE, label="network, seeds")
+    ax.axhline(1 / n, color=INK, lw=0.6, ls=":")
+    ax.set(xscale="log", xlabel="rank of the update", ylabel="pairs retrieved", ylim=(-0.03, 1.05))
+    ax.set(xticks=list(ranks), xticklabels=list(map(str, ranks)), title=f"{n} pairs")
+    ax.minorticks_off()
+    ax.legend(loc="lower right")
+    return ax
 
 
 def filter_panel(ax: Axes, cuts, curves: dict[str, list], *, ylabel: str) -> Axes:
@@ -97,6 +118,13 @@ def filter_panel(ax: Axes, cuts, curves: dict[str, list], *, ylabel: str) -> Axe
         _seeds(ax, places, seeds, color=ink, label=label, ls="-")
     ax.set(xlabel="update cut to rank", ylabel=ylabel, xticks=list(places), xticklabels=list(map(str, cuts)))
     return ax
+
+
+def _model(ax: Axes, model, title: str):
+    """One model (depth, x) in km/s that fills its axes; the image."""
+    shown = velocity_map(ax, model.T, 1, LIMITS, title=title)
+    ax.set(xticks=[], yticks=[], xlabel="", xlim=(0, 1), ylim=(1, 0))
+    return shown
 
 
 def _seeds(ax: Axes, at, values, *, color, label: str, ls: str = "none") -> None:

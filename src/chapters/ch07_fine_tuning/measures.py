@@ -1,5 +1,6 @@
 """Chapter 7: what is measured on fine-tuned networks, each beside what it is where nothing can be stored."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -88,7 +89,9 @@ def scattered_misfits(predictions: torch.Tensor, pairs: Pairs) -> torch.Tensor:
     """
     options = {"operator": simulator(), "every": EVERY}
     both = zip(pairs.records, predictions, strict=True)
-    return torch.tensor([pair_misfit(data, 1000 * model, **options).scattered_misfit for data, model in both])
+    with warnings.catch_warnings():  # a wrong prediction may be slower than the cells resolve
+        warnings.filterwarnings("ignore", message="velocity: .* cells per wavelength", category=UserWarning)
+        return torch.tensor([pair_misfit(data, 1000 * model, **options).scattered_misfit for data, model in both])
 
 
 @dataclass(frozen=True)

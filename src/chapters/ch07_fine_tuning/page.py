@@ -1,12 +1,13 @@
-"""What chapter 7's page shows of its study: rows, tables, pictures with their words, claims."""
+"""What chapter 7's page shows of its study: rows, tables, pictures."""
 
 import torch
 from matplotlib.figure import Figure
 from torch import nn
 
 from chapters.ch07_fine_tuning import figures, measures
+from chapters.ch07_fine_tuning.data import EVERY, KM, TARGET, simulator
 from chapters.ch07_fine_tuning.measures import Difference
-from chapters.ch07_fine_tuning.runs import CUTS, scaled
+from chapters.ch07_fine_tuning.runs import CUTS, errors, scaled
 from chapters.ch07_fine_tuning.study import EARLY, Study
 from companion.frames import Frames
 from companion.tables import Table
@@ -17,23 +18,10 @@ from memprior.geology import VELOCITY_FAMILIES, velocity_models
 from memprior.intervals import Mean
 from memprior.memorization import nearest_neighbors, retrieval
 from memprior.reduced_rank import best_update
+from memprior.waves import simulate_records
 
-CAPTIONS = {  # of each recorded picture: alt text, caption
-    "answer": (
-        "Two panels: shares that rise with the rank, and errors that fall with the number of training models.",
-        "Left: shuffled pairs stored by a network, against the rank of its adapter, beside the exact answer for a "
-        "linear map (dashed; dotted: chance). Right: error on the new geology. Bars: 95 % over seeds.",
-    ),
-    "filter": (
-        "Curves that rise with the rank that is kept.",
-        "Shuffled pairs that are still retrieved when the update of every convolution is cut to a rank.",
-    ),
-    "plane": (
-        "A panel for each N with one path for each method.",
-        "Error on the source family against error on the target, along the training; the marker is its end.",
-    ),
-}
 BASE = "base network"
+MEAN_MODEL = "mean of the N models"  # whatever the record
 SETS = {"test": "target", "source": "source families", "outside": "outside"}
 
 
@@ -120,9 +108,15 @@ def filter_figure(study: Study) -> Figure:
 
 
 def errors_of(study: Study, label: str, n: int, name: str) -> list[torch.Tensor]:
-    """By seed the errors in m/s of each model of a test set, (n,); of the base network before the first step."""
+    """By seed the errors in m/s of each model of a test set, (n,).
+
+    The base network's are those before the first step; the mean model is the null that sees no record.
+    """
     if label == BASE:
         return [one.errors[name][0] for one in study.chosen("all", n)]
+    if label == MEAN_MODEL:
+        models = study.pairs(study.tests[name]).models
+        return [errors(study.pairs(study.target(seed)).models[:n].mean(0), models) for seed in study.seeds]
     return [one.error(name, early=label == EARLY) for one in study.chosen(label, n)]
 
 
@@ -135,9 +129,9 @@ def error_table(study: Study) -> Table:
     """Error in m/s on the target, on the source families and outside, N by N and method by method."""
     lines = []
     for n in study.settings.sizes:
-        for label in [BASE, *study.labels, EARLY]:
+        for label in [MEAN_MODEL, BASE, *study.labels, EARLY]:
             cells = [error(study, label, n, name) for name in SETS]
-            num = 0 if label == BASE else study.chosen(label, n)[0].num_trained
+            num = 0 if label in (MEAN_MODEL, BASE) else study.chosen(label, n)[0].num_trained
             lines.append([f"N = {n}, {label}", *(f"{mean.value:.0f} ± {mean.half:.0f}" for mean in cells), f"{num:,}"])
     return Table(["network", *(f"{what}, m/s (± seeds)" for what in SETS.values()), "weights trained"], lines)
 
@@ -229,13 +223,14 @@ def lookup_table(study: Study) -> Table:
 
 
 def quality_table(study: Study) -> Table:
-    """Structural similarity, and the scattered misfit of the first seed, on the target's test models."""
+    """Structural similarity on the target's test models, and on some of them the scattered misfit of the first seed."""
     pairs = study.pairs(study.tests["test"])
+    few = pairs.part(0, study.settings.num_misfits)
     top = pairs.models[:, :1].expand_as(pairs.models)
 
     def row(name: str, outputs: list[torch.Tensor]) -> list[str]:
         like = measures.over_seeds([measures.similarity(output, pairs.models) for output in outputs])
-        misfit = Mean.over(measures.scattered_misfits(outputs[0], pairs))
+        misfit = Mean.over(measures.scattered_misfits(outputs[0][: len(few)], few))
         return [name, f"{like}", f"{misfit}"]
 
     lines = [row("the first row of the truth, all the way down", [top, top])]
@@ -289,6 +284,46 @@ def gallery(seed: int = 0) -> Figure:
     return figure
 
 
+def family_slider(seed: int = 0) -> Frames:
+    """Family by family one model and the record of its middle source."""
+    operator, models = simulator(), {}
+    scale = {"seconds": EVERY * operator.dt_s, "spacing_m": KM * operator.grid.spacing_km}
+    for family in VELOCITY_FAMILIES:
+        model = velocity_models(family, 1, seed=seed, size=operator.grid.shape[::-1])
+        models[family] = model[0] / KM, simulate_records(model, operator, every=EVERY)[0, 1]
+
+    def frame(family):
+        figure, axes = style.panels(1, 2, height=2.6)
+        figures.three_models(axes[:1], [models[family][0]], [family.replace("_", " ")])
+        figures.record(axes[1], models[family][1], **scale)
+        return figure
+
+    def alt(family):
+        slow, fast = models[family][0].aminmax()
+        return f"A model of {family}, {slow:.1f} to {fast:.1f} km/s, and its record: the direct wave and reflections."
+
+    return Frames(frame, list(models), name="family", label=str, alt=alt, start=list(models).index(TARGET))
+
+
+def storage_slider(study: Study, *, generator: torch.Generator) -> Frames:
+    """Retrieval against rank for each N: the best update of a linear map, and networks where they were trained."""
+    ranks, measured = (1, 2, 4, 8, 16), study.settings.memorizing.sizes
+    sizes = sorted({8, 16, 32, 64, 128, *measured})
+    exact = {n: linear_retrieval(ranks, n, num_draws=20, generator=generator) for n in sizes}
+
+    def frame(n):
+        figure, (ax,) = style.panels(height=3.0)
+        networks = {rank: of for rank, of in storage(study, "end", n).items() if rank} if n in measured else {}
+        figures.storage_at(ax, ranks, exact[n], networks, n)
+        return figure
+
+    def alt(n):
+        means = ", ".join(f"{sum(of) / len(of):.2f}" for of in exact[n])
+        return f"{n} pairs: the best update of rank {', '.join(map(str, ranks))} retrieves a share of {means}."
+
+    return Frames(frame, sizes, name="pairs N", label="{:d}".format, alt=alt)
+
+
 def nearest_slider(study: Study, n: int) -> Frames:
     """Truth, prediction and nearest training model of a test record, method by method."""
     pairs, members = study.pairs(study.tests["test"]), study.pairs(study.target(study.seeds[0])).models[:n]
@@ -309,46 +344,3 @@ def nearest_slider(study: Study, n: int) -> Frames:
         return f"{label}: the prediction is {apart[0]:.0f} m/s from the truth, {apart[1]:.0f} from the nearest model."
 
     return Frames(frame, study.labels, name="method", label=str, alt=alt, start=0)
-
-
-# ---- claims and what a full run keeps ------------------------------------------------------------------------------
-
-
-def tables(study: Study) -> dict[str, tuple[Table, str]]:
-    """Name -> table and caption, of what a full run keeps for its page."""
-    over = "± 95 % over seeds"
-    found = {
-        "storage": (storage_table(study), "Shuffled pairs; mean, least and largest over seeds."),
-        "errors": (error_table(study), f"Mean absolute error of the velocity; {over}."),
-        "forgetting": (forgetting_table(study), f"Forgetting at equal learning; {over}."),
-        "lookup": (lookup_table(study), "Unseen records of the target; mean, least and largest over seeds."),
-        "quality": (quality_table(study), f"Structural similarity, {over}; misfit, ± 95 % over test models."),
-        "cost": (cost_table(study), "What training each method needs."),
-    }
-    names = {
-        name: (difference_table(study, name), "Paired; ± 95 % over seeds and test models, p by Student's t.")
-        for name in SETS
-    }
-    return found | {f"difference-{name}": pair for name, pair in names.items()}
-
-
-def claims(study: Study, profile: str, *, generator: torch.Generator) -> dict[str, float]:
-    """Every number that the page states, but those of its open cells. generator: of the random pairs."""
-    of: dict[str, float] = {}
-    ranks = (1, 4, 16)
-    for rank, found in zip(ranks, linear_retrieval(ranks, 32, num_draws=20, generator=generator), strict=True):
-        of[f"linear_32_{rank}"] = sum(found) / len(found)
-        of |= {f"linear_32_{rank}_least": min(found), f"linear_32_{rank}_most": max(found)}
-    n = study.settings.memorizing.sizes[-1]
-    for what in ("before", "half", "end", "membership", "membership_before"):
-        found = storage(study, what, n)
-        for rank, id in ((0, "all"), (1, "1")):
-            values = found[rank]
-            of[f"{profile}_{what}_{id}"] = sum(values) / len(values)
-            of |= {f"{profile}_{what}_{id}_least": min(values), f"{profile}_{what}_{id}_most": max(values)}
-    of |= {f"{profile}_num_shuffled": n, f"{profile}_seeds": study.settings.num_seeds}
-    pair = "LoRA, rank 4", "all", study.settings.sizes[-1]
-    for name in SETS:
-        one = differences(study, name)[pair]
-        of |= {f"{profile}_{name}_lora_less_all": one.value, f"{profile}_{name}_lora_less_all_half": one.half}
-    return {f"c7.{id}": float(value) for id, value in of.items()}

@@ -160,8 +160,8 @@ class Tuned:
 
     errors: in m/s of each model of every test set by name, and of "members", its N training models, (1 + C, n).
     best: where the validation error is least. predictions: for the target's test records, in km/s, at the last
-    checkpoint and at the best, (2, n, H, W). cut: errors on "test" when the update is cut to :data:`CUTS`, (cuts, n).
-    num_trained: weights that were trained.
+    checkpoint and at the best, (2, n, H, W). cut: of method "all", errors on "test" when the update of every
+    convolution is cut to :data:`CUTS`, (cuts, n); else empty. num_trained: weights that were trained.
     """
 
     errors: dict[str, torch.Tensor]
@@ -207,18 +207,20 @@ def tuned(
         values = {f"errors.{name}": torch.stack(of) for name, of in found.items()}
         best = int(values["errors.validation"].mean(1).argmin())
         kept = {"best": torch.tensor(best), "num_trained": torch.tensor(count_trainable(network))}
-        if run.rank:
-            merge(network)
-        base = build_network(pairs.records.shape[1:], run.width, f"scratch {run.seed}", store.device)
-        base.load_state_dict(base.state_dict() if run.method == "scratch" else weights)
-        cuts = [cut_update(network, base.state_dict(), rank) for rank in CUTS]
-        test = tests["test"]
-        kept["cut"] = torch.stack([errors(predict(one, test.records), test.models) for one in cuts])
+        if run.method == "all":
+            cuts, test = [cut_update(network, weights, rank) for rank in CUTS], tests["test"]
+            kept["cut"] = torch.stack([errors(predict(one, test.records), test.models) for one in cuts])
         return values | kept | {"predictions": torch.stack([outputs[-1], outputs[best]])}
 
     stored = store.tensors(run.name, arguments, compute)
     by_set = {name.removeprefix("errors."): of for name, of in stored.items() if name.startswith("errors.")}
-    return Tuned(by_set, int(stored["best"]), stored["predictions"], stored["cut"], int(stored["num_trained"]))
+    return Tuned(
+        by_set,
+        int(stored["best"]),
+        stored["predictions"],
+        stored.get("cut", torch.empty(0)),
+        int(stored["num_trained"]),
+    )
 
 
 # ---- storage of shuffled pairs -------------------------------------------------------------------------------------

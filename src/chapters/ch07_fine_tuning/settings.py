@@ -46,6 +46,7 @@ class Settings:
     fine_tuning: Schedule
     memorizing: Memorizing
     num_labelings: Annotated[int, Bounds(199)]
+    num_misfits: Annotated[int, Bounds(2)]
 
     def __post_init__(self):
         trained = self.base == "trained"
@@ -53,6 +54,8 @@ class Settings:
         once = len(set(self.methods)) == len(self.methods)
         require(once, "methods", "each once", list(self.methods))
         require("all" in self.methods, "methods", "a list with 'all', which the others are held against", self.methods)
+        fits = self.num_misfits <= self.num_test
+        require(fits, "num_misfits", f"at most num_test, {self.num_test}", self.num_misfits)
         require(self.width % 4 == 0, "width", "a multiple of 4", self.width)
         require(self.ranks[-1] <= self.width, "ranks", f"at most width, {self.width}", list(self.ranks))
         one = len(self.pretraining.rates) == 1

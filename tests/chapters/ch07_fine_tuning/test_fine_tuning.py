@@ -38,6 +38,7 @@ def settings(**changed):
         "fine_tuning": plan,
         "memorizing": MemorizingSettings((6,), 4, (1e-3, 1e-2)),
         "num_labelings": 199,
+        "num_misfits": 2,
     }
     return Settings(**given | changed)
 
@@ -104,6 +105,7 @@ def test_study_arguments_change_with_what_a_part_is_given(tmp_path):
         ({"methods": ("head", "LoRA")}, "methods"),
         ({"methods": ("all", "all")}, "methods"),
         ({"width": 10}, "width"),
+        ({"num_misfits": 7}, "num_misfits"),
         ({"ranks": (1, 16)}, "ranks"),
     ],
 )
