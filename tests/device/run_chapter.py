@@ -17,9 +17,9 @@ from pathlib import Path
 MOST = 24  # of anything that a setting counts, but for
 # points on a side of a grid that integrates, steps some of which are checkpoints, cells of a model, training examples,
 # networks, which stay as they are, held-out models, as many as are trained on, labelings, of which 1 % is read, and
-# seeds, two of which have an interval.
+# seeds and misfits, two of which have an interval.
 LONGER = {"grid": 201, "steps": 100, "cells": 32, "examples": 100, "width": 256, "batch": 128}
-LONGER |= {"held_out": 1000, "labelings": 199, "seeds": 2}
+LONGER |= {"held_out": 1000, "labelings": 199, "seeds": 2, "misfits": 2}
 STEPS = re.compile(r"checkpoints|iterations")  # lists of steps, the last of which ends the work
 
 

@@ -78,6 +78,7 @@ def _of_comparison(study: Study) -> dict[str, float]:
         for a, b in pairs:
             one = differences[labels.get(a, a), labels.get(b, b), n]
             found |= {f"{name}_{a}_less_{b}": one.value, f"{name}_{a}_less_{b}_half": one.half}
+    found["test_lora_less_all_p"] = page.differences(study, "test")[labels["lora"], "all", n].p
     for id in ("mean", "base", "all", "lora"):
         error = page.error(study, labels.get(id, id), n, "test")
         found |= {f"test_{id}": error.value, f"test_{id}_half": error.half}
