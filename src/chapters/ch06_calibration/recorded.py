@@ -177,7 +177,7 @@ def _of_networks(results: Results) -> dict:
 
 def _of_detection(results: Results) -> dict:
     found, profile = {}, f"{results.run.profile}_"
-    ids = {"memorized": ("", "memory"), "exact prior": ("", "exact"), "Ledoit-Wolf": ("", "ledoit")}
+    ids = {name: ("", IDS[name]) for name in ("memorized", "exact prior", "Ledoit-Wolf")}
     ids |= {"network, stopped early": (profile, "early"), "network, last step": (profile, "last")}
     for name, (before, id) in ids.items():
         of = results.reports[name].swap
