@@ -1,19 +1,41 @@
-"""Generators of geology: families of velocity models on the unit square.
+"""Generators of geology: families of velocity models on the unit square, and shot gathers with known first breaks.
 
-They imitate OpenFWI's families (Deng et al. 2022) and are not OpenFWI's models: numbers measured on one do not compare
-with numbers published for the other.
+The velocity families imitate OpenFWI's (Deng et al. 2022) and are not OpenFWI's models: numbers measured on one do not
+compare with numbers published for the other.
 """
 
 from memprior.geology.families import VELOCITY_FAMILIES, velocity_model, velocity_models
 from memprior.geology.layered import Fault, LayeredModel, LayerShape
+from memprior.geology.near_surface import NearSurface
+from memprior.geology.shot_gathers import (
+    SHOT_FAMILIES,
+    ShotGather,
+    ShotGathers,
+    ShotSurvey,
+    berlage,
+    shot_gather,
+    shot_gathers,
+    shot_survey,
+    unlabelled_gathers,
+)
 from memprior.geology.style import StyleModel
 
 __all__ = [
+    "SHOT_FAMILIES",
     "VELOCITY_FAMILIES",
     "Fault",
     "LayerShape",
     "LayeredModel",
+    "NearSurface",
+    "ShotGather",
+    "ShotGathers",
+    "ShotSurvey",
     "StyleModel",
+    "berlage",
+    "shot_gather",
+    "shot_gathers",
+    "shot_survey",
+    "unlabelled_gathers",
     "velocity_model",
     "velocity_models",
 ]
