@@ -98,7 +98,7 @@ def berlage(time_s: torch.Tensor, frequency_hz: float) -> torch.Tensor:
         >>> import torch
         >>> from memprior.geology import berlage
         >>> berlage(torch.tensor([-0.01, 0.0, 0.01]), 25.0).round(decimals=4)
-        tensor([0.0000, 0.0000, 0.9733])
+        tensor([0.0000, 0.0000, 0.9734])
     """
     expect_positive("frequency_hz", frequency_hz)
     turns = frequency_hz * time_s.clamp(min=0)
