@@ -6,6 +6,7 @@ A picker takes traces (..., nt) to onsets (...), in samples after sample 0, NaN 
 from memprior.picking.classical import AIC_GRID, STA_LTA_GRID, Aic, StaLta, TunedPicker, tune
 from memprior.picking.ideal import IdealPicker, OnsetPosterior
 from memprior.picking.scores import PickScores, grouped_mean, pick_scores
+from memprior.picking.sgt import SgtPicks, read_sgt
 
 __all__ = [
     "AIC_GRID",
@@ -14,9 +15,11 @@ __all__ = [
     "IdealPicker",
     "OnsetPosterior",
     "PickScores",
+    "SgtPicks",
     "StaLta",
     "TunedPicker",
     "grouped_mean",
     "pick_scores",
+    "read_sgt",
     "tune",
 ]
