@@ -1,4 +1,4 @@
-"""Generators of geology: families of velocity models on the unit square, and shot gathers with known first breaks.
+"""Generators of geology: velocity models of the unit square, shot gathers with known first breaks, sections.
 
 The velocity families imitate OpenFWI's (Deng et al. 2022) and are not OpenFWI's models: numbers measured on one do not
 compare with numbers published for the other.
@@ -7,6 +7,7 @@ compare with numbers published for the other.
 from memprior.geology.families import VELOCITY_FAMILIES, velocity_model, velocity_models
 from memprior.geology.layered import Fault, LayeredModel, LayerShape
 from memprior.geology.near_surface import NearSurface
+from memprior.geology.sections import SECTION_FACIES, Sections, sections
 from memprior.geology.shot_gathers import (
     SHOT_FAMILIES,
     ShotGather,
@@ -21,17 +22,20 @@ from memprior.geology.shot_gathers import (
 from memprior.geology.style import StyleModel
 
 __all__ = [
+    "SECTION_FACIES",
     "SHOT_FAMILIES",
     "VELOCITY_FAMILIES",
     "Fault",
     "LayerShape",
     "LayeredModel",
     "NearSurface",
+    "Sections",
     "ShotGather",
     "ShotGathers",
     "ShotSurvey",
     "StyleModel",
     "berlage",
+    "sections",
     "shot_gather",
     "shot_gathers",
     "shot_survey",

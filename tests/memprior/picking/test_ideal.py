@@ -20,7 +20,7 @@ def noise_of(num, level, neighbor=0.6):
     return level**2 * neighbor ** lag.double()
 
 
-def picker_of(level, *, amplitude=1.0, spread=0.5, num=64, window=(4, 60), fine=8):
+def picker_of(level, *, amplitude=1.0, spread=0.5, num=64, window=(4, 60), fine=16):
     return IdealPicker(
         lambda t: berlage(t, 30.0),
         noise_of(num, level),
@@ -93,7 +93,8 @@ def test_intervals_are_calibrated_and_means_unbiased(picker, generator):
 def matched_filter(picker, traces):
     """Onset of the greatest normalized correlation with the arrival, a picker without a prior."""
     u = traces @ picker._filters
-    return picker.edges[:-1][(u.square() / picker._power.clamp(min=1e-3 * picker._power.max())).argmax(1)] + 1 / 16
+    middles = (picker.edges[1:] + picker.edges[:-1]) / 2
+    return middles[(u.square() / picker._power.clamp(min=1e-3 * picker._power.max())).argmax(1)]
 
 
 @every_case
@@ -159,7 +160,7 @@ def test_posterior_of_strong_arrivals_is_their_onset(generator):
     traces, onsets = picker.draw(100, generator=generator)
     seen = onsets < 58
     posterior = picker.posterior(traces)
-    assert float((posterior.median - onsets)[seen].abs().max()) <= 1 / 8
+    assert float((posterior.median - onsets)[seen].abs().max()) <= 1 / 16
 
 
 def test_picks_of_a_posterior_by_hand():
@@ -225,6 +226,6 @@ def test_posterior_refuses_levels_and_windows(generator):
     posterior = CASES["loud"].posterior(torch.zeros(1, 64))
     with pytest.raises(ValueError, match=r"level: expected a number from 0 to 1, got 1.5"):
         posterior.quantile(1.5)
-    for k in (0.03, 29.0, 0.0):
-        with pytest.raises(ValueError, match=r"k: expected a multiple of 0.0625 samples, up to 28"):
+    for k in (0.02, 29.0, 0.0):
+        with pytest.raises(ValueError, match=r"k: expected a multiple of 0.03125 samples, up to 28"):
             posterior.best_window(k)
