@@ -77,8 +77,9 @@ def sections(
         expect_whole("size", cells, 32)
     number = _NUMBER + SECTION_FACIES.index(facies)
     streams = (np.random.default_rng([seed, number, index]) for index in range(first, first + num))
-    drawn = [_section(facies, tuple(size), water, rng) for rng in streams]
-    return Sections(*(torch.from_numpy(np.stack(parts)) for parts in zip(*drawn, strict=True)))
+    drawn = [_section(facies, (size[0], size[1]), water, rng) for rng in streams]
+    seismic, geologic_time, unit = (torch.from_numpy(np.stack(parts)) for parts in zip(*drawn, strict=True))
+    return Sections(seismic, geologic_time, unit)
 
 
 def _section(facies: str, size: tuple[int, int], water: bool, rng: np.random.Generator):

@@ -31,6 +31,7 @@ Symbols: B traces, n samples, G cells.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -52,6 +53,22 @@ class OnsetPosterior:
 
     edges: torch.Tensor
     probabilities: torch.Tensor
+
+    @classmethod
+    def of_distribution(cls, below: torch.Tensor) -> "OnsetPosterior":
+        """Of distribution functions (B, n), P(onset < k + 1) at sample k: cells of one sample, from 0 on.
+
+        What a network says by :class:`~memprior.trace_networks.OnsetUNet`, traces of gathers one after another. Raises
+        ``ValueError`` for another shape, and for functions that fall or end elsewhere than at 1.
+        """
+        expect_tensor("below", below, "(B, n)")
+        expect(below.ndim == 2 and below.numel() > 0, "below", "shape (B, n)", tuple(below.shape))
+        steps = below.diff(dim=1, prepend=torch.zeros_like(below[:, :1]))
+        rounding = below.shape[1] * torch.finfo(below.dtype).eps
+        rises = bool((steps >= -rounding).all() and ((below[:, -1] - 1).abs() <= rounding).all())
+        expect(rises, "below", "functions that rise from 0 to 1", "others")
+        edges = torch.arange(below.shape[1] + 1, dtype=below.dtype, device=below.device)
+        return cls(edges, steps.clamp(min=0))
 
     @property
     def mean(self) -> torch.Tensor:
@@ -168,11 +185,11 @@ class IdealPicker:
         expect(fits, "window", f"0 <= first < last <= {size}, {fine} cells a sample", window)
         self._factor, failed = torch.linalg.cholesky_ex(covariance)
         expect(int(failed) == 0, "covariance", "positive definite", f"a leading minor, {int(failed)}, that is not")
-        like = {"dtype": covariance.dtype, "device": covariance.device}
+        like: dict[str, Any] = {"dtype": covariance.dtype, "device": covariance.device}
         self.edges = first + torch.arange(cells + 1, **like) / fine
         arrivals = self._arrivals(self.edges[:-1] + 0.5 / fine)
         expect_finite("wavelet", arrivals)
-        early = torch.linspace(-float(size), -1e-3, 1000, **like) * self.dt_s
+        early = -self.dt_s * size * (torch.arange(1000, **like) + 1) / 1000
         expect(not wavelet(early).any(), "wavelet", "zero before the onset", "a wavelet that is not causal")
         expect(bool(arrivals.any()), "wavelet", "an arrival that is not zero on the trace", "zero everywhere")
         white = torch.linalg.solve_triangular(self._factor, arrivals.mT, upper=False)
