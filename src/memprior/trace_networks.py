@@ -27,8 +27,9 @@ class OnsetUNet(nn.Module):
     A U-Net (Ronneberger, Fischer and Brox 2015) whose last layer is a softmax over samples, summed: each trace has a
     distribution. Against the steps of :func:`onset_steps` its mean squared error is the continuous ranked probability
     score (Gneiting and Raftery 2007), a proper one: the best output is the posterior of the onset, wider by half a
-    sample to either side. Every trace is divided by its largest size first. Skips go around the innermost stage, from each of the three before it, and are
-    added: without them the network is :class:`TraceAutoencoder`, but for its last layer.
+    sample to either side. Every trace is divided by its largest size first. Skips go around the innermost stage, from
+    each of the three before it, and are added: without them the network is :class:`TraceAutoencoder`, but for its code
+    and its last layer.
 
     Args:
         width: a multiple of 4, at least 8.

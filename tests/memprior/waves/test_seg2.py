@@ -20,7 +20,7 @@ CODES = {1: "i2", 2: "i4", 3: None, 4: "f4", 5: "f8"}
 every_code = pytest.mark.parametrize("code", CODES)
 every_order = pytest.mark.parametrize("order", "<>")
 
-# Of the wheel of 14 field shots (data/README.md); the variable holds the path of a copy.
+# 14 field shots of Guedes et al. (2022), MIT, in the wheel refrapy 0.2.4.1 of PyPI; the variable names a copy of it.
 WHEEL = "FIRST_BREAKS_WHEEL"
 WHEEL_SHA256 = "c704fc7e0093c3ab5598caf727d425ff55cef2922b5dadaf16d404e7c1c60f7d"
 
