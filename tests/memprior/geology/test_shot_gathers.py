@@ -18,6 +18,8 @@ from memprior.geology import (
     unlabelled_gathers,
 )
 
+pytest.importorskip("eikonalfm", reason="eikonalfm is not installed: where it has no wheel it needs a C++ compiler")
+
 DT_S = 0.004
 every_family = pytest.mark.parametrize("family", SHOT_FAMILIES)
 
