@@ -35,18 +35,30 @@ def install(tmp_path, monkeypatch):
 
 def test_install_runs_once_and_again_when_the_requirements_change(install):
     assert install.main() == 0
-    (venv, _), (pip, _) = install.commands
+    (venv, _), (pip, _), (optional, _) = install.commands
     assert venv == [sys.executable, "-m", "venv", str(install.VENV)]
     assert pip[:4] == [str(install.VENV / "bin" / "python"), "-m", "pip", "install"]
     assert "--extra-index-url" not in pip
+    assert optional == [*pip[:-1], ".[geology]"]
     assert install.main() == 0
-    assert len(install.commands) == 2
+    assert len(install.commands) == 3
     later = install.READY.stat().st_mtime + 10
     os.utime(install.ROOT / "constraints.txt", (later, later))
     (install.VENV / "kept").touch()
     assert install.main() == 0
-    assert len(install.commands) == 4
+    assert len(install.commands) == 6
     assert (install.VENV / "kept").exists()
+
+
+def test_install_without_a_compiler_says_what_is_missing_and_is_ready(install, monkeypatch, capsys):
+    def without(command, **options):
+        (install.ROOT / ".venv").mkdir(exist_ok=True)
+        return subprocess.CompletedProcess(command, int(command[-1] == ".[geology]"))
+
+    monkeypatch.setattr(install.subprocess, "run", without)
+    assert install.main() == 0
+    assert "Without eikonalfm, which needs a C++ compiler" in capsys.readouterr().out
+    assert install.made_in() == str(install.ROOT)
 
 
 def test_install_takes_torch_for_the_cpu_from_pytorchs_index(install, capsys):

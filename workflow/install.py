@@ -65,6 +65,13 @@ def install(torch: str) -> int:
     command += ["--extra-index-url", CPU_WHEELS] if torch == "cpu" else []
     if subprocess.run(command, cwd=ROOT, env=surroundings, check=False).returncode:
         return fail("pip could not install the packages (above); it needs a package index such as PyPI, this once")
+    # Where PyPI has no wheel of it, as on Linux, pip compiles eikonalfm: the book does without.
+    optional = [*command[:5], "--editable", ".[geology]"]
+    if subprocess.run(optional, cwd=ROOT, env=surroundings, capture_output=True, check=False).returncode:
+        print(
+            "Without eikonalfm, which needs a C++ compiler here: no shot gathers, and their tests are skipped",
+            flush=True,
+        )
     READY.write_text(str(ROOT))
     print(f"Installed in {time.monotonic() - began:.0f} s", flush=True)
     return 0

@@ -1,19 +1,45 @@
-"""Generators of geology: families of velocity models on the unit square.
+"""Generators of geology: velocity models of the unit square, shot gathers with known first breaks, sections.
 
-They imitate OpenFWI's families (Deng et al. 2022) and are not OpenFWI's models: numbers measured on one do not compare
-with numbers published for the other.
+The velocity families imitate OpenFWI's (Deng et al. 2022) and are not OpenFWI's models: numbers measured on one do not
+compare with numbers published for the other.
 """
 
 from memprior.geology.families import VELOCITY_FAMILIES, velocity_model, velocity_models
 from memprior.geology.layered import Fault, LayeredModel, LayerShape
+from memprior.geology.near_surface import NearSurface
+from memprior.geology.sections import SECTION_FACIES, Sections, sections
+from memprior.geology.shot_gathers import (
+    SHOT_FAMILIES,
+    ShotGather,
+    ShotGathers,
+    ShotSurvey,
+    berlage,
+    shot_gather,
+    shot_gathers,
+    shot_survey,
+    unlabelled_gathers,
+)
 from memprior.geology.style import StyleModel
 
 __all__ = [
+    "SECTION_FACIES",
+    "SHOT_FAMILIES",
     "VELOCITY_FAMILIES",
     "Fault",
     "LayerShape",
     "LayeredModel",
+    "NearSurface",
+    "Sections",
+    "ShotGather",
+    "ShotGathers",
+    "ShotSurvey",
     "StyleModel",
+    "berlage",
+    "sections",
+    "shot_gather",
+    "shot_gathers",
+    "shot_survey",
+    "unlabelled_gathers",
     "velocity_model",
     "velocity_models",
 ]

@@ -18,6 +18,7 @@ from memprior.waves.openfwi_pairs import (
     simulate_records,
     to_operator,
 )
+from memprior.waves.seg2 import Seg2Gather, read_seg2
 from memprior.waves.segy import SegyGather, read_segy
 from memprior.waves.stencil import FivePointOperator
 from memprior.waves.time_domain import AcousticOperator, BornOperator, Survey, fourier, openfwi_acquisition, ricker
@@ -30,6 +31,7 @@ __all__ = [
     "FreezeInvalid",
     "HelmholtzOperator",
     "PairMisfit",
+    "Seg2Gather",
     "SegyGather",
     "Survey",
     "check_openfwi_pair",
@@ -42,6 +44,7 @@ __all__ = [
     "read_openfwi_data",
     "read_openfwi_models",
     "read_openfwi_pairs",
+    "read_seg2",
     "read_segy",
     "ricker",
     "simulate_records",
