@@ -170,6 +170,16 @@ def read_openfwi_pairs(path: str | Path, *, samples: slice | None = None) -> tup
     As :func:`~memprior.waves.openfwi.read_openfwi_data` and :func:`~memprior.waves.openfwi.read_openfwi_models` return
     them: models in km/s, x first. Raises as those do, and ``ValueError`` for numbers of samples that differ, and for a
     record of Kaggle's test set, which has no model.
+
+    Example:
+        >>> import numpy as np, pathlib, tempfile
+        >>> from memprior.waves import read_openfwi_pairs
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> np.save(folder / "seis1.npy", np.zeros((2, 5, 1000, 70), np.float32))
+        >>> np.save(folder / "vel1.npy", np.full((2, 1, 70, 70), 2000.0, np.float32))
+        >>> records, models = read_openfwi_pairs(folder / "seis1.npy")
+        >>> records.shape, models[0, 0, 0]
+        (torch.Size([2, 5, 1000, 70]), tensor(2.))
     """
     model_file = openfwi_model_file(path)
     records, models = read_openfwi_data(path, samples=samples), read_openfwi_models(model_file, samples=samples)
