@@ -1,5 +1,7 @@
 """What chapter 7's page shows of its study: rows, tables, pictures."""
 
+from functools import cache
+
 import torch
 from matplotlib.figure import Figure
 from torch import nn
@@ -205,6 +207,7 @@ def forgetting_table(study: Study) -> Table:
     return Table(["network", "source error less that of all weights at equal target error, m/s (± seeds)"], lines)
 
 
+@cache
 def lookup_table(study: Study) -> Table:
     """Does a network look its training models up for unseen target records? Index, its control, swap test."""
     size, truths = study.settings, study.pairs(study.tests["test"]).models
@@ -222,6 +225,7 @@ def lookup_table(study: Study) -> Table:
     return Table(["network", "lookup index (over seeds)", "swap share (over seeds)", "p, by seed"], lines)
 
 
+@cache
 def quality_table(study: Study) -> Table:
     """Structural similarity on the target's test models, and on some of them the scattered misfit of the first seed."""
     pairs = study.pairs(study.tests["test"])
