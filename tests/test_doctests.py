@@ -14,7 +14,7 @@ from companion.sources import MAGIC, read_notebook
 
 SOURCES = REPOSITORY / "src"
 EXAMPLES = [file for file in sorted((SOURCES / "memprior").rglob("*.py")) if ">>> " in file.read_text()]
-COMPILED = {"memprior.geology.near_surface", "memprior.geology.shot_gathers"}  # ask for it, as the book does not
+COMPILED = {"memprior.geology.near_surface", "memprior.geology.gathers"}  # ask for it, as the book does not
 NAMES = [".".join(file.relative_to(SOURCES).with_suffix("").parts).removesuffix(".__init__") for file in EXAMPLES]
 
 

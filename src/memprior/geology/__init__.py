@@ -4,11 +4,9 @@ The velocity families imitate OpenFWI's (Deng et al. 2022) and are not OpenFWI's
 compare with numbers published for the other.
 """
 
+from memprior.geology.facies import SECTION_FACIES, Sections, sections
 from memprior.geology.families import VELOCITY_FAMILIES, velocity_model, velocity_models
-from memprior.geology.layered import Fault, LayeredModel, LayerShape
-from memprior.geology.near_surface import NearSurface
-from memprior.geology.sections import SECTION_FACIES, Sections, sections
-from memprior.geology.shot_gathers import (
+from memprior.geology.gathers import (
     SHOT_FAMILIES,
     ShotGather,
     ShotGathers,
@@ -19,6 +17,8 @@ from memprior.geology.shot_gathers import (
     shot_survey,
     unlabelled_gathers,
 )
+from memprior.geology.layered import Fault, LayeredModel, LayerShape
+from memprior.geology.near_surface import NearSurface
 from memprior.geology.style import StyleModel
 
 __all__ = [

@@ -73,9 +73,9 @@ class NearSurface:
     def first_arrivals(self, source_m: float, receivers_m: np.ndarray, cell_m: float = CELL_M) -> np.ndarray:
         """Times (n,) from a source at the surface to receivers there (n,), all on nodes.
 
-        The factored eikonal equation |grad T| = 1 / v, T = |x - x_s| tau, by fast marching of second order (Treister
-        and Haber 2016; eikonalfm): to rounding where v is constant. Head waves are as exact as the refractor is on the
-        nodes, to a quarter of a cell: ``cell_m`` / (2 v_0).
+        The factored eikonal equation ``|grad T| = 1 / v``, ``T = |x - x_s| tau``, by fast marching of second order
+        (Treister and Haber 2016; eikonalfm): to rounding where v is constant. Head waves are as exact as the refractor
+        is on the nodes, to a quarter of a cell: ``cell_m`` / (2 v_0).
 
         Raises ``ValueError`` for places that are no nodes, ``ModuleNotFoundError`` without eikonalfm.
         """

@@ -72,18 +72,18 @@ class OnsetPosterior:
 
     @property
     def mean(self) -> torch.Tensor:
-        """(B,): the pick of least mean square error."""
+        """The pick of least mean square error, (B,)."""
         return self.probabilities @ self._middles
 
     @property
     def std(self) -> torch.Tensor:
-        """(B,), the posterior's standard deviation, that of a cell included: the error bar of the mean."""
+        """The posterior's standard deviation, with that of a cell, (B,), which is the error bar of the mean."""
         away = self._middles - self.mean[:, None]
         return ((self.probabilities * away.square()).sum(1) + self._step**2 / 12).sqrt()
 
     @property
     def median(self) -> torch.Tensor:
-        """(B,): the pick of least mean size of the error."""
+        """The pick of least mean size of the error, (B,)."""
         return self.quantile(0.5)
 
     def quantile(self, level: float) -> torch.Tensor:
