@@ -136,9 +136,9 @@ def shot_gathers(family: str, num: int, *, seed: int, first: int = 0) -> ShotGat
 
 
 def unlabelled_gathers(family: str, num: int, *, seed: int, first: int = 0) -> torch.Tensor:
-    """Traces (num, 64, 128) of gathers as :func:`shot_gathers` draws, without first breaks, of surveys of their own.
+    """Traces (num, 64, 128) of gathers that nobody has labelled, of surveys of their own.
 
-    Arguments and errors are those of :func:`shot_gathers`; no survey of a seed is in both.
+    They are drawn as :func:`shot_gathers` does, whose arguments and errors these are; no survey of a seed is in both.
 
     Example:
         >>> from memprior.geology import unlabelled_gathers
