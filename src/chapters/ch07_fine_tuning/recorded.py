@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from chapters.ch07_fine_tuning import page
 from chapters.ch07_fine_tuning.data import SOURCE
+from chapters.ch07_fine_tuning.measures import holm
 from chapters.ch07_fine_tuning.page import BASE, MEAN_MODEL, SETS
 from chapters.ch07_fine_tuning.runs import OUTPUT_KMS
 from chapters.ch07_fine_tuning.study import EARLY, Study
@@ -31,35 +32,32 @@ CAPTIONS = {  # of each recorded picture: alt text, caption
         "Error on the source families against error on the target, along the training; the marker is its end.",
     ),
 }
-DECIDING = {  # that decide the hypotheses, by test set: ours less theirs, at the largest N
-    "test": [("all", "scratch"), ("lora", "all"), ("lora", "early")],
-    "outside": [("lora", "all"), ("lora", "early"), ("base", "lora")],
-    "source": [("lora", "all"), ("base", "lora")],
+MOST = {  # differences at the largest N, by test set: ours less theirs
+    "test": [("all", "scratch"), *((few, "all") for few in ("head", "norms", "lora_1", "lora", "lora_16"))],
+    "outside": [("lora", "all"), ("base", "lora")],
 }
+FEWEST = {"test": [("lora", "all"), ("lora", "early")]}  # the same at the smallest N
 
 
 def claims(study: Study, run: Run) -> dict[str, float]:
-    """Every number that the page states, but those of its open cells; of a full run those that are listed.
+    """What the page states or rests on, but for its open cells; of a full run what is listed.
 
     What a first recording is to tell cannot be expected before it. Numbers of a linear map on 32 pairs are those of
     every profile; the others carry the profile's name.
     """
-    generator = run.generator("random pairs")
-    exact = page.linear_retrieval(LINEAR, 32, num_draws=20, generator=generator)
+    exact = page.linear_retrieval(LINEAR, 32, num_draws=20, generator=run.generator("random pairs"))
     of: dict[str, float] = {}
     for rank, found in zip(LINEAR, exact, strict=True):
         of |= _over(f"linear_32_{rank}", found)
-    measured = _of_storage(study, generator) | _of_comparison(study)
+    measured = _of_storage(study) | _of_comparison(study)
     of |= {f"{run.profile}_{id}": value for id, value in measured.items()}
     made = {f"c7.{id}": float(value) for id, value in of.items()}
     return {id: value for id, value in made.items() if id in run.listed or not id.startswith("c7.full_")}
 
 
-def _of_storage(study: Study, generator: torch.Generator) -> dict[str, float]:
+def _of_storage(study: Study) -> dict[str, float]:
     n = study.settings.memorizing.sizes[-1]
     found: dict[str, float] = {"num_shuffled": n, "seeds": study.settings.num_seeds}
-    (linear,) = page.linear_retrieval((1,), n, num_draws=20, generator=generator)
-    found["linear_1"] = sum(linear) / len(linear)
     by_rank = {what: page.storage(study, what, n) for what in ("before", "half", "end", "membership")}
     for id, rank in (("1", 1), ("all", 0)):
         for what in ("half", "end", "membership"):
@@ -70,17 +68,23 @@ def _of_storage(study: Study, generator: torch.Generator) -> dict[str, float]:
 
 
 def _of_comparison(study: Study) -> dict[str, float]:
-    n, rank = study.settings.sizes[-1], max(rank for rank in study.settings.ranks if rank <= 4)
-    labels = {"lora": f"LoRA, rank {rank}", "early": EARLY, "base": BASE, "mean": MEAN_MODEL}
-    found: dict[str, float] = {"num_examples": n, "rank": rank}
-    for name, pairs in DECIDING.items():
-        differences = page.differences(study, name)
-        for a, b in pairs:
-            one = differences[labels.get(a, a), labels.get(b, b), n]
-            found |= {f"{name}_{a}_less_{b}": one.value, f"{name}_{a}_less_{b}_half": one.half}
-    found["test_lora_less_all_p"] = page.differences(study, "test")[labels["lora"], "all", n].p
+    few, *_, n = study.settings.sizes
+    rank = max(rank for rank in study.settings.ranks if rank <= 4)
+    labels = {f"lora_{other}": f"LoRA, rank {other}" for other in study.settings.ranks if other != rank}
+    labels |= {label: label for label in study.labels} | {"lora": f"LoRA, rank {rank}"}
+    labels |= {"early": EARLY, "base": BASE, "mean": MEAN_MODEL}
+    found: dict[str, float] = {"num_examples": n, "num_few": few, "rank": rank}
+    differences = {name: page.differences(study, name) for name in SETS}
+    for before, size, deciding in (("", n, MOST), ("few_", few, FEWEST)):
+        for name, pairs in deciding.items():
+            for a, b in pairs:
+                if a in labels:  # a quick run has fewer ranks
+                    one = differences[name][labels[a], labels[b], size]
+                    found |= {f"{before}{name}_{a}_less_{b}": one.value, f"{before}{name}_{a}_less_{b}_half": one.half}
+    for name, of in differences.items():
+        found[f"sure_{name}"] = sum(holm([one.p for one in of.values()]))
     for id in ("mean", "base", "all", "lora"):
-        error = page.error(study, labels.get(id, id), n, "test")
+        error = page.error(study, labels[id], n, "test")
         found |= {f"test_{id}": error.value, f"test_{id}_half": error.half}
     return found
 

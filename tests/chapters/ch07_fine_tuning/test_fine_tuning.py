@@ -218,6 +218,23 @@ def test_paired_difference_covers_the_difference_of_seeds_and_models(seeds):
         measures.paired_difference([model[0]], [model[0]])
 
 
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_paired_difference_counts_the_models_where_seeds_agree(seeds):
+    """Models that differ in their difference are draws, too: from seeds alone the interval would cover .4 and .7."""
+    covered, num = 0, 400
+    for k in range(num):
+        generator = torch.Generator().manual_seed(k)
+        effect = 3 * torch.randn(1, 40, generator=generator)
+        ours = (
+            effect
+            + 0.1 * torch.randn(seeds, 1, generator=generator)
+            + 0.5 * torch.randn(seeds, 40, generator=generator)
+        )
+        found = measures.paired_difference(list(ours), [torch.zeros(40)] * seeds)
+        covered += abs(found.value) < found.half
+    assert covered / num > 0.95 - 0.033
+
+
 def test_paired_difference_says_whether_its_sign_is_sure():
     generator = torch.Generator().manual_seed(0)
     ours, theirs = torch.randn(4, 50, generator=generator), torch.randn(4, 50, generator=generator)
