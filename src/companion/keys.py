@@ -1,11 +1,10 @@
 """The content key of a run: everything that can change what a notebook finds, and nothing else.
 
 The key covers the notebook's cells (at profile full, its code), the modules of ours that it takes names from
-(transitively, without docstrings, comments and formatting: see :mod:`companion.code`), its sizes at that profile, the
-bounds of its claims, the pins of the packages that these import and, at profile quick, the recorded weights that it may
-start from. It stands in a file that is rewritten only when it
-changes: that file is the input of the Snakemake rule, so editing one helper, or pinning a package for one chapter,
-re-executes its dependents and nothing else.
+(transitively, without docstrings, comments and formatting: see :mod:`companion.code`), its sizes and the bounds of its
+claims at that profile, the pins of the packages that these import and, at profile quick, the recorded weights that it
+may start from. It stands in a file that is rewritten only when it changes: that file is the input of the Snakemake
+rule, so editing one helper, or pinning a package for one chapter, re-executes its dependents and nothing else.
 """
 
 import hashlib
@@ -37,7 +36,7 @@ def content_key(root: Path, name: str, profile: str) -> dict:
         for cell in notebook.cells
     ]
     listed = claims.of_chapter(root / "data" / "claims", name).values()
-    checked = [{key: getattr(claim, key) for key in CHECKED} for claim in listed]
+    checked = [{key: getattr(claim, key) for key in CHECKED} for claim in listed if profile in claim.profiles]
     sizes = profiles.sizes_of(root / "notebooks" / "profiles.yml", name)[profile]
     files = code.closure(root, program, f"{name}.ipynb")
     sources = [program, *(file.read_text() for file in files)]

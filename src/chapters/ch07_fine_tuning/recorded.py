@@ -32,11 +32,11 @@ CAPTIONS = {  # of each recorded picture: alt text, caption
         "Error on the source families against error on the target, along the training; the marker is its end.",
     ),
 }
-MOST = {  # differences at the largest N, by test set: ours less theirs
+WITH_MOST = {  # differences at the largest N, by test set: ours less theirs
     "test": [("all", "scratch"), *((few, "all") for few in ("head", "norms", "lora_1", "lora", "lora_16"))],
     "outside": [("lora", "all"), ("base", "lora")],
 }
-FEWEST = {"test": [("lora", "all"), ("lora", "early")]}  # the same at the smallest N
+WITH_FEWEST = {"test": [("lora", "all"), ("lora", "early")]}  # the same at the smallest N
 
 
 def claims(study: Study, run: Run) -> dict[str, float]:
@@ -75,7 +75,7 @@ def _of_comparison(study: Study) -> dict[str, float]:
     labels |= {"early": EARLY, "base": BASE, "mean": MEAN_MODEL}
     found: dict[str, float] = {"num_examples": n, "num_few": few, "rank": rank}
     differences = {name: page.differences(study, name) for name in SETS}
-    for before, size, deciding in (("", n, MOST), ("few_", few, FEWEST)):
+    for before, size, deciding in (("", n, WITH_MOST), ("few_", few, WITH_FEWEST)):
         for name, pairs in deciding.items():
             for a, b in pairs:
                 if a in labels:  # a quick run has fewer ranks
