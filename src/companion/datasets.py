@@ -78,7 +78,7 @@ DATASETS = {
     "hardpicks": Dataset(
         about="four hard-rock surveys (HDF5, unpacked from .xz)",
         license="CC BY 4.0 (Brunswick, Halfmile), Open Government Licence - Canada (Lalor, Sudbury)",
-        credit="St-Charles et al. (2021), github.com/mila-iqia/hardpicks",
+        credit="St-Charles et al. (2023), github.com/mila-iqia/hardpicks",
         holds=("*.hdf*",),
     ),
 }
