@@ -81,8 +81,8 @@ def fit_linear_autoencoder(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Encoder (k, d) and decoder (d, k) by descent on the squared error of centred examples, from a random start.
 
-    L-BFGS in float64; the exact answer is not used. Its range is that of :func:`best_linear_autoencoder` where s_k is
-    above s_{k+1}, the more slowly the nearer they are; the two factors are determined up to a change of basis.
+    L-BFGS in float64; the exact answer is not used. The range of D is that of :func:`best_linear_autoencoder` where
+    s_k > s_{k+1}, reached the more slowly the nearer these are; the factors are determined up to a change of basis.
 
     Args:
         examples: (N, d).

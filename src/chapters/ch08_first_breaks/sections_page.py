@@ -96,9 +96,10 @@ def dreams(study: SectionsStudy, n: int, num: int = 6) -> Figure:
 # ---- attractors ----------------------------------------------------------------------------------------------------
 
 
-def landings(study: SectionsStudy, n: int, code: int, *, trained: bool = True) -> list[Landings]:
-    """Seed by seed."""
-    runs = [study.autoencoder(n, code, seed, trained=trained) for seed in study.seeds]
+def landings(study: SectionsStudy, n: int | None, code: int) -> list[Landings]:
+    """Seed by seed; n = None: of untrained autoencoders, beside the largest training set."""
+    most = study.settings.autoencoders.sizes[-1]
+    runs = [study.autoencoder(n or most, code, seed, trained=n is not None) for seed in study.seeds]
     return [study.result(study.iterating(run)) for run in runs]
 
 
@@ -114,7 +115,7 @@ def attractor_curves(study: SectionsStudy, code: int) -> dict[str, dict[int, Sha
     return {
         "training gathers": {n: landed(landings(study, n, code)) for n in sizes},
         "held-out gathers": {n: landed(landings(study, n, code), "held_out") for n in sizes},
-        "untrained": {n: landed(landings(study, n, code, trained=False)) for n in sizes},
+        "untrained": {sizes[-1]: landed(landings(study, None, code))},
     }
 
 
@@ -122,17 +123,19 @@ def attractor_table(study: SectionsStudy) -> Table:
     """N by N and code by code: errors, starts that end fixed, starts that land, and their controls."""
     plan, lines = study.settings.autoencoders, []
     for code in plan.codes:
-        for n in plan.sizes:
-            found, control = landings(study, n, code), landings(study, n, code, trained=False)
+        for n in (*plan.sizes, None):
+            found = landings(study, n, code)
             errors = [Mean.over([float(one.errors[k]) for one in found]) for k in range(2)]
             fixed = Mean.over([one.training.fixed.value for one in found])
             reached = sum(one.training.num_reached for one in found)
-            shares = [landed(found), landed(found, "held_out"), landed(control)]
+            shares = [landed(found), landed(found, "held_out")]
             cells = [*(f"{error.value:.3f}" for error in errors), f"{fixed.value:.2f}"]
             said = [f"{one.value:.2f} ({one.interval[0]:.2f} to {one.interval[1]:.2f})" for one in shares]
-            lines.append([f"{code} x 128 numbers, N = {n}", *cells, *said, f"{reached} of {n * len(found)}"])
+            what = f"N = {n}" if n else "untrained"
+            every = (n or plan.sizes[-1]) * len(found)
+            lines.append([f"{code} x 128 numbers, {what}", *cells, *said, f"{reached} of {every}"])
     header = ["autoencoder", "error, training", "error, held out", "fixed", "land on a training gather"]
-    return Table([*header, "on a held-out one", "untrained", "gathers reached"], lines)
+    return Table([*header, "on a held-out one", "gathers reached"], lines)
 
 
 def attractor_figure(study: SectionsStudy) -> Figure:
@@ -277,12 +280,12 @@ def claims(study: SectionsStudy) -> dict[str, float]:
                 found |= {f"{id}_{space}_{n}": mean.value, f"{id}_{space}_{n}_half": mean.half}
                 found[f"{id}_{space}_{n}_p"] = p_over_seeds(of)
     for code in study.settings.autoencoders.codes:
+        found[f"landed_untrained_{code}"] = landed(landings(study, None, code)).value
         for n in study.settings.autoencoders.sizes:
-            trained, untrained = landings(study, n, code), landings(study, n, code, trained=False)
+            trained = landings(study, n, code)
             found |= {
                 f"landed_{code}_{n}": landed(trained).value,
                 f"landed_held_out_{code}_{n}": landed(trained, "held_out").value,
-                f"landed_untrained_{code}_{n}": landed(untrained).value,
                 f"error_training_{code}_{n}": Mean.over([float(one.errors[0]) for one in trained]).value,
                 f"error_held_out_{code}_{n}": Mean.over([float(one.errors[1]) for one in trained]).value,
             }

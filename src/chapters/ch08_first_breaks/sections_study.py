@@ -160,8 +160,10 @@ class SectionsStudy(LongWork):
 
     @cached_property
     def iterations(self) -> list[Iterating]:
-        """Of every autoencoder, trained and untrained."""
-        untrained = [self.autoencoder(one.num_examples, one.code, one.seed, trained=False) for one in self.autoencoders]
+        """Of every autoencoder, and of untrained ones, one for each code and seed: they know no N."""
+        plan = self.settings.autoencoders
+        kinds = [(code, seed) for seed in self.seeds for code in plan.codes]
+        untrained = [self.autoencoder(plan.sizes[-1], code, seed, trained=False) for code, seed in kinds]
         return [self.iterating(run) for run in (*self.autoencoders, *untrained)]
 
     @cached_property
