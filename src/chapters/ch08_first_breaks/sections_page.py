@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from chapters.ch08_first_breaks import sections_figures as figures
 from chapters.ch08_first_breaks import sections_measures as measures
-from chapters.ch08_first_breaks.autoencoding import Landings
+from chapters.ch08_first_breaks.autoencoding import STARTS, Landings
 from chapters.ch08_first_breaks.sections_measures import SPACES, Copying, Walking
 from chapters.ch08_first_breaks.sections_study import COPIER, FRESH, SectionsStudy
 from companion.frames import Frames
@@ -103,20 +103,21 @@ def landings(study: SectionsStudy, n: int | None, code: int) -> list[Landings]:
     return [study.result(study.iterating(run)) for run in runs]
 
 
-def landed(found: list[Landings], beside: str = "training") -> Share:
-    """Share of all starts of all seeds that land on a gather of a set, "training" or "held_out"."""
-    shares = [getattr(one, beside).landed for one in found]
+def landed(found: list[Landings], start: str, beside: str = "training") -> Share:
+    """Share of all starts of all seeds that land on a gather of a set, "training" or "held_out".
+
+    Its interval is over starts: those of one autoencoder are not independent of each other.
+    """
+    shares = [getattr(one, beside)[start].landed for one in found]
     return Share(sum(one.value for one in shares) / len(shares), sum(one.num for one in shares))
 
 
 def attractor_curves(study: SectionsStudy, code: int) -> dict[str, dict[int, Share]]:
     """What -> N -> share of starts that land."""
     sizes = study.settings.autoencoders.sizes
-    return {
-        "training gathers": {n: landed(landings(study, n, code)) for n in sizes},
-        "held-out gathers": {n: landed(landings(study, n, code), "held_out") for n in sizes},
-        "untrained": {sizes[-1]: landed(landings(study, None, code))},
-    }
+    curves = {f"from {start}": {n: landed(landings(study, n, code), start) for n in sizes} for start in STARTS}
+    both = {n: landed(landings(study, n, code), "gathers", "held_out") for n in sizes}
+    return curves | {"on held-out gathers": both}
 
 
 def attractor_table(study: SectionsStudy) -> Table:
@@ -125,17 +126,19 @@ def attractor_table(study: SectionsStudy) -> Table:
     for code in plan.codes:
         for n in (*plan.sizes, None):
             found = landings(study, n, code)
-            errors = [Mean.over([float(one.errors[k]) for one in found]) for k in range(2)]
-            fixed = Mean.over([one.training.fixed.value for one in found])
-            reached = sum(one.training.num_reached for one in found)
-            shares = [landed(found), landed(found, "held_out")]
-            cells = [*(f"{error.value:.3f}" for error in errors), f"{fixed.value:.2f}"]
-            said = [f"{one.value:.2f} ({one.interval[0]:.2f} to {one.interval[1]:.2f})" for one in shares]
-            what = f"N = {n}" if n else "untrained"
-            every = (n or plan.sizes[-1]) * len(found)
-            lines.append([f"{code} x 128 numbers, {what}", *cells, *said, f"{reached} of {every}"])
-    header = ["autoencoder", "error, training", "error, held out", "fixed", "land on a training gather"]
-    return Table([*header, "on a held-out one", "gathers reached"], lines)
+            errors = [Mean.over([float(one.errors[k]) for one in found]).value for k in range(2)]
+            what, every = f"N = {n}" if n else "untrained", (n or plan.sizes[-1]) * len(found)
+            cells = [f"{error:.2g}" for error in errors]
+            for start in STARTS:
+                fixed = Mean.over([one.training[start].fixed.value for one in found]).value
+                on, off = landed(found, start), landed(found, start, "held_out")
+                reached = sum(one.training[start].num_reached for one in found)
+                cells += [f"{fixed:.2f}", f"{on.value:.2f}", f"{off.value:.2f}", f"{reached} of {every}"]
+            lines.append([f"code of {code}, {what}", *cells])
+    header = ["autoencoder", "error, training", "error, held out"]
+    for start in STARTS:
+        header += [f"from {start}: fixed", "land on training gathers", "on held-out ones", "gathers reached"]
+    return Table(header, lines)
 
 
 def attractor_figure(study: SectionsStudy) -> Figure:
@@ -143,7 +146,7 @@ def attractor_figure(study: SectionsStudy) -> Figure:
     codes = study.settings.autoencoders.codes
     figure, axes = style.panels(1, len(codes), height=3.0, sharey=True)
     for ax, code in zip(axes, codes, strict=True):
-        figures.attractor_panel(ax, attractor_curves(study, code), title=f"code of {code} x 128 numbers")
+        figures.attractor_panel(ax, attractor_curves(study, code), title=f"code of {code}")
     axes[0].set_ylabel("starts that land")
     return style.legend_below(figure, axes[:1], 3)
 
@@ -280,15 +283,13 @@ def claims(study: SectionsStudy) -> dict[str, float]:
                 found |= {f"{id}_{space}_{n}": mean.value, f"{id}_{space}_{n}_half": mean.half}
                 found[f"{id}_{space}_{n}_p"] = p_over_seeds(of)
     for code in study.settings.autoencoders.codes:
-        found[f"landed_untrained_{code}"] = landed(landings(study, None, code)).value
-        for n in study.settings.autoencoders.sizes:
-            trained = landings(study, n, code)
-            found |= {
-                f"landed_{code}_{n}": landed(trained).value,
-                f"landed_held_out_{code}_{n}": landed(trained, "held_out").value,
-                f"error_training_{code}_{n}": Mean.over([float(one.errors[0]) for one in trained]).value,
-                f"error_held_out_{code}_{n}": Mean.over([float(one.errors[1]) for one in trained]).value,
-            }
+        for n in (*study.settings.autoencoders.sizes, None):
+            trained, id = landings(study, n, code), f"{code}_{n or 'untrained'}"
+            for start in STARTS:
+                found[f"landed_{start}_{id}"] = landed(trained, start).value
+                found[f"landed_{start}_{id}_held_out"] = landed(trained, start, "held_out").value
+            found[f"error_{id}"] = Mean.over([float(one.errors[0]) for one in trained]).value
+            found[f"error_{id}_held_out"] = Mean.over([float(one.errors[1]) for one in trained]).value
     for name, of in walks(study).items():
         id = name.removeprefix("GAN, N = ")
         found[f"jump_{id}"] = Mean.over([one.jump_share.value for one in of]).value

@@ -9,15 +9,16 @@ import torch
 
 from chapters.ch08_first_breaks import sections_measures as measures
 from chapters.ch08_first_breaks.autoencoding import (
+    GATHER_STREAMS,
     Autoencoding,
     GatherSet,
     Iterating,
-    build_autoencoder,
     drawn_gathers,
     encoded,
     iterated,
 )
 from chapters.ch08_first_breaks.sections_gan import (
+    SECTION_STREAMS,
     Gan,
     Played,
     Sampling,
@@ -25,6 +26,7 @@ from chapters.ch08_first_breaks.sections_gan import (
     draw,
     drawn_sections,
     generator_of,
+    made_with,
     played,
     sampled,
 )
@@ -41,7 +43,7 @@ if TYPE_CHECKING:  # what settings may be changes no result
     from chapters.ch08_first_breaks.settings_sections import Sections
 
 CHAPTER = "08_first_breaks"
-RECORDED = {"generators": Gan, "autoencoders": Autoencoding}  # files of weights that a full run leaves
+GENERATORS = "generators"  # the file of weights that a full run leaves
 COPIER, FRESH = "exact copier", "fresh draws"
 
 
@@ -109,16 +111,18 @@ class SectionsStudy(LongWork):
 
     def autoencoder(self, n: int, code: int, seed: int, *, trained: bool = True) -> Autoencoding:
         """The part that trains an autoencoder on N gathers, or leaves it as it is drawn."""
-        size, plan = self.settings, self.settings.autoencoders
+        plan = self.settings.autoencoders
         steps = plan.num_steps if trained else 0
-        return Autoencoding(n, code, seed, size.width, steps, plan.batch_size, plan.rate)
+        return Autoencoding(n, code, seed, steps, plan.batch_size, plan.rate)
 
     def sections(self, stream: str, seed: int) -> SectionSet:
         """Those of all N of a seed, which are nested."""
         return SectionSet(stream, self.most if stream != "fresh" else self.settings.num_samples, seed)
 
     def gathers(self, stream: str, seed: int) -> GatherSet:
-        return GatherSet(stream, self.settings.autoencoders.sizes[-1], seed)
+        """Those of all N of a seed, which are nested; "starts": of the iteration."""
+        plan = self.settings.autoencoders
+        return GatherSet(stream, plan.num_starts if stream == "starts" else plan.sizes[-1], seed)
 
     @cached_property
     def gans(self) -> list[Gan]:
@@ -169,11 +173,9 @@ class SectionsStudy(LongWork):
     @cached_property
     def parts(self) -> list[Long]:
         """Data, networks where they are trained, samples, tests."""
-        streams = ("train", "held out", "fresh")
-        data = [self.sections(stream, seed) for seed in self.seeds for stream in streams]
-        gathers = [self.gathers(stream, seed) for seed in self.seeds for stream in streams[:2]]
-        trained = self.settings.base == "trained"
-        networks = [*self.gans, *self.autoencoders] if trained else []
+        data = [self.sections(stream, seed) for seed in self.seeds for stream in SECTION_STREAMS]
+        gathers = [self.gathers(stream, seed) for seed in self.seeds for stream in GATHER_STREAMS]
+        networks = [*(self.gans if self.settings.base == "trained" else []), *self.autoencoders]
         samplings = [self.sampling(gan) for gan in self.gans]
         return [*data, *gathers, *networks, *samplings, *self.testings, self.levelling, *self.iterations]
 
@@ -190,8 +192,7 @@ class SectionsStudy(LongWork):
             return [part.gan] if trained else []
         if isinstance(part, Iterating):
             run = part.autoencoder
-            both = [self.gathers(stream, run.seed) for stream in ("train", "held out")]
-            return [*([run] if trained and run.num_steps else []), *both]
+            return [*([run] if run.num_steps else []), *(self.gathers(stream, run.seed) for stream in GATHER_STREAMS)]
         both = [self.sections(stream, part.seed) for stream in ("train", "held out")]
         if part.source == FRESH:
             return [*both, self.sections("fresh", part.seed)]
@@ -206,8 +207,6 @@ class SectionsStudy(LongWork):
                 given["weights"] = digest(self.recorded_gan(part.gan).tensors(), {})[:16]
             elif isinstance(part, Testing) and isinstance(part.source, Sampling):
                 given["weights"] = digest(self.recorded_gan(part.source.gan).tensors(), {})[:16]
-            elif isinstance(part, Iterating) and part.autoencoder.num_steps:
-                given["weights"] = digest(self.recorded_autoencoder(part.autoencoder), {})[:16]
         return given
 
     def work(self, part: Long, earlier: Callable) -> Any:
@@ -227,12 +226,9 @@ class SectionsStudy(LongWork):
             return sampled(part, network.weights, *kept)
         if isinstance(part, Iterating):
             run = part.autoencoder
-            sets = [earlier(self.gathers(stream, run.seed))[: run.num_examples] for stream in ("train", "held out")]
-            if run.num_steps:
-                weights = earlier(run) if trained else self.recorded_autoencoder(run)
-            else:
-                weights = build_autoencoder(run, self.device).state_dict()
-            return iterated(part, weights, *sets, *kept)
+            training, held_out, starts = (earlier(self.gathers(stream, run.seed)) for stream in GATHER_STREAMS)
+            weights = earlier(run) if run.num_steps else None
+            return iterated(part, weights, training[: run.num_examples], held_out[: run.num_examples], starts, *kept)
         if isinstance(part, Levelling):
             return level_of(part, *kept)
         sets = [earlier(self.sections(stream, part.seed))[: part.num_examples] for stream in ("train", "held out")]
@@ -248,29 +244,24 @@ class SectionsStudy(LongWork):
     # ---- recorded networks -----------------------------------------------------------------------------------------
 
     @cached_property
-    def recorded(self) -> dict[str, dict[str, torch.Tensor]]:
-        """File -> its tensors."""
-        return {name: recorded_weights(CHAPTER, name, self.device)[0] for name in RECORDED}
+    def recorded(self) -> dict[str, torch.Tensor]:
+        """Tensors of the full run's generators."""
+        return recorded_weights(CHAPTER, GENERATORS, self.device)[0]
 
     def recorded_gan(self, run: Gan) -> Played:
-        """Of the full run."""
-        return Played.of(_named(self.recorded["generators"], run.key))
+        """Of the full run. ``ValueError`` for an N or a seed that it has not."""
+        start = f"{run.key}."
+        named = {name.removeprefix(start): w for name, w in self.recorded.items() if name.startswith(start)}
+        if not named:
+            raise ValueError(f"settings: expected generators that the full run has recorded, got {run.key}")
+        return Played.of(named)
 
-    def recorded_autoencoder(self, run: Autoencoding) -> dict[str, torch.Tensor]:
-        """Of the full run."""
-        return {name: w.float() for name, w in _named(self.recorded["autoencoders"], run.key).items()}
-
-    def to_record(self) -> dict[str, tuple[dict[str, torch.Tensor], dict]]:
-        """File -> tensors in half precision, and how they were made; empty where networks were recorded ones."""
+    def to_record(self) -> tuple[dict[str, torch.Tensor], dict] | None:
+        """Generators in half precision, and how they were made; None where they were recorded ones."""
         if self.settings.base == "recorded":
-            return {}
-        generators, autoencoders = {}, {}
-        for gan in self.gans:
-            generators |= {f"{gan.key}.{name}": w.half() for name, w in self.result(gan).tensors().items()}
-        for run in self.autoencoders:
-            autoencoders |= {f"{run.key}.{name}": w.half() for name, w in self.result(run).items()}
-        made = [{"runs": [asdict(run) for run in runs]} for runs in (self.gans, self.autoencoders)]
-        return {"generators": (generators, made[0]), "autoencoders": (autoencoders, made[1])}
+            return None
+        named = {f"{gan.key}.{name}": w.half() for gan in self.gans for name, w in self.result(gan).tensors().items()}
+        return named, {"runs": [made_with(gan) for gan in self.gans]}
 
     # ---- results ---------------------------------------------------------------------------------------------------
 
@@ -334,7 +325,3 @@ def level_of(part: Levelling, store: Store, arguments: dict) -> torch.Tensor:
         return {"p": torch.tensor(values, dtype=torch.float64)}
 
     return store.tensors(part.name, arguments, compute)["p"]
-
-
-def _named(tensors: dict[str, torch.Tensor], key: str) -> dict[str, torch.Tensor]:
-    return {name.removeprefix(f"{key}."): w for name, w in tensors.items() if name.startswith(f"{key}.")}

@@ -25,7 +25,7 @@ class Adversaries:
 
 @dataclass(frozen=True)
 class Autoencoders:
-    """Of gathers, and the iteration that is measured on them. codes: channels of the bottleneck."""
+    """Of gathers, and the iteration that is measured on them. codes: numbers of the bottleneck."""
 
     sizes: Annotated[tuple[Annotated[int, Bounds(2)], ...], Ascending()]
     codes: Counts

@@ -8,7 +8,7 @@ import pytest
 import torch
 from helpers import store_in
 
-from chapters.ch08_first_breaks import sections_gan, sections_measures, sections_page, sections_study
+from chapters.ch08_first_breaks import autoencoding, sections_gan, sections_measures, sections_page, sections_study
 from chapters.ch08_first_breaks.sections_study import COPIER, FRESH, SectionsStudy
 from chapters.ch08_first_breaks.settings_sections import Adversaries, Autoencoders, Sections
 from companion import weights
@@ -112,6 +112,32 @@ def test_spectra_are_those_of_a_section_wherever_it_is_moved():
     assert torch.equal(sections_measures.in_space(x, "sections"), x.flatten(1))
 
 
+def test_coarse_gathers_are_every_second_trace_and_means_of_two_samples():
+    whole = torch.randn(2, 64, 128, generator=torch.Generator().manual_seed(0))
+    found = autoencoding.coarse(whole).reshape(2, 32, 64)
+    torch.testing.assert_close(found.abs().amax(2), torch.full((2, 32), 3.0))
+    mean = (whole[0, 6, 10] + whole[0, 6, 11]) / 2
+    ratio = (whole[0, 6, 40] + whole[0, 6, 41]) / 2 / mean
+    assert float(found[0, 3, 20] / found[0, 3, 5]) == pytest.approx(float(ratio), rel=1e-5)
+
+
+def test_autoencoder_that_stores_its_gathers_has_them_for_attractors(tmp_path):
+    """Radhakrishnan, Belkin and Uhler (2020): trained to no error, iterated from noise it ends on one of them."""
+    store, generator = store_in(tmp_path), torch.Generator().manual_seed(0)
+    training, held_out, starts = torch.randn(3, 2, 64, generator=generator, dtype=torch.float32)
+    run = autoencoding.Autoencoding(2, 16, 0, 800, 2, 2e-3)
+    weights = autoencoding.encoded(run, training, store, {})
+    part = autoencoding.Iterating(run, 20, 300)
+    found = autoencoding.iterated(part, weights, training, held_out, starts, store, {})
+    assert float(found.errors[0]) < 1e-6 < float(found.errors[1])
+    assert found.training["noise"].landed.value == 1
+    assert found.held_out["noise"].landed.value == 0
+    untrained = replace(run, num_steps=0)
+    control = autoencoding.Iterating(untrained, 20, 300)
+    none = autoencoding.iterated(control, None, training, held_out, starts, store, {})
+    assert none.training["noise"].landed.value == 0
+
+
 def test_step_down_is_holm():
     assert sections_measures.step_down([0.01, 0.04, 0.03]) == [True, False, False]
     assert sections_measures.step_down([0.01, 0.02, 0.03]) == [True, True, True]
@@ -171,18 +197,19 @@ def test_page_shows_every_item(study):
 def test_recorded_networks_give_the_same_parts_without_training(tmp_path, study, monkeypatch):
     folder = tmp_path / "recorded" / sections_study.CHAPTER
     folder.mkdir(parents=True)
-    for name, (tensors, made) in study.to_record().items():
-        write_weights(folder, name, tensors, made)
+    write_weights(folder, sections_study.GENERATORS, *study.to_record())
     monkeypatch.setattr(weights.paths, "shipped", lambda what: tmp_path / what)
     quick = SectionsStudy(replace(study.settings, base="recorded"), 7, store_in(tmp_path), lambda message: None)
     assert quick.seeds == study.seeds  # its sections are those that the networks were trained on
-    assert not set(quick.parts) & {*quick.gans, *quick.autoencoders}
+    assert not set(quick.parts) & {*quick.gans}
     quick.run()
     for gan in study.gans:
         ours, theirs = (of.result(of.sampling(gan)) for of in (quick, study))
         # Half precision keeps 11 bits of each weight; some layers add them up.
         torch.testing.assert_close(ours, theirs, rtol=0, atol=0.02 * float(theirs.abs().max()))
-    assert quick.to_record() == {}
+    assert quick.to_record() is None
+    with pytest.raises(ValueError, match="settings: expected generators that the full run has recorded, got 6"):
+        quick.recorded_gan(study.gan(6, 0))
 
 
 def test_recorded_networks_of_the_full_run_fit_their_files():
