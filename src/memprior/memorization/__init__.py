@@ -1,8 +1,9 @@
 """Is this sample a copy? `nearness`: nearest training examples, the paper's ratio, the tests beside their nulls and the
 report. `copies`: the ratio of one set of samples, summarized. `swap`: an exact test. `storage`: what a network kept of
-its training pairs.
+its training pairs. `iteration`: which examples an autoencoder comes back to. `walk`: how evenly a generator moves.
 """
 
+from memprior.memorization.iteration import FIXED, Attractors, attractors
 from memprior.memorization.nearness import (
     CHECK_LEVEL,
     COPY_GAP,
@@ -20,18 +21,26 @@ from memprior.memorization.nearness import (
 )
 from memprior.memorization.storage import LookupIndex, lookup_index, membership_auc, retrieval
 from memprior.memorization.swap import SwapTest, swap_test
+from memprior.memorization.walk import LARGEST, LatentWalk, jump_share, latent_walk, slerp
 
 __all__ = [
     "CHECK_LEVEL",
     "COPY_GAP",
     "COPY_LEVEL",
+    "FIXED",
+    "LARGEST",
     "PAPER_RATIO",
+    "Attractors",
     "CopyTest",
+    "LatentWalk",
     "LookupIndex",
     "Nearness",
     "Neighbors",
     "Report",
     "SwapTest",
+    "attractors",
+    "jump_share",
+    "latent_walk",
     "leave_one_out",
     "lookup_index",
     "membership_auc",
@@ -39,6 +48,7 @@ __all__ = [
     "nearest_neighbors",
     "report",
     "retrieval",
+    "slerp",
     "swap_test",
     "three_sample_test",
 ]
