@@ -2,8 +2,8 @@
 
 They are tried on, never trained on. The networks' grid has 4 ms and 20 m; a shallow survey has the same first breaks a
 few times as fast. So records are resampled to 1 ms, which puts first breaks of 4 to 100 ms on samples 4 to 100 of 128,
-and networks are given samples, not seconds. Nothing is changed otherwise: traces as stored, polarity as it is, each over
-its largest size within the network.
+and networks are given samples, not seconds. Nothing else is changed: traces as stored, polarity as it is, each over its
+largest size within the network.
 """
 
 from collections.abc import Callable
@@ -73,18 +73,8 @@ def _site(file: Path) -> list[FieldShot]:
         expect(gather.t0_s == 0, str(record), "a record that begins at the shot", f"a delay of {gather.t0_s} s")
         source, receivers = gather.sources_km[:, 0], gather.receivers_km[:, 0]
         of_traces = 1000 * picks.of_traces(source, receivers)
-        where = float(source[0]) * 1000, receivers * 1000
-        shots.append(
-            FieldShot(
-                site.name,
-                record.stem,
-                gather.traces,
-                gather.dt_s,
-                on_grid(gather.traces, gather.dt_s),
-                of_traces,
-                *where,
-            )
-        )
+        gridded, where = on_grid(gather.traces, gather.dt_s), (float(source[0]) * 1000, receivers * 1000)
+        shots.append(FieldShot(site.name, record.stem, gather.traces, gather.dt_s, gridded, of_traces, *where))
     matched = sum(int(shot.picks_ms.isfinite().sum()) for shot in shots)
     expect(matched == len(picks.times_s), str(file), f"{len(picks.times_s)} picks of recorded traces", matched)
     return shots

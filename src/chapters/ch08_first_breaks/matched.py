@@ -1,7 +1,7 @@
 """Chapter 8's matched problem: one arrival of known wavelet in Gaussian noise of known covariance, a trace alone.
 
-The ideal picker is exact there. Of single-trace pickers none can do better in the mean than its posterior's mean (RMSE),
-its median (MAE) and the middle of its best window (hit rate).
+The ideal picker is exact there. Of single-trace pickers none can do better in the mean than its posterior's mean, in
+RMSE, its median, in MAE, and the middle of its best window, in hit rate.
 """
 
 from dataclasses import dataclass
@@ -53,8 +53,8 @@ class Matched:
 class MatchedScores:
     """Of T test traces, in samples.
 
-    onsets: (T,). low, high: of the ideal picker's central 90 % interval, (T,). picks: picker -> score -> picks (T,), the
-    ideal one's and the network's those that are best by what they believe; a classical picker has one pick for all.
+    onsets: (T,). low, high: of the ideal picker's central 90 % interval, (T,). picks: picker -> score -> picks (T,):
+    the ideal one's and the network's those that are best by what they believe; a classical picker has one for all.
     """
 
     onsets: torch.Tensor
@@ -109,11 +109,14 @@ def matched(run: Matched, store: Store, arguments: dict) -> MatchedScores:
         found = {"onsets": onsets, "low": low, "high": high} | by_score("ideal", posterior)
         for name, grid in zip(OTHERS, (AIC_GRID, STA_LTA_GRID), strict=False):
             picks = tune(grid, *training).picker(traces)
-            found |= {f"{name}.{score}": picks for score in SCORES}
+            found[name] = picks
         return found | by_score(OTHERS[-1], _network(run, *training, traces, folder))
 
     stored = store.tensors(run.name, arguments, compute)
-    picks = {name: {score: stored[f"{name}.{score}"] for score in SCORES} for name in ("ideal", *OTHERS)}
+    picks = {
+        name: {score: stored.get(name, stored.get(f"{name}.{score}")) for score in SCORES}
+        for name in ("ideal", *OTHERS)
+    }
     return MatchedScores(stored["onsets"], stored["low"], stored["high"], picks)
 
 

@@ -81,21 +81,12 @@ def _words(score: str) -> str:
 def picking_differences(study: PickingStudy, name: str) -> Table:
     """Paired differences of hit rates at one sample; p of all rows together is Bonferroni's."""
     found = measures.differences(study, name)
-    lines = [
-        [
-            f"N = {n}",
-            f"{a} less {b}",
-            f"{one.value:+.3f} ± {one.half:.3f}",
-            f"{one.p:.2g}",
-            f"{_of_all(one, found):.2g}",
-        ]
-        for (a, b, n), one in found.items()
-    ]
+    lines = []
+    for (a, b, n), one in found.items():
+        of_all = min(1.0, len(found) * one.p)
+        cells = f"{one.value:+.3f} ± {one.half:.3f}", f"{one.p:.2g}", f"{of_all:.2g}"
+        lines.append([f"N = {n}", f"{a} less {b}", *cells])
     return Table(["gathers", f"hits within one sample, {TITLES[name]}", "difference", "p", "p, of all rows"], lines)
-
-
-def _of_all(one, found: dict) -> float:
-    return min(1.0, len(found) * one.p)
 
 
 def carrying_figure(study: PickingStudy) -> Figure:
@@ -134,9 +125,7 @@ def number_slider(study: PickingStudy, index: int = 0) -> Frames:
 
     def alt(n: int) -> str:
         rates = [measures.estimate(study, label, n, "test").value for label in ("scratch", "AIC")]
-        return (
-            f"{n} labelled gathers: hits within one sample on other surveys {rates[0]:.2f}, tuned AIC {rates[1]:.2f}."
-        )
+        return f"{n} labelled gathers: hits within one sample from scratch {rates[0]:.2f}, of tuned AIC {rates[1]:.2f}."
 
     return Frames(
         lambda n: gather_figure(study, n, index), study.settings.sizes, name="gathers N", label="{:d}".format, alt=alt
@@ -236,11 +225,9 @@ def picking_claims(study: PickingStudy) -> dict[str, float]:
             for label in measures.labels(study):
                 one = measures.estimate(study, label, n, name)
                 found |= {f"{name}_{n}_{_id(label)}": one.value, f"{name}_{n}_{_id(label)}_half": one.half}
-            for (a, b), of in (
-                (pair, measures.difference(study, *pair, n, name)) for pair in measures.comparisons(study)
-            ):
-                found[f"{name}_{n}_{_id(a)}_less_{_id(b)}"] = of.value
-                found[f"{name}_{n}_{_id(a)}_less_{_id(b)}_half"] = of.half
+            for a, b in measures.comparisons(study):
+                one, id = measures.difference(study, a, b, n, name), f"{name}_{n}_{_id(a)}_less_{_id(b)}"
+                found |= {id: one.value, f"{id}_half": one.half}
     return found
 
 

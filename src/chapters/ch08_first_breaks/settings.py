@@ -51,7 +51,7 @@ class Picking:
     num_seeds: Annotated[int, Bounds(2)]  # intervals are over them
     base: Literal["recorded", "trained"]
     width: Annotated[int, Bounds(8)]
-    num_validation: Annotated[int, Bounds(8)]
+    num_validation: Annotated[int, Bounds(4)]
     num_test: Annotated[int, Bounds(8)]  # of each family; two surveys at least
     unlabelled: Unlabelled
     sizes: Counts
