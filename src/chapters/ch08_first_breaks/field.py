@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from scipy.signal import resample_poly
 from torch import nn
 
 from chapters.ch08_first_breaks.pickers import onset_posterior
@@ -21,7 +20,7 @@ from memprior.picking import Aic, StaLta, grouped_mean, read_sgt
 from memprior.waves import read_seg2
 
 GRID_S = 0.001
-SAMPLES = 128  # on the networks' grid
+GRID_SAMPLES = 128  # on the networks' grid
 LISTEN_S = 0.2  # what untuned pickers are given: the beginning of each record, at its own interval
 WITHIN_MS = 2.0
 WINDOWS_S = 0.003, 0.020  # of untuned STA/LTA
@@ -31,7 +30,7 @@ WINDOWS_S = 0.003, 0.020  # of untuned STA/LTA
 class FieldShot:
     """One record of a site.
 
-    traces: (num, nt), float32, sample n at n dt_s after the shot. gridded: (num, SAMPLES), float32, on 1 ms.
+    traces: (num, nt), float32, sample n at n dt_s after the shot. gridded: (num, GRID_SAMPLES), float32, on 1 ms.
     picks_ms: (num,), float64, by people, NaN where there is none. source_m: x; receivers_m: (num,), x.
     """
 
@@ -81,18 +80,24 @@ def _site(file: Path) -> list[FieldShot]:
 
 
 def on_grid(traces: torch.Tensor, dt_s: float) -> torch.Tensor:
-    """Traces (num, nt) of interval ``dt_s`` as (num, SAMPLES) of 1 ms, sample 0 where it was.
+    """Traces (num, nt) of interval ``dt_s`` as (num, GRID_SAMPLES) of 1 ms, sample 0 where it was.
 
-    By a linear-phase low-pass filter below the new Nyquist frequency, whose delay is taken off: it moves no onset, and
-    blurs it by a few samples of 1 ms to either side. ``ValueError`` unless the intervals are whole multiples.
+    Each is the mean of 1 ms around it: null at the new sampling frequency, and an onset is blurred by half a sample. A
+    sharp linear-phase filter rings before the onset, by which the AIC picks 2 to 3 ms early. ``ValueError`` unless the
+    intervals are whole multiples.
     """
     every = round(GRID_S / dt_s)
     fits = every >= 1 and abs(every * dt_s - GRID_S) < 1e-6 * GRID_S
     expect(fits, "dt_s", f"{GRID_S} s over a whole number", dt_s)
-    enough = traces.shape[-1] >= every * SAMPLES
-    expect(enough, "traces", f"{SAMPLES} ms of record", f"{1000 * dt_s * traces.shape[-1]:g} ms")
-    resampled = resample_poly(traces.double().numpy(), 1, every, axis=-1)
-    return torch.from_numpy(resampled[..., :SAMPLES]).float().contiguous()
+    enough = traces.shape[-1] >= every * GRID_SAMPLES
+    expect(enough, "traces", f"{GRID_SAMPLES} ms of record", f"{1000 * dt_s * traces.shape[-1]:g} ms")
+    half = every // 2
+    weights = torch.ones(2 * half + 1, dtype=torch.float64)
+    if every % 2 == 0:
+        weights[[0, -1]] = 0.5  # as far to either side
+    padded = torch.nn.functional.pad(traces.double(), (half, half))
+    means = torch.nn.functional.conv1d(padded[:, None], weights[None, None] / every, stride=every)
+    return means[:, 0, :GRID_SAMPLES].float()
 
 
 # ---- picks, in ms --------------------------------------------------------------------------------------------------

@@ -19,8 +19,8 @@ from memprior.intervals import Share
 from memprior.picking import AIC_GRID, STA_LTA_GRID, IdealPicker, OnsetPosterior, tune
 from memprior.trace_networks import OnsetUNet, onset_steps
 
-SAMPLES = 128
-FREQUENCY_HZ, CORNER_HZ, LOWEST_HZ = 30.0, 30.0, 3.0  # of the wavelet; of the noise
+TRACE_SAMPLES = 128
+WAVELET_HZ, CORNER_HZ, LOWEST_HZ = 30.0, 30.0, 3.0  # of the wavelet; of the noise
 AMPLITUDE, SPREAD = 1.0, 0.3
 WINDOW = 8.0, 112.0
 LEVEL = 0.9
@@ -88,13 +88,13 @@ class MatchedScores:
 @cache
 def ideal_picker(noise: float) -> IdealPicker:
     """For noise of standard deviation ``noise`` and the spectrum of the gathers', in double precision."""
-    f = torch.fft.fftfreq(4 * SAMPLES, DT_S, dtype=torch.float64)
+    f = torch.fft.fftfreq(4 * TRACE_SAMPLES, DT_S, dtype=torch.float64)
     power = (f.abs() > LOWEST_HZ) / (1 + (f / CORNER_HZ) ** 4)
-    row = torch.fft.ifft(power / power.mean()).real[:SAMPLES]
-    n = torch.arange(SAMPLES)
+    row = torch.fft.ifft(power / power.mean()).real[:TRACE_SAMPLES]
+    n = torch.arange(TRACE_SAMPLES)
     covariance = noise**2 * row[(n[:, None] - n).abs()]
     options = {"dt_s": DT_S, "amplitude": AMPLITUDE, "spread": SPREAD, "window": WINDOW}
-    return IdealPicker(lambda t: berlage(t, FREQUENCY_HZ), covariance, **options)
+    return IdealPicker(lambda t: berlage(t, WAVELET_HZ), covariance, **options)
 
 
 def matched(run: Matched, store: Store, arguments: dict) -> MatchedScores:
@@ -134,7 +134,7 @@ def _network(run: Matched, training, onsets, traces, folder: Path) -> OnsetPoste
         return some.float()[:, None].expand(-1, COPIES, -1).contiguous()
 
     plan = FineTuningPlan(run.num_steps, run.batch_size, run.rate, FINAL * run.rate)
-    targets = copies(onset_steps(onsets, SAMPLES))
+    targets = copies(onset_steps(onsets, TRACE_SAMPLES))
     options = {"checkpoint": folder / "run.safetensors", "save_every": 100}
     for _ in fine_tune(network, copies(training), targets, plan, generator=generator_for("matched batches"), **options):
         pass

@@ -16,6 +16,7 @@ from companion.store import Store
 from memprior._check import expect
 from memprior._random import generator_for
 from memprior.adapters import FineTuningPlan, FineTuningState, fine_tune
+from memprior.adversarial import AdversarialPlan, Weights, train_adversarial
 from memprior.geology import shot_gathers, unlabelled_gathers
 from memprior.picking import AIC_GRID, STA_LTA_GRID, Aic, OnsetPosterior, StaLta, tune
 from memprior.trace_networks import (
@@ -36,7 +37,6 @@ FINAL = 1 / 20  # the last learning rate over the first
 MASKINGS = 4  # of each gather of the pool
 LEVEL = 0.9  # of the intervals that a network gives
 GATHERS_AT_ONCE = 16
-Weights = dict[str, torch.Tensor]
 
 
 # ---- gathers -------------------------------------------------------------------------------------------------------
@@ -148,8 +148,6 @@ def pretrained(run: Pretraining, pool: torch.Tensor, store: Store, arguments: di
 
 def _discriminator(run: Pretraining, traces: torch.Tensor, folder: Path) -> Weights:
     """Its features' weights at the end of the game."""
-    from memprior.adversarial import AdversarialPlan, train_adversarial
-
     shape, random = tuple(traces.shape[1:]), generator_for(f"{run.kind} {run.seed}")
     maker = SectionGenerator(run.latent, shape, run.width, generator=random, device=traces.device)
     judge = SectionDiscriminator(shape, run.width, generator=random, device=traces.device)

@@ -22,7 +22,7 @@ from memprior.intervals import Mean
 from memprior.trace_networks import unit_traces
 
 TITLES = {"test": "other surveys", "shifted": "shifted surveys"}
-WORDS = {"size": "mean size, samples", "square": "RMSE, samples", "error": "bias, samples", "picked": "picked"}
+SCORE_NAMES = {"size": "mean size, samples", "square": "RMSE, samples", "error": "bias, samples", "picked": "picked"}
 FieldErrors = dict[str, dict[str, list[float]]]  # site -> picker -> pick less that by people, ms
 
 
@@ -69,7 +69,7 @@ def score_table(study: PickingStudy, name: str) -> Table:
             found = [measures.estimate(study, label, n, name, score) for score in SCORES_OF_PICKS]
             stated = "" if label in GRIDS else str(measures.stated_coverage(study, label, n, name))
             lines.append([f"N = {n}, {label}", *map(str, found), stated or "none stated"])
-    names = [WORDS.get(score) or _words(score) for score in SCORES_OF_PICKS]
+    names = [SCORE_NAMES.get(score) or _words(score) for score in SCORES_OF_PICKS]
     return Table([f"picker, {TITLES[name]}", *names, "inside the stated 90 %"], lines)
 
 

@@ -30,9 +30,9 @@ def shot(picks, *, site="one", source=0.0, every=1, wavelet=berlage):
 def test_grid_of_the_networks_moves_no_onset(every):
     """A pulse sampled on the grid, and one sampled finer and brought to it, are one but for what the filter blurs."""
     fine, plain = shot([20.0, 33.4, 71.7], every=every), shot([20.0, 33.4, 71.7])
-    assert fine.gridded.shape == (3, field.SAMPLES)
+    assert fine.gridded.shape == (3, field.GRID_SAMPLES)
     away = torch.fft.rfft(fine.gridded.double()) * torch.fft.rfft(plain.gridded.double()).conj()
-    f = torch.fft.rfftfreq(field.SAMPLES, field.GRID_S)
+    f = torch.fft.rfftfreq(field.GRID_SAMPLES, field.GRID_S)
     low = (f > 20) & (f < 150)  # where both have power
     delay_ms = -1000 * away.angle()[:, low] / (2 * math.pi * f[low])
     assert float(delay_ms.abs().max()) < 0.1
