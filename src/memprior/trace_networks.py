@@ -33,6 +33,8 @@ class OnsetUNet(nn.Module):
 
     Args:
         width: a multiple of 4, at least 8.
+        features: the encoder is that of a :class:`SectionDiscriminator`, whose ``features`` have its weights, with
+            spectral norm: channels and strides are the same, activations are not normalized.
         generator: draws the weights.
         dtype: of the weights.
         device: by default the generator's.
@@ -49,10 +51,12 @@ class OnsetUNet(nn.Module):
         torch.Size([2, 16])
     """
 
-    def __init__(self, width: int = 16, *, generator: torch.Generator, dtype=torch.float32, device=None):
+    def __init__(
+        self, width: int = 16, *, features: bool = False, generator: torch.Generator, dtype=torch.float32, device=None
+    ):
         super().__init__()
         kind = _kind(width, generator, dtype)
-        self.encoder = _Encoder(width, **kind)
+        self.encoder = _Features(width, spectral=True, **kind) if features else _Encoder(width, **kind)
         self.decoder = _Decoder(width, **kind)
         # The decoder's channels before its stages: what a stage of the encoder has, half a level inward.
         self.skips = nn.ModuleList(
@@ -62,7 +66,7 @@ class OnsetUNet(nn.Module):
 
     def forward(self, traces: torch.Tensor) -> torch.Tensor:
         _expect_images("traces", traces, self)
-        *outer, hidden = self.encoder(unit_traces(traces))
+        *outer, hidden = self.encoder.outputs(unit_traces(traces))
         around = [skip(stage) for skip, stage in zip(self.skips, reversed(outer), strict=True)]
         return self.decoder(hidden, around).softmax(-1).cumsum(-1)
 
@@ -94,7 +98,7 @@ class TraceAutoencoder(nn.Module):
     def encode(self, traces: torch.Tensor) -> torch.Tensor:
         """The code, (B, ``code``, H / 8, W / 8)."""
         _expect_images("traces", traces, self)
-        return self.inward(self.encoder(traces)[-1])
+        return self.inward(self.encoder.outputs(traces)[-1])
 
     def decode(self, code: torch.Tensor) -> torch.Tensor:
         """Traces (B, H, W) of a code."""
@@ -204,13 +208,10 @@ class SectionDiscriminator(nn.Module):
         kind = _kind(width, generator, dtype)
         down, across = _inner("shape", shape)
         self.shape = tuple(shape)
-        channels = [1, *(width * k for k in _WIDTHS)]
-        layers = [_conv(a, b, stride=1 if a == 1 else 2, **kind) for a, b in pairwise(channels)]
-        self.leave = _linear(channels[-1] * down * across, 1, **kind)
+        self.features = _Features(width, spectral=spectral, **kind)
+        self.leave = _linear(4 * width * down * across, 1, **kind)
         if spectral:
-            for layer in (*layers, self.leave):
-                parametrize.register_parametrization(layer, "weight", UnitSpectralNorm())
-        self.features = nn.Sequential(*(part for layer in layers for part in (layer, nn.LeakyReLU(0.2))))
+            parametrize.register_parametrization(self.leave, "weight", UnitSpectralNorm())
         self.to(device)
 
     def forward(self, sections: torch.Tensor) -> torch.Tensor:
@@ -289,11 +290,32 @@ class _Encoder(nn.Module):
         self.stages = nn.ModuleList([_stage(1, width, kernel=5, **kind)])
         self.stages.extend(_stage(width * a, width * b, stride=2, **kind) for a, b in pairwise(_WIDTHS))
 
-    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+    def outputs(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Of its stages."""
         outputs = [x[:, None]]
         for stage in self.stages:
             outputs.append(stage(outputs[-1]))
         return outputs[1:]
+
+
+class _Features(nn.Sequential):
+    """(B, 1, H, W) to (B, 4 width, H / 8, W / 8): four convolutions, three of stride 2, each before a leaky ReLU."""
+
+    def __init__(self, width: int, *, spectral: bool, **kind):
+        channels = [1, *(width * k for k in _WIDTHS)]
+        layers = [_conv(a, b, stride=1 if a == 1 else 2, **kind) for a, b in pairwise(channels)]
+        if spectral:
+            for layer in layers:
+                parametrize.register_parametrization(layer, "weight", UnitSpectralNorm())
+        super().__init__(*(part for layer in layers for part in (layer, nn.LeakyReLU(0.2))))
+
+    def outputs(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Of traces (B, H, W) by the leaky ReLUs."""
+        outputs, hidden = [], x[:, None]
+        for part in self:
+            hidden = part(hidden)
+            outputs.append(hidden)
+        return outputs[1::2]
 
 
 class _Decoder(nn.Module):

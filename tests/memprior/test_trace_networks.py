@@ -28,6 +28,8 @@ def made(kind, seed=0, dtype=torch.float64, width=8):
     match kind:
         case "picker":
             return OnsetUNet(width, **settings)
+        case "picker of features":
+            return OnsetUNet(width, features=True, **settings)
         case "autoencoder":
             return TraceAutoencoder(3, width, **settings)
         case "masked":
@@ -40,7 +42,7 @@ def made(kind, seed=0, dtype=torch.float64, width=8):
             return SectionDiscriminator(SHAPE, width, spectral=False, **settings)
 
 
-KINDS = "picker", "autoencoder", "masked", "generator", "discriminator", "plain discriminator"
+KINDS = "picker", "picker of features", "autoencoder", "masked", "generator", "discriminator", "plain discriminator"
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -139,8 +141,20 @@ def test_encoders_of_the_picker_and_the_autoencoder_are_one(generator):
     picker, own = made("picker"), made("autoencoder", seed=1)
     picker.encoder.load_state_dict(own.encoder.state_dict())
     x = given("picker", generator)
-    for one, two in zip(picker.encoder(x), own.encoder(x), strict=True):
+    for one, two in zip(picker.encoder.outputs(x), own.encoder.outputs(x), strict=True):
         assert torch.equal(one, two)
+
+
+def test_picker_takes_the_features_of_a_discriminator(generator):
+    picker, own = made("picker of features"), made("discriminator", seed=1)
+    picker.encoder.load_state_dict(own.features.state_dict())
+    x = given("picker of features", generator)
+    outputs = picker.encoder.outputs(x)
+    assert torch.equal(outputs[-1], own.features(x[:, None]))
+    normal = made("picker").encoder.outputs(x)
+    assert [one.shape for one in outputs] == [one.shape for one in normal]
+    with pytest.raises(RuntimeError, match="Missing key"):
+        picker.encoder.load_state_dict(made("plain discriminator").features.state_dict())
 
 
 def test_autoencoder_passes_its_code_and_nothing_else(generator):

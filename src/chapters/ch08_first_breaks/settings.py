@@ -1,0 +1,77 @@
+"""Chapter 8: what the settings of its pickers may be. What each is stands beside its values, in profiles.yml."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from companion.bounds import Ascending, Bounds, Counts, Length, Natural, NaturalOrZero, Positive, require
+
+Start = Literal[
+    "scratch",
+    "autoencoder",
+    "masked",
+    "discriminator",
+    "discriminator, untrained",
+    "random, frozen",
+    "autoencoder, frozen",
+]
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """How encoders learn from records without labels. num: gathers of each family; 0 where they are recorded."""
+
+    num: NaturalOrZero
+    batch_size: Natural
+    num_steps: Natural
+    rate: Positive
+    code: Natural
+    hidden: Positive
+    latent: Natural
+    adversarial_steps: Natural
+    adversarial_rate: Positive
+
+
+@dataclass(frozen=True)
+class MatchedProblem:
+    """Single traces of which the ideal picker knows everything but the onset."""
+
+    num_training: Natural
+    num_traces: Annotated[int, Bounds(8)]
+    num_steps: Natural
+    batch_size: Natural
+    rate: Positive
+    noise: Positive
+
+
+@dataclass(frozen=True)
+class Picking:
+    """Of the pickers of 08_first_breaks."""
+
+    workers: Natural
+    num_seeds: Annotated[int, Bounds(2)]  # intervals are over them
+    base: Literal["recorded", "trained"]
+    width: Annotated[int, Bounds(8)]
+    num_validation: Annotated[int, Bounds(4)]
+    num_test: Annotated[int, Bounds(8)]  # of each family; two surveys at least
+    unlabelled: Unlabelled
+    sizes: Counts
+    starts: Annotated[tuple[Start, ...], Length(1)]
+    num_steps: Annotated[tuple[Natural, ...], Length(1)]
+    batch_size: Natural
+    rates: Annotated[tuple[Positive, ...], Ascending()]
+    matched: MatchedProblem
+
+    def __post_init__(self):
+        trained = self.base == "trained"
+        num = self.unlabelled.num
+        require((num > 0) == trained, "unlabelled.num", "> 0 where base is trained, else 0", num)
+        once = len(set(self.starts)) == len(self.starts)
+        require(once, "starts", "each once", list(self.starts))
+        require("scratch" in self.starts, "starts", "a list with 'scratch', which others are held against", self.starts)
+        one = len(self.num_steps) == len(self.sizes)
+        require(one, "num_steps", f"one for each of the {len(self.sizes)} sizes", list(self.num_steps))
+        require(self.width % 4 == 0, "width", "a multiple of 4", self.width)
+        for name in ("num_validation", "num_test"):
+            value = getattr(self, name)
+            require(value % 4 == 0, name, "a multiple of 4, the gathers of a survey", value)
+        require(self.unlabelled.hidden < 1, "unlabelled.hidden", "a share below 1", self.unlabelled.hidden)

@@ -1,0 +1,101 @@
+"""Chapter 8's real shots: the networks' grid keeps onsets where they are, and scores are those of made-up sites."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from chapters.ch08_first_breaks import field, picking_page
+from chapters.ch08_first_breaks.field import FieldShot
+from memprior.geology import berlage
+from memprior.picking import Aic
+
+
+def lasting(time_s, frequency_hz):
+    return torch.sin(2 * math.pi * frequency_hz * time_s.clamp(min=0))
+
+
+def shot(picks, *, site="one", source=0.0, every=1, wavelet=berlage):
+    """Waves of 60 Hz that begin at the picks in ms, at an interval of 1 ms over ``every``."""
+    picks = torch.tensor(picks, dtype=torch.float64)
+    dt_s = field.GRID_S / every
+    time_s = dt_s * torch.arange(200 * every, dtype=torch.float64) - picks.nan_to_num(50.0)[:, None] / 1000
+    traces = wavelet(time_s, 60.0).float()
+    receivers = 5.0 * torch.arange(len(picks), dtype=torch.float64)
+    return FieldShot(site, "a", traces, dt_s, field.on_grid(traces, dt_s), picks, source, receivers)
+
+
+@pytest.mark.parametrize("every", [1, 4, 8])
+def test_grid_of_the_networks_moves_no_onset(every):
+    """A pulse sampled on the grid, and one sampled finer and brought to it, are one but for what the filter blurs."""
+    fine, plain = shot([20.0, 33.4, 71.7], every=every), shot([20.0, 33.4, 71.7])
+    assert fine.gridded.shape == (3, field.GRID_SAMPLES)
+    away = torch.fft.rfft(fine.gridded.double()) * torch.fft.rfft(plain.gridded.double()).conj()
+    f = torch.fft.rfftfreq(field.GRID_SAMPLES, field.GRID_S)
+    low = (f > 20) & (f < 150)  # where both have power
+    delay_ms = -1000 * away.angle()[:, low] / (2 * math.pi * f[low])
+    assert float(delay_ms.abs().max()) < 0.1
+    sharp = shot([20.0, 33.4, 71.7], every=every, wavelet=lasting)
+    noise = 1e-3 * torch.randn(sharp.gridded.shape, generator=torch.Generator().manual_seed(0))
+    picks = field.gridded_picks(Aic(), replace(sharp, gridded=sharp.gridded + noise.float()))
+    assert float((picks - sharp.picks_ms).abs().max()) <= 2
+
+
+def test_planted_shift_of_the_picks_is_seen():
+    one = shot([20.0, 33.0, math.nan, 71.0])
+    for late in (0.0, 1.0, 2.5):
+        score = field.field_score([one], [one.picks_ms.nan_to_num(0.0) + late])
+        assert (score.num, score.bias.value, score.mae.value) == (3, pytest.approx(late), pytest.approx(late))
+        assert score.within.value == (late <= field.WITHIN_MS)
+
+
+def test_trace_without_a_pick_is_no_hit():
+    one = shot([20.0, 33.0])
+    score = field.field_score([one], [torch.tensor([20.0, math.nan])])
+    assert (score.within.value, score.mae.value, score.num) == (0.5, 0, 2)
+
+
+def test_untuned_pickers_have_seconds_for_windows():
+    for every in (4, 8):
+        one = shot([20.0, 33.0], every=every, wavelet=lasting)
+        noise = 1e-3 * torch.randn(one.traces.shape, generator=torch.Generator().manual_seed(0))
+        noisy = replace(one, traces=one.traces + noise.float())
+        for method in ("AIC", "STA/LTA"):
+            assert float((field.untuned_picks(method, noisy) - one.picks_ms).abs().max()) < 3
+
+
+def test_reciprocal_differences_are_those_of_exchanged_places():
+    # 2 ms a metre from the source at 7.5 m, 2.5 from that at 12.5 m: 10 and 12.5 ms where they meet.
+    x = 5.0 * torch.arange(5)
+    one = shot((2 * (x - 7.5).abs()).tolist(), source=7.5)
+    two = shot((2.5 * (x - 12.5).abs()).tolist(), source=12.5)
+    assert field.reciprocal_differences([one, two]).tolist() == [pytest.approx(2.5)]
+    outside = shot([1.0] * 5, source=-3.0)
+    assert len(field.reciprocal_differences([one, outside])) == 0
+    assert len(field.reciprocal_differences([one, replace(two, site="two")])) == 0
+
+
+def test_grid_refuses_other_intervals_and_short_records():
+    with pytest.raises(ValueError, match=r"dt_s: expected 0\.001 s over a whole number, got 0\.0003"):
+        field.on_grid(torch.zeros(1, 1000), 0.0003)
+    with pytest.raises(ValueError, match="traces: expected 128 ms of record, got 100 ms"):
+        field.on_grid(torch.zeros(1, 100), 0.001)
+
+
+def test_folder_without_picks_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"expected picks, \*\.sgt, got none"):
+        field.read_field(tmp_path)
+    with pytest.raises(FileNotFoundError, match="expected a folder of shots and picks"):
+        field.read_field(tmp_path / "none")
+
+
+def test_field_errors_are_written_and_read(tmp_path):
+    errors = {"site_one": {"AIC": [0.123, math.inf, -2.0]}, "site_two": {"AIC": [1.0]}}
+    picking_page.write_field(tmp_path / "field.json", errors, 1.2)
+    again, floor_ms = picking_page.read_field_errors(tmp_path / "field.json")
+    assert again == {"site_one": {"AIC": [0.12, math.inf, -2.0]}, "site_two": {"AIC": [1.0]}}
+    table = picking_page.field_table(again, floor_ms)
+    assert table.rows == [["AIC", "0.667", "2.0", "1.000", "1.0"]]
+    assert picking_page.field_claims(again, floor_ms) == {"floor_ms": 1.2, "site_1_aic": 2 / 3, "site_2_aic": 1.0}
+    assert len(picking_page.field_figure(again, floor_ms).axes) == 2
