@@ -111,8 +111,14 @@ def fit_linear_autoencoder(
     factors = (normal(2, code, size, like=x, generator=generator) / size**0.5).requires_grad_()
     # In units of the whole error, so that the tolerances are of every scale.
     whole = x.square().sum().clamp_min(torch.finfo(x.dtype).tiny)
-    options = {"max_iter": int(num_steps), "history_size": 50, "tolerance_grad": 1e-14, "tolerance_change": 0.0}
-    optimizer = torch.optim.LBFGS([factors], line_search_fn="strong_wolfe", **options)
+    optimizer = torch.optim.LBFGS(
+        [factors],
+        max_iter=int(num_steps),
+        history_size=50,
+        tolerance_grad=1e-14,
+        tolerance_change=0.0,
+        line_search_fn="strong_wolfe",
+    )
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()

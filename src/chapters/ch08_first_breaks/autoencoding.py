@@ -24,7 +24,7 @@ from memprior.trace_networks import unit_traces
 
 FAMILY = "base"
 GATHER_STREAMS = ("train", "held out", "starts")
-HIDDEN = 128, 128  # units of the layers on either side of the bottleneck
+HIDDEN_UNITS = 128, 128  # units of the layers on either side of the bottleneck
 STARTS = ("noise", "gathers")
 LOUDER = 3.0  # a trace over its largest size has a mean square of about a ninth
 OWN_SEEDS = 2**20  # streams of the pickers' gathers, whose seeds are small, are others
@@ -93,7 +93,7 @@ class Autoencoding:
 def build_autoencoder(run: Autoencoding, size: int, device: torch.device) -> nn.Sequential:
     """The untrained one, of gathers of ``size`` numbers."""
     kind = {"generator": generator_for(f"gather autoencoder {run.code} {run.seed}"), "dtype": torch.float32}
-    sizes = size, *HIDDEN, run.code, *reversed(HIDDEN), size
+    sizes = size, *HIDDEN_UNITS, run.code, *reversed(HIDDEN_UNITS), size
     layers = [part for a, b in pairwise(sizes) for part in (_linear(a, b, **kind), nn.SiLU())]
     return nn.Sequential(*layers[:-1]).to(device)
 

@@ -75,6 +75,7 @@ def walk_panel(ax: Axes, steps: dict[str, torch.Tensor]) -> None:
     for (label, of), color in zip(steps.items(), style.SERIES, strict=False):
         along = torch.linspace(0, 1, len(of))
         ax.plot(along, style.array(of / of.mean()), color=color, label=label, drawstyle="steps-mid")
+    ax.set_yscale("symlog", linthresh=1)  # a memorizer's steps are 0 or many times the mean
     ax.set(xlabel="along the great circle", ylabel="step over the mean step", ylim=(0, None))
 
 

@@ -24,7 +24,7 @@ FIRST_LAYER, LAST_LAYER = "features.0", "leave"
 # ---- copying -------------------------------------------------------------------------------------------------------
 
 
-def sizes_of(study: SectionsStudy, kind: str) -> tuple[int, ...]:
+def numbers_of(study: SectionsStudy, kind: str) -> tuple[int, ...]:
     """N at which copying of a kind of source is measured."""
     plan = study.settings.adversaries
     return (plan.plain,) if kind == "plain" else plan.sizes
@@ -42,7 +42,7 @@ def p_over_seeds(found: list[Copying]) -> float:
 
 def decided(study: SectionsStudy, space: str) -> dict[int, bool]:
     """N -> whether copying of the GANs with spectral norm is sure, of all N together (Holm)."""
-    sizes = sizes_of(study, "spectral")
+    sizes = numbers_of(study, "spectral")
     p_values = [p_over_seeds(study.copying("spectral", n, space)) for n in sizes]
     return dict(zip(sizes, measures.step_down(p_values), strict=True))
 
@@ -53,7 +53,7 @@ def copying_table(study: SectionsStudy) -> Table:
     for space, name in SPACES.items():
         sure = decided(study, space)
         for kind in figures.KINDS:
-            for n in sizes_of(study, kind):
+            for n in numbers_of(study, kind):
                 found = study.copying(kind, n, space)
                 gaps = [Mean.over([getattr(one, what) for one in found]).value for what in ("gap", "held_out")]
                 said = ("yes" if sure[n] else "no") if kind == "spectral" else "-"
@@ -68,9 +68,9 @@ def copying_figure(study: SectionsStudy) -> Figure:
     figure, axes = style.panels(1, len(SPACES), height=3.4, sharey=True)
     for ax, (space, name) in zip(axes, SPACES.items(), strict=True):
         curves = {
-            kind: {n: share(study.copying(kind, n, space)) for n in sizes_of(study, kind)} for kind in figures.KINDS
+            kind: {n: share(study.copying(kind, n, space)) for n in numbers_of(study, kind)} for kind in figures.KINDS
         }
-        null = {n: study.copying("spectral", n, space)[0].null for n in sizes_of(study, "spectral")}
+        null = {n: study.copying("spectral", n, space)[0].null for n in numbers_of(study, "spectral")}
         figures.copying_panel(ax, curves, null, title=name)
     axes[0].set_ylabel("nearer to a training section")
     return style.legend_below(figure, axes[:1], 3)
@@ -277,7 +277,7 @@ def claims(study: SectionsStudy) -> dict[str, float]:
         found |= {f"level_{space}": of_level.value, f"level_{space}_high": of_level.interval[1]}
         found[f"sure_{space}"] = float(sum(decided(study, space).values()))
         for kind, id in (("spectral", "gan"), ("plain", "plain"), (COPIER, "copier"), (FRESH, "fresh")):
-            for n in sizes_of(study, kind):
+            for n in numbers_of(study, kind):
                 of = study.copying(kind, n, space)
                 mean = share(of)
                 found |= {f"{id}_{space}_{n}": mean.value, f"{id}_{space}_{n}_half": mean.half}

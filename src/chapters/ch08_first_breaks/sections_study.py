@@ -40,7 +40,7 @@ from memprior.checkpoint import digest
 from memprior.trace_networks import SectionGenerator
 
 if TYPE_CHECKING:  # what settings may be changes no result
-    from chapters.ch08_first_breaks.settings_sections import Sections
+    from chapters.ch08_first_breaks.settings_sections import SectionsSettings
 
 CHAPTER = "08_first_breaks"
 GENERATORS = "generators"  # the file of weights that a full run leaves
@@ -88,7 +88,7 @@ class SectionsStudy(LongWork):
     gathers, whatever the notebook's seed is.
     """
 
-    settings: "Sections"
+    settings: "SectionsSettings"
 
     @property
     def seeds(self) -> range:

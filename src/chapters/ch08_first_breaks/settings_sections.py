@@ -37,7 +37,7 @@ class Autoencoders:
 
 
 @dataclass(frozen=True)
-class Sections:
+class SectionsSettings:
     """What is learned without labels. base: whether trained networks are the full run's recorded ones."""
 
     workers: Natural
