@@ -202,10 +202,9 @@ class PickingStudy(LongWork):
         if isinstance(part, Tuning):
             return classical_tuned(part, gathers, tests, *kept)
         weights = earlier(part.base) if part.base else self.weights(part)
-        known = part
-        if part.trials:
-            known = part.at(best_rate({run: earlier(run) for run in part.trials}, tests["validation"]))
-        return picker_trained(known, weights, gathers, tests, *kept)
+        trials = {run: earlier(run) for run in part.trials}
+        rate = best_rate(trials, tests["validation"]) if part.rate is None else part.rate
+        return picker_trained(part, rate, weights, gathers, tests, *kept)
 
     # ---- results ---------------------------------------------------------------------------------------------------
 

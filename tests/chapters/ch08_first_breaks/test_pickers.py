@@ -6,7 +6,7 @@ import pytest
 import torch
 from helpers import store_in
 
-from chapters.ch08_first_breaks import matched, pickers, picking_measures, picking_page
+from chapters.ch08_first_breaks import matched, pickers, picking_measures, picking_page, picking_study
 from chapters.ch08_first_breaks.pickers import Labelled, PickerTraining, Pretraining
 from chapters.ch08_first_breaks.picking_study import PickingStudy, encoders, split
 from chapters.ch08_first_breaks.settings import MatchedProblem, Picking, Unlabelled
@@ -85,6 +85,10 @@ def test_study_has_no_survey_in_two_sets(tmp_path):
         surveys.append({(part.family, part.stream, (part.first + k) // 4) for part in parts for k in range(part.num)})
     assert sum(map(len, surveys)) == len(set().union(*surveys))
     assert {part.stream for part in made.labelled(0)} == {"train"}
+
+
+def test_every_part_is_kept_under_its_name(study):
+    assert all(study.store.file(part.name, study.arguments(part)).is_file() for part in study.parts)
 
 
 def test_labelled_gathers_are_nested_and_the_first_three_of_one_survey(study):
@@ -219,6 +223,29 @@ def test_recorded_encoders_are_those_that_were_trained(study):
     assert sum(w.nbytes for w in weights.values()) < 2**22
 
 
+def test_recorded_encoder_is_the_start_of_every_seed(study, tmp_path, monkeypatch):
+    weights, made = encoders(study)
+    monkeypatch.setattr(picking_study, "recorded_weights", lambda *_: (weights, made))
+    none = replace(settings().unlabelled, num=0)
+    starts = "scratch", "autoencoder", "autoencoder, frozen"
+
+    def recorded():
+        return PickingStudy(settings(base="recorded", unlabelled=none, starts=starts), 0, store_in(tmp_path), print)
+
+    small = recorded()
+    assert not small.bases
+    assert {part.stream for part in small.parts if isinstance(part, pickers.Gathers)} == {"train", "validation", "test"}
+    for run in small.trials["autoencoder"]:
+        network = pickers.build_picker(run, small.weights(run), CPU)
+        trained = study.result(study.bases["autoencoder", 0])
+        assert all(torch.equal(w, trained[name]) for name, w in network.encoder.state_dict().items())
+    before = small.arguments(small.trials["autoencoder"][0])
+    assert "encoder" not in small.arguments(small.trials["scratch"][0])
+    weights = {name: w + 1 for name, w in weights.items()}
+    changed = recorded()
+    assert changed.arguments(changed.trials["autoencoder"][0])["encoder"] != before["encoder"]
+
+
 def test_tuned_classical_picker_is_scored_on_its_own_gathers(study):
     one = study.tuned("AIC", 3)[0]
     members = study.members(0, 3)
@@ -261,14 +288,14 @@ def test_scores_are_those_of_the_library():
         assert found.value == pytest.approx(expected.value)
 
 
-@pytest.mark.parametrize("seeds", [2, 3])
-def test_two_way_interval_covers_seeds_and_surveys(seeds):
+@pytest.mark.parametrize(("seeds", "larger"), [(2, 0.05), (3, 0.05), (2, 0.3), (3, 0.3), (3, 1.0)])
+def test_two_way_interval_covers_seeds_and_surveys(seeds, larger):
     covered, num, surveys, each = 0, 400, 10, 8
     groups = torch.arange(surveys * each) // each
     for k in range(num):
         generator = torch.Generator().manual_seed(k)
         of_survey = 0.5 * torch.randn(surveys, generator=generator)[groups]
-        of_seed = 0.3 * torch.randn(seeds, 1, generator=generator)
+        of_seed = larger * torch.randn(seeds, 1, generator=generator)
         values = of_survey + of_seed + torch.randn(seeds, surveys * each, generator=generator)
         covered += abs((found := picking_measures.two_way(list(values), groups)).value) < found.half
     assert covered / num > 0.95 - 0.033  # three standard errors of a binomial of 400; else conservative
