@@ -94,16 +94,16 @@ def carrying_figure(study: PickingStudy) -> Figure:
     sizes = study.settings.sizes
     scores = study.result(study.matched)
     ideal = 1 - float(scores.losses("ideal", "hit 1").mean())
-    figure, axes = style.panels(1, 2, height=3.9, sharey=True)
+    figure, axes = style.panels(1, 2, height=4.3, sharey=True)
     for ax, (name, title) in zip(axes, TITLES.items(), strict=True):
         curves, band = {}, [measures.estimate(study, "AIC", n, name).mean for n in sizes]
         for start in study.settings.starts:
             curves[start] = [measures.estimate(study, start, n, name).mean for n in sizes]
         picking_figures.hits_by_number(ax, sizes, curves, band, title=title)
-        label = "ideal on the matched problem: a single-trace reference, not a floor"
+        label = "ideal, one trace, matched problem (not a floor)"
         ax.axhline(ideal, color=style.INK, lw=0.8, ls=":", label=label)
     axes[1].set_ylabel("")
-    return style.legend_below(figure, axes[:1], 3)
+    return style.legend_below(figure, axes[:1], 2)
 
 
 def gather_figure(study: PickingStudy, n: int | None = None, index: int = 0) -> Figure:
