@@ -30,7 +30,7 @@ from memprior._random import choices, float64_on, integers, normal
 from memprior.checkpoint import digest, file_to_keep, read_saved, restore_generator, save_atomically
 from memprior.training import _below
 
-Weights = dict[str, torch.Tensor]
+_Weights = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ class AdversarialPlan:
 class Snapshot:
     """Copies of both networks' ``state_dict`` after a step."""
 
-    generator: Weights
-    discriminator: Weights
+    generator: _Weights
+    discriminator: _Weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,7 +243,7 @@ class _Game:
         for name, network in self.networks.items():
             network.load_state_dict(_below(tensors, name))
             keys = list(self.trained[name])
-            moments: dict[int, Weights] = {}
+            moments: dict[int, _Weights] = {}
             for key, tensor in _below(tensors, f"adam.{name}").items():
                 weight, _, what = key.rpartition(".")
                 moments.setdefault(keys.index(weight), {})[what] = tensor
@@ -342,7 +342,7 @@ def input_gradient_norms(discriminator: nn.Module, examples: torch.Tensor) -> to
     return slope.flatten(1).norm(dim=1)
 
 
-def weight_spectra(network: nn.Module) -> Weights:
+def weight_spectra(network: nn.Module) -> _Weights:
     """By layer, the singular values of its weight as the matrix (outputs, the rest), descending; of dense and
     convolutional layers, parametrized ones as they are used.
 
@@ -362,7 +362,7 @@ def weight_spectra(network: nn.Module) -> Weights:
         return {name: torch.linalg.svdvals(layer.weight.flatten(1)) for name, layer in layers.items()}
 
 
-def _copied(weights: Weights) -> Weights:
+def _copied(weights: _Weights) -> _Weights:
     return {name: w.detach().clone() for name, w in weights.items()}
 
 

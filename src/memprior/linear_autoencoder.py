@@ -81,8 +81,8 @@ def fit_linear_autoencoder(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Encoder (k, d) and decoder (d, k) by descent on the squared error of centred examples, from a random start.
 
-    L-BFGS in float64; the exact answer is not used. Its range is that of :func:`best_linear_autoencoder` where s_k is
-    above s_{k+1}, the more slowly the nearer they are; the two factors are determined up to a change of basis.
+    L-BFGS in float64; the exact answer is not used. The range of D is that of :func:`best_linear_autoencoder` where
+    s_k > s_{k+1}, reached the more slowly the nearer these are; the factors are determined up to a change of basis.
 
     Args:
         examples: (N, d).
@@ -111,8 +111,14 @@ def fit_linear_autoencoder(
     factors = (normal(2, code, size, like=x, generator=generator) / size**0.5).requires_grad_()
     # In units of the whole error, so that the tolerances are of every scale.
     whole = x.square().sum().clamp_min(torch.finfo(x.dtype).tiny)
-    options = {"max_iter": int(num_steps), "history_size": 50, "tolerance_grad": 1e-14, "tolerance_change": 0.0}
-    optimizer = torch.optim.LBFGS([factors], line_search_fn="strong_wolfe", **options)
+    optimizer = torch.optim.LBFGS(
+        [factors],
+        max_iter=int(num_steps),
+        history_size=50,
+        tolerance_grad=1e-14,
+        tolerance_change=0.0,
+        line_search_fn="strong_wolfe",
+    )
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()

@@ -21,14 +21,14 @@ from memprior.memorization.nearness import (
 )
 from memprior.memorization.storage import LookupIndex, lookup_index, membership_auc, retrieval
 from memprior.memorization.swap import SwapTest, swap_test
-from memprior.memorization.walk import LARGEST, LatentWalk, jump_share, latent_walk, slerp
+from memprior.memorization.walk import LONGEST, LatentWalk, jump_share, latent_walk, slerp
 
 __all__ = [
     "CHECK_LEVEL",
     "COPY_GAP",
     "COPY_LEVEL",
     "FIXED",
-    "LARGEST",
+    "LONGEST",
     "PAPER_RATIO",
     "Attractors",
     "CopyTest",

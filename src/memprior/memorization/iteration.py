@@ -6,7 +6,7 @@ every point of whose range is fixed.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -34,8 +34,18 @@ class Attractors:
     steps: torch.Tensor
     nearest: torch.Tensor
     gaps: torch.Tensor
-    tolerance: float
-    gap: float
+    tolerance: float = FIXED
+    gap: float = COPY_GAP
+
+    def beside(self, examples: torch.Tensor) -> "Attractors":
+        """The same ends beside other examples (N, ...), N >= 2, in units of the first ones."""
+        bounded = ~self.steps.isnan()
+        ends = torch.where(bounded.reshape(-1, *[1] * (self.ends.ndim - 1)), self.ends, 0).flatten(1)
+        near = nearest_neighbors(ends, examples.flatten(1), 2)
+        first, second = near.distances.unbind(1)
+        # Between two equal examples, on both.
+        gaps = torch.where(second > 0, first / second, first)
+        return replace(self, nearest=near.indices[:, 0], gaps=torch.where(bounded, gaps, torch.nan))
 
     @property
     def fixed(self) -> Share:
@@ -112,16 +122,6 @@ def attractors(
         step, x = moved - x, moved
     far = 1e6 * scale
     bounded = torch.isfinite(x).flatten(1).all(1) & (x.flatten(1).abs().amax(1) < far)
-    near = nearest_neighbors(torch.where(_column(bounded, x), x, 0).flatten(1), examples.flatten(1), 2)
-    nan = near.distances.new_full((len(x),), torch.nan)
-    first, second = near.distances.unbind(1)
-    # Two equal examples at the end: it is on both.
-    gaps = torch.where(second > 0, first / second, first)
-    size = step.flatten(1).square().mean(1).sqrt() / scale
-    return Attractors(
-        x, torch.where(bounded, size, nan), near.indices[:, 0], torch.where(bounded, gaps, nan), tolerance, gap
-    )
-
-
-def _column(flags: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    return flags.reshape(-1, *[1] * (x.ndim - 1))
+    size = torch.where(bounded, step.flatten(1).square().mean(1).sqrt() / scale, torch.nan)
+    none = torch.empty(0, dtype=torch.int64, device=x.device)
+    return Attractors(x, size, none, none, tolerance, gap).beside(examples)

@@ -16,7 +16,7 @@ import torch
 from memprior._check import expect, expect_finite, expect_points, expect_tensor, expect_whole, positive_number
 from memprior.memorization.nearness import Neighbors, nearest_neighbors
 
-LARGEST = 0.1  # of the steps: the largest tenth of them
+LONGEST = 0.1  # of the steps: the largest tenth of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,7 @@ def slerp(a: torch.Tensor, b: torch.Tensor, t: float | torch.Tensor) -> torch.Te
     return (first * a.double() + second * b.double()).to(a.dtype)
 
 
-def jump_share(steps: torch.Tensor, largest: float = LARGEST) -> float:
+def jump_share(steps: torch.Tensor, largest: float = LONGEST) -> float:
     """Share of a walk's length that lies in the largest tenth of its T steps.
 
     A tenth where all steps are equal, as on a great circle under an orthonormal map; 1 for a generator that stands
