@@ -59,8 +59,8 @@ def test_imports_that_break_a_contract_are_named(tmp_path, file, line, contract)
 WITHOUT_EXTRAS = """
 import importlib, pkgutil, sys
 
-EXTRAS = {"IPython", "PIL", "deepwave", "eikonalfm", "ipywidgets", "matplotlib", "psutil", "segyio", "sklearn", "yaml"}
-EXTRAS |= {"zuko"}
+EXTRAS = {"IPython", "PIL", "deepwave", "eikonalfm", "h5py", "ipywidgets", "matplotlib", "psutil", "segyio", "sklearn"}
+EXTRAS |= {"yaml", "zuko"}
 
 class Missing:
     def find_spec(self, name, path=None, target=None):

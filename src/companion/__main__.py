@@ -1,4 +1,5 @@
-"""python -m companion run NAME | part NAME PART | chapters | book | open | recorded | keep NAME | address URL."""
+"""python -m companion run NAME | part NAME PART | chapters | book | open | recorded | keep NAME | address URL |
+data NAME."""
 
 import argparse
 import json
@@ -6,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from companion import address, book, environment, pages, paths, workflow
+from companion import address, book, datasets, environment, pages, paths, workflow
 from companion.book import BuildError
 from companion.claims import ClaimError
 from companion.pages import PageError
@@ -44,8 +45,14 @@ def main(argv: list[str] | None = None) -> int:
     keep.add_argument("name")
     moves = commands.add_parser("address", help="print the repository's address, or change it everywhere")
     moves.add_argument("url", nargs="?")
+    data = commands.add_parser("data", help="list the optional data sets, or add one")
+    data.add_argument("name", nargs="?")
+    data.add_argument("--from", type=Path, dest="source", help="the wheel, or the folder of your own copy")
     args = parser.parse_args(argv)
     try:
+        if args.command == "data":  # which needs no checkout
+            print(datasets.add(args.name, args.source) if args.name else datasets.listing())
+            return 0
         root = paths.require_repository()
         if args.command == "run":
             run(args.name, args.profile, seed=args.seed, overrides=_json(args.overrides), out=args.out)

@@ -14,7 +14,8 @@ from types import ModuleType
 PAGES = "book/api"  # of the stage; _toc.yml takes all that lies there
 _WAVES = ("memprior.geology", "memprior.operators", "memprior.waves")  # the second wing; what is left is the first
 TOGETHER = ("memprior.report", "memprior.figures", "memprior.paper")  # what stands on both wings
-NOTEBOOK = tuple(f"companion.{name}" for name in ("frames", "jobs", "record", "store", "tables"))  # chapters call these
+# Chapters call these.
+NOTEBOOK = tuple(f"companion.{name}" for name in ("datasets", "frames", "jobs", "record", "store", "tables"))
 GROUPS = ("Priors and posteriors", "Waves", "On both wings", "The making of the book")
 
 

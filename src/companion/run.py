@@ -29,7 +29,7 @@ PARAMETERS = {"profile", "seed", "overrides"}
 GLUED = "papermill.record"  # in the kind of an output that the page pastes elsewhere
 PATIENCE_S = 3.0  # a run that was killed just now may hold its lock for a moment longer
 SOURCES = ("benchmarks", "book", "data", "notebooks", "src", "tests", "workflow")  # and what begins with a dot
-BUILT = ("html", "keys", "run", "stage", "store", "sweep")  # below _build, by the tools alone
+BUILT = ("data", "html", "keys", "run", "stage", "store", "sweep")  # below _build, by the tools alone
 
 
 def chapters(root: Path) -> list[str]:

@@ -16,7 +16,7 @@ from companion.store import Store
 from memprior._check import expect
 from memprior._random import generator_for
 from memprior.adapters import FineTuningPlan, FineTuningState, fine_tune
-from memprior.adversarial import AdversarialPlan, Weights, train_adversarial
+from memprior.adversarial import AdversarialPlan, train_adversarial
 from memprior.geology import shot_gathers, unlabelled_gathers
 from memprior.picking import AIC_GRID, STA_LTA_GRID, Aic, OnsetPosterior, StaLta, tune
 from memprior.trace_networks import (
@@ -37,6 +37,7 @@ FINAL = 1 / 20  # the last learning rate over the first
 MASKINGS = 4  # of each gather of the pool
 LEVEL = 0.9  # of the intervals that a network gives
 GATHERS_AT_ONCE = 16
+Weights = dict[str, torch.Tensor]
 
 
 # ---- gathers -------------------------------------------------------------------------------------------------------

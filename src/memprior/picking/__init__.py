@@ -1,4 +1,4 @@
-"""First breaks: classical pickers, their scores, and the ideal picker of a single trace.
+"""First breaks: classical pickers, their scores, the ideal picker of a single trace, and readers of field data.
 
 A picker takes traces (..., nt) to onsets (...), in samples after sample 0, NaN where it does not pick.
 """
@@ -7,12 +7,27 @@ from memprior.picking.classical import AIC_GRID, STA_LTA_GRID, Aic, StaLta, Tune
 from memprior.picking.ideal import IdealPicker, OnsetPosterior
 from memprior.picking.scores import PickScores, grouped_mean, pick_scores
 from memprior.picking.sgt import SgtPicks, read_sgt
+from memprior.picking.surveys import (
+    GEO_STACK_DT_S,
+    HARDPICKS,
+    HARDPICKS_FOLDS,
+    HardPicksSurvey,
+    LabelledGathers,
+    read_bad_gathers,
+    read_geo_stack,
+    read_hardpicks,
+)
 
 __all__ = [
     "AIC_GRID",
+    "GEO_STACK_DT_S",
+    "HARDPICKS",
+    "HARDPICKS_FOLDS",
     "STA_LTA_GRID",
     "Aic",
+    "HardPicksSurvey",
     "IdealPicker",
+    "LabelledGathers",
     "OnsetPosterior",
     "PickScores",
     "SgtPicks",
@@ -20,6 +35,9 @@ __all__ = [
     "TunedPicker",
     "grouped_mean",
     "pick_scores",
+    "read_bad_gathers",
+    "read_geo_stack",
+    "read_hardpicks",
     "read_sgt",
     "tune",
 ]

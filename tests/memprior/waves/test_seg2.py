@@ -1,28 +1,21 @@
 """SEG-2 files: what a writer of our own puts in comes out, in both byte orders and five formats; others are refused."""
 
-import hashlib
 import math
-import os
 import re
 import struct
 import warnings
-import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from companion import datasets
 from memprior.picking import read_sgt
 from memprior.waves import read_seg2
 
 CODES = {1: "i2", 2: "i4", 3: None, 4: "f4", 5: "f8"}
 every_code = pytest.mark.parametrize("code", CODES)
 every_order = pytest.mark.parametrize("order", "<>")
-
-# 14 field shots of Guedes et al. (2022), MIT, in the wheel refrapy 0.2.4.1 of PyPI; the variable names a copy of it.
-WHEEL = "FIRST_BREAKS_WHEEL"
-WHEEL_SHA256 = "c704fc7e0093c3ab5598caf727d425ff55cef2922b5dadaf16d404e7c1c60f7d"
 
 
 def packed(samples):
@@ -265,21 +258,28 @@ def test_read_seg2_agrees_with_obspy(file, code, order):
     assert_same_as_obspy(obspy, path, read_seg2(path))
 
 
-def test_read_seg2_reads_the_field_shots_as_obspy_does_and_matches_their_picks(tmp_path):
-    obspy, wheel = pytest.importorskip("obspy"), os.environ.get(WHEEL)
-    if wheel is None:
-        pytest.skip(f"{WHEEL} names no copy of the 14 field shots")
-    assert hashlib.sha256(Path(wheel).read_bytes()).hexdigest() == WHEEL_SHA256
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(tmp_path, [name for name in archive.namelist() if name.startswith("refrapy/data/")])
+@pytest.fixture
+def field():
+    """14 shots and 327 picks of Guedes et al. (2022), where the reader has them."""
+    folder = datasets.folder("first-breaks")
+    if folder is None:
+        pytest.skip("no field shots: `python -m companion data first-breaks` downloads them")
+    return folder
+
+
+def test_read_seg2_reads_the_field_shots_as_obspy_does(field):
+    obspy = pytest.importorskip("obspy")
+    shots = sorted(field.glob("*/data/*.dat"))
+    assert len(shots) == 14
+    for path in shots:
+        assert_same_as_obspy(obspy, path, read_seg2(path))
+
+
+def test_read_seg2_places_the_traces_of_the_field_shots_where_their_picks_are(field):
     counts = []
-    for site in ("01", "02"):
-        folder = tmp_path / "refrapy" / "data" / f"field_example_{site}"
-        picks = read_sgt(folder / "picks" / f"field_example_{site}.sgt")
-        gathers = []
-        for path in sorted((folder / "data").iterdir()):
-            gathers.append(read_seg2(path))
-            assert_same_as_obspy(obspy, path, gathers[-1])
+    for site in ("field_example_01", "field_example_02"):
+        picks = read_sgt(field / site / "picks" / f"{site}.sgt")
+        gathers = [read_seg2(path) for path in sorted((field / site / "data").iterdir())]
         times = [picks.of_traces(one.sources_km[:, 0], one.receivers_km[:, 0]) for one in gathers]
         found = int(torch.cat(times).isfinite().sum())
         assert found == len(picks.times_s)
