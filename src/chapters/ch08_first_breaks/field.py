@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from chapters.ch08_first_breaks.pickers import onset_posterior
+from companion import datasets
 from memprior._check import expect
 from memprior.intervals import Mean
 from memprior.picking import Aic, StaLta, grouped_mean, read_sgt
@@ -46,8 +47,6 @@ class FieldShot:
 
 def field_folder() -> Path | None:
     """Where the records lie; None where they are not installed."""
-    from companion import datasets
-
     return datasets.folder("first-breaks")
 
 

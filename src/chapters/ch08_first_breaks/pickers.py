@@ -16,7 +16,7 @@ from companion.store import Store
 from memprior._check import expect
 from memprior._random import generator_for
 from memprior.adapters import FineTuningPlan, FineTuningState, fine_tune
-from memprior.adversarial import AdversarialPlan, Weights, train_adversarial
+from memprior.adversarial import AdversarialPlan, train_adversarial
 from memprior.geology import shot_gathers, unlabelled_gathers
 from memprior.picking import AIC_GRID, STA_LTA_GRID, Aic, OnsetPosterior, StaLta, tune
 from memprior.trace_networks import (
@@ -37,6 +37,7 @@ FINAL = 1 / 20  # the last learning rate over the first
 MASKINGS = 4  # of each gather of the pool
 LEVEL = 0.9  # of the intervals that a network gives
 GATHERS_AT_ONCE = 16
+Weights = dict[str, torch.Tensor]
 
 
 # ---- gathers -------------------------------------------------------------------------------------------------------
@@ -167,8 +168,9 @@ class PickerTraining:
     """A picker trained on ``num_gathers`` labelled gathers.
 
     start: "scratch"; a kind of pre-training; "discriminator, untrained", the discriminator's encoder with random
-    weights; "random, frozen" and "autoencoder, frozen", whose encoders stay as they are. base: the pre-training, None
-    where there is none or the recorded encoder is taken.
+    weights; "random, frozen" and "autoencoder, frozen", whose encoders stay as they are. rate: of learning; None: that
+    of ``trials`` with the highest hit rate on validation gathers. base: the pre-training, None where there is none or
+    the recorded encoder is taken.
     """
 
     start: str
@@ -177,8 +179,13 @@ class PickerTraining:
     width: int
     num_steps: int
     batch_size: int
-    rate: float
+    rate: float | None
     base: Pretraining | None = None
+    trials: tuple["PickerTraining", ...] = ()
+
+    def __post_init__(self):
+        known = (self.rate is None) == (len(self.trials) > 0)
+        expect(known, "rate", "a number, or None where there are trials", self.rate)
 
     @property
     def frozen(self) -> bool:
@@ -192,11 +199,18 @@ class PickerTraining:
 
     @property
     def name(self) -> str:
-        return part_name(f"picker {self.start} {self.num_gathers} {self.rate:g} {self.seed}", self)
+        rate = "chosen" if self.rate is None else f"{self.rate:g}"
+        return part_name(f"picker {self.start} {self.num_gathers} {rate} {self.seed}", self)
+
+    def at(self, rate: float) -> "PickerTraining":
+        """The same, at a rate."""
+        return replace(self, rate=rate, trials=())
 
     @property
     def plan(self) -> FineTuningPlan:
-        return FineTuningPlan(self.num_steps, self.batch_size, self.rate, FINAL * self.rate)
+        expect(self.rate is not None, "rate", "one that is chosen", self.rate)
+        rate = float(self.rate or 0)
+        return FineTuningPlan(self.num_steps, self.batch_size, rate, FINAL * rate)
 
 
 def kind_of(start: str) -> str | None:
@@ -248,17 +262,18 @@ def onset_posterior(network: nn.Module, traces: torch.Tensor) -> OnsetPosterior:
 
 def picker_trained(
     run: PickerTraining,
+    rate: float,
     weights: Weights | None,
     gathers: Labelled,
     tests: dict[str, Labelled],
     store: Store,
     arguments: dict,
 ) -> Picks:
-    """Train on ``gathers``, pick ``tests`` and them."""
+    """Train on ``gathers``, at the rate that is given or chosen, pick ``tests`` and them."""
 
     def compute(folder: Path) -> Weights:
         network = build_picker(run, weights, store.device)
-        *_, state = trained(run, network, gathers, folder)
+        *_, state = trained(run.at(rate), network, gathers, folder)
         found = {"loss": state.loss} | {f"weights.{name}": w for name, w in network.state_dict().items()}
         for name, these in (tests | {"members": gathers}).items():
             posterior, shape = onset_posterior(network, these.traces), these.onsets.shape
@@ -272,6 +287,16 @@ def picker_trained(
         return {name.removeprefix(f"{what}."): of for name, of in stored.items() if name.startswith(f"{what}.")}
 
     return Picks(below("medians"), below("low"), below("high"), float(stored["loss"]), below("weights"))
+
+
+def best_rate(trials: dict[PickerTraining, Picks], validation: Labelled) -> float:
+    """The learning rate of the highest hit rate at one sample on validation gathers, all trials of a rate together."""
+    hits: dict[float, float] = {}
+    for run, picks in trials.items():
+        within = (picks.medians["validation"] - validation.onsets).abs() <= 1
+        rate = float(run.rate or 0)
+        hits[rate] = hits.get(rate, 0.0) + float(within[validation.live].double().mean())
+    return max(hits, key=lambda rate: hits[rate])
 
 
 # ---- classical pickers ---------------------------------------------------------------------------------------------

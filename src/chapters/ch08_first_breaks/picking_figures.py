@@ -25,10 +25,12 @@ PICKER_COLORS = {
 DASHED = "discriminator, untrained", "AIC, untuned", "STA/LTA, untuned"
 
 
-def hits_by_number(ax: Axes, sizes, curves: dict[str, list[Mean]], band: list[Mean], *, title: str) -> Axes:
-    """Hit rate against N of each start, a little apart; band: of the tuned AIC, N by N."""
-    ax.fill_between(sizes, [one.low for one in band], [one.high for one in band], color=VERMILION, alpha=0.18, lw=0)
-    ax.plot(sizes, [one.value for one in band], color=VERMILION, lw=1.2, label="AIC, tuned on the same")
+def hits_by_number(ax: Axes, sizes, curves: dict[str, list[Mean]], bands: dict[str, list[Mean]], *, title: str) -> Axes:
+    """Hit rate against N of each start, a little apart; bands: of classical pickers, N by N."""
+    for label, band in bands.items():
+        color = PICKER_COLORS[label]
+        ax.fill_between(sizes, [one.low for one in band], [one.high for one in band], color=color, alpha=0.12, lw=0)
+        ax.plot(sizes, [one.value for one in band], color=color, lw=1.2, label=f"{label}, tuned on the same")
     for k, (label, found) in enumerate(curves.items()):
         at = [n * 1.05 ** (k - len(curves) / 2) for n in sizes]
         look = {"color": PICKER_COLORS[label], "ls": "--" if label in DASHED else "-", "marker": "o"}

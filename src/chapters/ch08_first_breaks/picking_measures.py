@@ -39,9 +39,9 @@ def two_way(values: Sequence[torch.Tensor], groups: torch.Tensor) -> Estimate:
     """Of each seed values (n,) of the same traces, NaN where there is none; groups: (n,), the surveys.
 
     Seeds and surveys are both draws: the variance of the mean is that over seeds plus that over surveys, of whose
-    traces none is a draw of its own (:func:`memprior.picking.grouped_mean`). Student's t has as many degrees of freedom
-    as there are seeds, less one. Of differences of two pickers on the same traces and seeds it is the paired interval.
-    ``ValueError`` for one seed.
+    traces none is a draw of its own (:func:`memprior.picking.grouped_mean`). Student's t has the degrees of freedom of
+    such a sum (Satterthwaite 1946): between those of the seeds and of the surveys, by which of them is the larger part.
+    Of differences of two pickers on the same traces and seeds it is the paired interval. ``ValueError`` for one seed.
     """
     every = torch.stack([one.double() for one in values])
     num = len(every)
@@ -53,9 +53,13 @@ def two_way(values: Sequence[torch.Tensor], groups: torch.Tensor) -> Estimate:
     surveys = len(groups[there].unique())
     error = over_surveys.half / float(stats.t.ppf(0.975, surveys - 1)) if surveys > 1 else 0.0
     by_seed = every.nanmean(1)
-    both = math.sqrt(error**2 + float(by_seed.var()) / num)
-    value, t = float(by_seed.mean()), stats.t(num - 1)
-    return Estimate(value, both * float(t.ppf(0.975)), 2 * float(t.sf(abs(value) / both)) if both else 1.0)
+    of_seeds, of_surveys = float(by_seed.var()) / num, error**2
+    both = math.sqrt(of_seeds + of_surveys)
+    value = float(by_seed.mean())
+    if not both:
+        return Estimate(value, 0.0, 0.0 if value else 1.0)
+    t = stats.t((of_seeds + of_surveys) ** 2 / (of_seeds**2 / (num - 1) + of_surveys**2 / max(1, surveys - 1)))
+    return Estimate(value, both * float(t.ppf(0.975)), 2 * float(t.sf(abs(value) / both)))
 
 
 def value_of(picks: torch.Tensor, gathers: Labelled, score: str) -> torch.Tensor:
@@ -111,12 +115,12 @@ def difference(study: PickingStudy, a: str, b: str, n: int, name: str, score: st
 
 
 def comparisons(study: PickingStudy) -> list[tuple[str, str]]:
-    """(ours, theirs): what pre-training is held against; the last of them for every network."""
+    """(ours, theirs): what pre-training is held against, and the classical pickers, by which every network is."""
     starts = study.settings.starts
     found = [(start, "scratch") for start in starts if start != "scratch"]
     found += [(start, "random, frozen") for start in ("autoencoder, frozen", "autoencoder", "masked")]
     found += [("discriminator", "discriminator, untrained")]
-    found += [(start, "AIC") for start in starts]
+    found += [(start, method) for method in GRIDS for start in starts]
     return [(a, b) for a, b in found if a in starts and b in (*starts, *GRIDS)]
 
 

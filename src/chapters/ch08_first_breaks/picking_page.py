@@ -94,16 +94,15 @@ def carrying_figure(study: PickingStudy) -> Figure:
     sizes = study.settings.sizes
     scores = study.result(study.matched)
     ideal = 1 - float(scores.losses("ideal", "hit 1").mean())
-    figure, axes = style.panels(1, 2, height=3.9, sharey=True)
+    figure, axes = style.panels(1, 2, height=4.3, sharey=True)
     for ax, (name, title) in zip(axes, TITLES.items(), strict=True):
-        curves, band = {}, [measures.estimate(study, "AIC", n, name).mean for n in sizes]
-        for start in study.settings.starts:
-            curves[start] = [measures.estimate(study, start, n, name).mean for n in sizes]
-        picking_figures.hits_by_number(ax, sizes, curves, band, title=title)
-        label = "ideal on the matched problem: a single-trace reference, not a floor"
+        of = {label: [measures.estimate(study, label, n, name).mean for n in sizes] for label in measures.labels(study)}
+        bands = {method: of.pop(method) for method in GRIDS}
+        picking_figures.hits_by_number(ax, sizes, of, bands, title=title)
+        label = "ideal, one trace, matched problem (not a floor)"
         ax.axhline(ideal, color=style.INK, lw=0.8, ls=":", label=label)
     axes[1].set_ylabel("")
-    return style.legend_below(figure, axes[:1], 3)
+    return style.legend_below(figure, axes[:1], 2)
 
 
 def gather_figure(study: PickingStudy, n: int | None = None, index: int = 0) -> Figure:
@@ -181,12 +180,12 @@ def field_table(errors: FieldErrors, floor_ms: float) -> Table:
 
 def field_figure(errors: FieldErrors, floor_ms: float) -> Figure:
     """Shares of traces against the distance to the picks by people, site by site."""
-    figure, axes = style.panels(1, len(errors), height=3.8, sharey=True)
+    figure, axes = style.panels(1, len(errors), height=4.2, sharey=True)
     for ax, (site, of) in zip(axes, errors.items(), strict=True):
         picking_figures.error_shares(ax, of, floor_ms=floor_ms, title=site.replace("_", " "))
     for ax in axes[1:]:
         ax.set_ylabel("")
-    return style.legend_below(figure, axes[:1], 4)
+    return style.legend_below(figure, axes[:1], 3)
 
 
 def write_field(file: Path, errors: FieldErrors, floor_ms: float) -> None:

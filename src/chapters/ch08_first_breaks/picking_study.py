@@ -19,6 +19,7 @@ from chapters.ch08_first_breaks.pickers import (
     TunedPicks,
     Tuning,
     Weights,
+    best_rate,
     classical_tuned,
     gathered,
     kind_of,
@@ -113,22 +114,36 @@ class PickingStudy(LongWork):
 
         return {(kind, seed): of(kind, seed) for seed in self.seeds for kind in kinds}
 
+    def training(self, start: str, n: int, seed: int, rate: float | None, trials=()) -> PickerTraining:
+        """Of a picker."""
+        size, kind = self.settings, kind_of(start)
+        steps = size.num_steps[size.sizes.index(n)]
+        base = self.bases.get((kind, seed)) if kind else None
+        return PickerTraining(start, n, seed, size.width, steps, size.batch_size, rate, base, trials)
+
+    @cached_property
+    def trials(self) -> dict[str, tuple[PickerTraining, ...]]:
+        """Start -> pickers of every seed and rate, at the N at which the rate is chosen."""
+        size = self.settings
+        return {
+            start: tuple(
+                self.training(start, size.trial_size, seed, rate) for seed in self.seeds for rate in size.rates
+            )
+            for start in size.starts
+        }
+
     @cached_property
     def pickers(self) -> list[PickerTraining]:
-        """Every start, N, seed and rate."""
+        """Trials, and every start, other N and seed at the rate that they choose."""
         size = self.settings
-
-        def base(start: str, seed: int) -> Pretraining | None:
-            kind = kind_of(start)
-            return self.bases.get((kind, seed)) if kind else None
-
-        return [
-            PickerTraining(start, n, seed, size.width, steps, size.batch_size, rate, base(start, seed))
+        rest = [n for n in size.sizes if n != size.trial_size]
+        chosen = [
+            self.training(start, n, seed, None, self.trials[start])
             for seed in self.seeds
-            for n, steps in zip(size.sizes, size.num_steps, strict=True)
+            for n in rest
             for start in size.starts
-            for rate in size.rates
         ]
+        return [*(run for of in self.trials.values() for run in of), *chosen]
 
     @cached_property
     def tunings(self) -> list[Tuning]:
@@ -156,7 +171,7 @@ class PickingStudy(LongWork):
             return []
         if isinstance(part, Pretraining):
             return [*self.pool(part)]
-        base = [part.base] if isinstance(part, PickerTraining) and part.base else []
+        base = [*([part.base] if part.base else []), *part.trials] if isinstance(part, PickerTraining) else []
         return [*base, *self.labelled(part.seed), *(gathers for of in self.tests.values() for gathers in of)]
 
     def arguments(self, part: Long) -> dict:
@@ -187,7 +202,9 @@ class PickingStudy(LongWork):
         if isinstance(part, Tuning):
             return classical_tuned(part, gathers, tests, *kept)
         weights = earlier(part.base) if part.base else self.weights(part)
-        return picker_trained(part, weights, gathers, tests, *kept)
+        trials = {run: earlier(run) for run in part.trials}
+        rate = best_rate(trials, tests["validation"]) if part.rate is None else part.rate
+        return picker_trained(part, rate, weights, gathers, tests, *kept)
 
     # ---- results ---------------------------------------------------------------------------------------------------
 
@@ -196,19 +213,16 @@ class PickingStudy(LongWork):
         return self.joined(self.labelled(seed)).part(n)
 
     def chosen(self, start: str, n: int) -> list[PickerTraining]:
-        """Of a start and N one picker a seed, at the rate of the highest hit rate on the validation gathers."""
-        validation, rates = self.joined(self.tests["validation"]), {}
-        for run in self.pickers:
-            if (run.start, run.num_gathers) == (start, n):
-                rates.setdefault(run.rate, []).append(run)
-        if not rates:
+        """Of a start and N one picker a seed, at the chosen rate."""
+        found = [run for run in self.pickers if (run.start, run.num_gathers) == (start, n)]
+        if not found:
             raise ValueError(f"start, n: expected a start and N of the settings, got {start!r} and {n}")
+        return [run for run in found if run.rate in (None, self.rate(start))]
 
-        def hits(runs: list[PickerTraining]) -> float:
-            errors = [(self.result(run).medians["validation"] - validation.onsets).abs() for run in runs]
-            return sum(float((error <= 1)[validation.live].double().mean()) for error in errors)
-
-        return max(rates.values(), key=hits)
+    def rate(self, start: str) -> float:
+        """Learning rate that the trials of a start choose."""
+        trials = {run: self.result(run) for run in self.trials[start]}
+        return best_rate(trials, self.joined(self.tests["validation"]))
 
     def tuned(self, method: str, n: int) -> list[TunedPicks]:
         """Of a classical picker and N, one a seed."""

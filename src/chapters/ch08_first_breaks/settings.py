@@ -59,6 +59,7 @@ class Picking:
     num_steps: Annotated[tuple[Natural, ...], Length(1)]
     batch_size: Natural
     rates: Annotated[tuple[Positive, ...], Ascending()]
+    trial_size: Natural
     matched: MatchedProblem
 
     def __post_init__(self):
@@ -70,6 +71,7 @@ class Picking:
         require("scratch" in self.starts, "starts", "a list with 'scratch', which others are held against", self.starts)
         one = len(self.num_steps) == len(self.sizes)
         require(one, "num_steps", f"one for each of the {len(self.sizes)} sizes", list(self.num_steps))
+        require(self.trial_size in self.sizes, "trial_size", f"one of sizes, {list(self.sizes)}", self.trial_size)
         require(self.width % 4 == 0, "width", "a multiple of 4", self.width)
         for name in ("num_validation", "num_test"):
             value = getattr(self, name)

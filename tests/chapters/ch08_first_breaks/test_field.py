@@ -99,3 +99,27 @@ def test_field_errors_are_written_and_read(tmp_path):
     assert table.rows == [["AIC", "0.667", "2.0", "1.000", "1.0"]]
     assert picking_page.field_claims(again, floor_ms) == {"floor_ms": 1.2, "site_1_aic": 2 / 3, "site_2_aic": 1.0}
     assert len(picking_page.field_figure(again, floor_ms).axes) == 2
+
+
+@pytest.fixture(scope="module")
+def real():
+    folder = field.field_folder()
+    if folder is None:
+        pytest.skip("no real shots: python -m companion data first-breaks")
+    return field.read_field(folder)
+
+
+def test_real_shots_have_their_picks_and_untuned_aic_its_share(real):
+    assert len(real) == 14
+    assert sum(int(one.picks_ms.isfinite().sum()) for one in real) == 327
+    shares = []
+    for of in field.sites(real).values():
+        shares.append(field.field_score(of, [field.untuned_picks("AIC", one) for one in of]).within.value)
+    assert shares == pytest.approx([0.54, 0.39], abs=0.02)
+    assert float(field.reciprocal_differences(real).median()) == pytest.approx(1.2, abs=0.05)
+
+
+def test_real_picks_on_the_grid_are_late_by_what_they_are_moved(real):
+    for of in field.sites(real).values():
+        scores = [field.field_score(of, [one.picks_ms + late for one in of]) for late in (0.0, 1.0)]
+        assert [score.bias.value for score in scores] == pytest.approx([0, 1])

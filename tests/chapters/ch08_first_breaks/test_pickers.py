@@ -6,7 +6,7 @@ import pytest
 import torch
 from helpers import store_in
 
-from chapters.ch08_first_breaks import matched, pickers, picking_measures, picking_page
+from chapters.ch08_first_breaks import matched, pickers, picking_measures, picking_page, picking_study
 from chapters.ch08_first_breaks.pickers import Labelled, PickerTraining, Pretraining
 from chapters.ch08_first_breaks.picking_study import PickingStudy, encoders, split
 from chapters.ch08_first_breaks.settings import MatchedProblem, Picking, Unlabelled
@@ -38,7 +38,8 @@ def settings(**changed):
         "starts": STARTS,
         "num_steps": (1, 2),
         "batch_size": 2,
-        "rates": (3e-3,),
+        "rates": (1e-3, 3e-3),
+        "trial_size": 3,
         "matched": MatchedProblem(40, 40, 2, 8, 3e-3, 0.3),
     }
     return Picking(**given | changed)
@@ -65,8 +66,8 @@ def picker(start, base=None, **changed):
 
 
 def test_study_has_every_start_size_seed_and_rate_once(tmp_path):
-    made = PickingStudy(settings(rates=(1e-3, 1e-2)), 0, store_in(tmp_path), print)
-    assert len(made.pickers) == len(STARTS) * 2 * 2 * 2
+    made = PickingStudy(settings(), 0, store_in(tmp_path), print)
+    assert len(made.pickers) == len(STARTS) * (2 * 2 + 2)  # two rates at N = 3, one at N = 1, of two seeds
     assert len(made.tunings) == 2 * 2 * 2
     assert len(made.bases) == 3 * 2
     assert len({part.name for part in made.parts}) == len(made.parts)
@@ -86,6 +87,10 @@ def test_study_has_no_survey_in_two_sets(tmp_path):
     assert {part.stream for part in made.labelled(0)} == {"train"}
 
 
+def test_every_part_is_kept_under_its_name(study):
+    assert all(study.store.file(part.name, study.arguments(part)).is_file() for part in study.parts)
+
+
 def test_labelled_gathers_are_nested_and_the_first_three_of_one_survey(study):
     most = study.members(0, 3)
     assert torch.equal(study.members(0, 1).traces, most.traces[:1])
@@ -99,7 +104,7 @@ def test_arguments_change_with_what_a_part_is_given(tmp_path):
         return made.arguments(made.pickers[0]), made.arguments(made.tunings[0])
 
     first = arguments({})
-    for changed, seed in (({"num_test": 12}, 0), ({"num_validation": 12}, 0), ({"sizes": (1, 5)}, 0), ({}, 1)):
+    for changed, seed in (({"num_test": 12}, 0), ({"num_validation": 12}, 0), ({"sizes": (3, 5)}, 0), ({}, 1)):
         assert all(one != other for one, other in zip(arguments(changed, seed), first, strict=True))
 
 
@@ -111,6 +116,7 @@ def test_arguments_change_with_what_a_part_is_given(tmp_path):
         ({"starts": ("scratch", "scratch")}, "starts"),
         ({"num_steps": (1,)}, "num_steps"),
         ({"width": 10}, "width"),
+        ({"trial_size": 2}, "trial_size"),
         ({"num_test": 10}, "num_test"),
         ({"unlabelled": Unlabelled(4, 2, 2, 1e-3, 4, 1.5, 8, 1, 1e-3)}, "unlabelled.hidden"),
     ],
@@ -168,8 +174,37 @@ def test_picker_resumed_is_the_uninterrupted_one(tmp_path):
     assert all(torch.equal(w, ends[1][name]) for name, w in ends[0].items())
 
 
+def test_rate_of_all_sizes_is_the_one_that_picks_most_validation_gathers(study):
+    validation = study.joined(study.tests["validation"])
+    for start in FEW:
+        hits = {}
+        for run in study.trials[start]:
+            error = (study.result(run).medians["validation"] - validation.onsets).abs()[validation.live]
+            hits[run.rate] = hits.get(run.rate, 0) + float((error <= 1).double().mean())
+        assert hits[study.rate(start)] == max(hits.values())
+        assert [run.seed for run in study.chosen(start, 3)] == [run.seed for run in study.chosen(start, 1)] == [0, 1]
+        assert {run.rate for run in study.chosen(start, 3)} == {study.rate(start)}
+    run = study.chosen("scratch", 1)[0]
+    with pytest.raises(ValueError, match="start, n: expected a start and N of the settings, got 'scratch' and 2"):
+        study.chosen("scratch", 2)
+    with pytest.raises(ValueError, match="rate: expected a number, or None where there are trials"):
+        replace(run, trials=())
+
+
+def test_best_rate_is_that_of_the_trials_together():
+    gathers = made_up(4)
+
+    def found(rate, seed, apart):
+        return picker("scratch", rate=rate, seed=seed), pickers.Picks(
+            {"validation": gathers.onsets + apart}, {}, {}, 0.0, {}
+        )
+
+    trials = dict([found(1e-3, 0, 0.5), found(1e-3, 1, 3.0), found(1e-2, 0, 0.5), found(1e-2, 1, 0.9)])
+    assert pickers.best_rate(trials, gathers) == 1e-2
+
+
 def test_picker_is_kept_and_found_again(study):
-    run = study.pickers[0]
+    run = study.chosen("scratch", 1)[0]
     picks = study.result(run)
     assert picks.medians["test"].shape == picks.low["shifted"].shape == (8, 64)
     assert picks.medians["members"].shape == (1, 64)
@@ -186,6 +221,29 @@ def test_recorded_encoders_are_those_that_were_trained(study):
     for kind, of in split(weights).items():
         assert all(torch.equal(w, of[name]) for name, w in study.result(study.bases[kind, 0]).items())
     assert sum(w.nbytes for w in weights.values()) < 2**22
+
+
+def test_recorded_encoder_is_the_start_of_every_seed(study, tmp_path, monkeypatch):
+    weights, made = encoders(study)
+    monkeypatch.setattr(picking_study, "recorded_weights", lambda *_: (weights, made))
+    none = replace(settings().unlabelled, num=0)
+    starts = "scratch", "autoencoder", "autoencoder, frozen"
+
+    def recorded():
+        return PickingStudy(settings(base="recorded", unlabelled=none, starts=starts), 0, store_in(tmp_path), print)
+
+    small = recorded()
+    assert not small.bases
+    assert {part.stream for part in small.parts if isinstance(part, pickers.Gathers)} == {"train", "validation", "test"}
+    for run in small.trials["autoencoder"]:
+        network = pickers.build_picker(run, small.weights(run), CPU)
+        trained = study.result(study.bases["autoencoder", 0])
+        assert all(torch.equal(w, trained[name]) for name, w in network.encoder.state_dict().items())
+    before = small.arguments(small.trials["autoencoder"][0])
+    assert "encoder" not in small.arguments(small.trials["scratch"][0])
+    weights = {name: w + 1 for name, w in weights.items()}
+    changed = recorded()
+    assert changed.arguments(changed.trials["autoencoder"][0])["encoder"] != before["encoder"]
 
 
 def test_tuned_classical_picker_is_scored_on_its_own_gathers(study):
@@ -230,14 +288,14 @@ def test_scores_are_those_of_the_library():
         assert found.value == pytest.approx(expected.value)
 
 
-@pytest.mark.parametrize("seeds", [2, 3])
-def test_two_way_interval_covers_seeds_and_surveys(seeds):
+@pytest.mark.parametrize(("seeds", "larger"), [(2, 0.05), (3, 0.05), (2, 0.3), (3, 0.3), (3, 1.0)])
+def test_two_way_interval_covers_seeds_and_surveys(seeds, larger):
     covered, num, surveys, each = 0, 400, 10, 8
     groups = torch.arange(surveys * each) // each
     for k in range(num):
         generator = torch.Generator().manual_seed(k)
         of_survey = 0.5 * torch.randn(surveys, generator=generator)[groups]
-        of_seed = 0.3 * torch.randn(seeds, 1, generator=generator)
+        of_seed = larger * torch.randn(seeds, 1, generator=generator)
         values = of_survey + of_seed + torch.randn(seeds, surveys * each, generator=generator)
         covered += abs((found := picking_measures.two_way(list(values), groups)).value) < found.half
     assert covered / num > 0.95 - 0.033  # three standard errors of a binomial of 400; else conservative
