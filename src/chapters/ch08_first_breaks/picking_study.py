@@ -181,7 +181,11 @@ class PickingStudy(LongWork):
         return asdict(part) | {"given": given} | ({"encoder": digest(weights, {})} if weights else {})
 
     def weights(self, part: PickerTraining) -> Weights | None:
-        """Of the recorded encoder that a picker starts from; None for random weights."""
+        """Of the recorded encoder that a picker starts from; None for random weights. ``ValueError`` for none of it."""
+        if part.kind and part.kind not in self.recorded:
+            raise ValueError(
+                f"start: expected one of a recorded encoder ({', '.join(self.recorded)}), got {part.kind!r}"
+            )
         return self.recorded[part.kind] if part.kind else None
 
     def work(self, part: Long, earlier: Callable) -> Labelled | Weights | Picks | TunedPicks | MatchedScores:

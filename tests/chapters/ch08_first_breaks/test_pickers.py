@@ -241,6 +241,8 @@ def test_recorded_encoder_is_the_start_of_every_seed(study, tmp_path, monkeypatc
         assert all(torch.equal(w, trained[name]) for name, w in network.encoder.state_dict().items())
     before = small.arguments(small.trials["autoencoder"][0])
     assert "encoder" not in small.arguments(small.trials["scratch"][0])
+    with pytest.raises(ValueError, match=r"expected one of a recorded encoder \(autoencoder\), got 'masked'"):
+        small.weights(picker("masked"))
     weights = {name: w + 1 for name, w in weights.items()}
     changed = recorded()
     assert changed.arguments(changed.trials["autoencoder"][0])["encoder"] != before["encoder"]
