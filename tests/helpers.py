@@ -13,6 +13,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from companion.jobs import side_by_side
 from companion.store import Store
 from memprior.fields import CosineBasis, Grid
 from memprior.operators import CoupledQuadraticOperator, CubicOperator, MatrixOperator, compose
@@ -219,6 +220,11 @@ class LargestTensor(TorchDispatchMode):
         made = func(*args, **(kwargs or {}))
         self.numel = max([self.numel, *(leaf.numel() for leaf in tree_leaves(made) if isinstance(leaf, torch.Tensor))])
         return made
+
+
+def run_parts(study):
+    """Every part of a half of a study, which has no number of workers of its own, one after another."""
+    study._results.update(zip(study.parts, side_by_side(list(study.parts), study.work, 1, study.tell), strict=True))
 
 
 def store_in(folder, device="cpu"):

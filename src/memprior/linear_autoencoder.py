@@ -1,7 +1,7 @@
 r"""A linear autoencoder is principal component analysis (Baldi and Hornik 1989): its optimum in closed form.
 
 Of examples x (N, d) with mean m, an encoder to k numbers and a decoder, both linear, minimize the mean squared error
-of m + (x - m) E^T D^T. With the singular values s_1 >= s_2 >= ... of the centred examples the least error is
+of m + (x - m) E^T D^T. With the singular values s_1 >= s_2 >= ... of the centered examples the least error is
 
 .. math:: \frac{1}{N d} \sum_{i > k} s_i^2
 
@@ -79,7 +79,7 @@ def best_linear_autoencoder(examples: torch.Tensor, code: int) -> LinearAutoenco
 def fit_linear_autoencoder(
     examples: torch.Tensor, code: int, *, generator: torch.Generator, num_steps: int = 500
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Encoder (k, d) and decoder (d, k) by descent on the squared error of centred examples, from a random start.
+    """Encoder (k, d) and decoder (d, k) by descent on the squared error of centered examples, from a random start.
 
     L-BFGS in float64; the exact answer is not used. The range of D is that of :func:`best_linear_autoencoder` where
     s_k > s_{k+1}, reached the more slowly the nearer these are; the factors are determined up to a change of basis.

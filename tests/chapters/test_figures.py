@@ -108,7 +108,7 @@ B2, B3 = "ch02_gaussian_mixture_prior.condensation_figures.", "ch03_linearized_p
 TITLE = {"title": "t"}
 
 
-def _labelled(axes):
+def _labeled(axes):
     axes[0].plot([0, 1], label="line")
     return axes
 
@@ -210,7 +210,7 @@ ON_AX = {
 ON_AXES = {
     C7 + "gallery": (lambda axes: (axes, {f"flat_{k}": 1500 + 3000 * draw(4, 4) for k in range(4)}), {}),
     C7 + "three_models": (lambda axes: (axes[:3], 1.5 + 3 * draw(3, 4, 4), ["a", "b", "c"]), {}),
-    "style.legend_below": (lambda axes: (axes[0].figure, _labelled(axes), 2), {}),
+    "style.legend_below": (lambda axes: (axes[0].figure, _labeled(axes), 2), {}),
     "maps.speed_bar": (lambda axes: (axes[0].figure, _maps(axes)), {}),
     C1 + "gaps_against_size": (
         lambda axes: (axes[:1], [10, 20], {"flow": {"memory": [(1, 0.1)] * 2, "truth": [(2, 0.1)] * 2}}),

@@ -53,8 +53,8 @@ def test_best_beats_random_codes():
     found = best_linear_autoencoder(examples, 3)
     for _ in range(20):
         basis = torch.linalg.qr(torch.randn(12, 3, generator=generator, dtype=torch.float64))[0]
-        centred = examples - found.mean
-        assert float((centred - centred @ basis @ basis.T).square().mean()) > float(found.errors[-1])
+        centered = examples - found.mean
+        assert float((centered - centered @ basis @ basis.T).square().mean()) > float(found.errors[-1])
 
 
 def test_best_of_few_examples_stores_them_exactly():

@@ -1,6 +1,6 @@
 """Chapter 8's autoencoders of gathers: trained on N of them, then iterated from noise.
 
-Gathers are of the base survey, unlabelled: every second trace, means of two samples, 32 traces of 64 samples of 8 ms,
+Gathers are of the base survey, unlabeled: every second trace, means of two samples, 32 traces of 64 samples of 8 ms,
 each trace over its largest size, the whole set of unit mean square. A seed's training set is the first N of one stream,
 its held-out set as many of another. The autoencoder is dense: from a bottleneck of ``code`` numbers everything, with
 far more weights than N gathers have samples, so that it can come to no error on them.
@@ -17,7 +17,7 @@ from companion.jobs import part_name
 from companion.store import Store
 from memprior._random import generator_for, normal
 from memprior.adapters import FineTuningPlan, fine_tune
-from memprior.geology import unlabelled_gathers
+from memprior.geology import unlabeled_gathers
 from memprior.memorization import Attractors, attractors
 from memprior.networks import _linear
 from memprior.trace_networks import unit_traces
@@ -35,7 +35,7 @@ Weights = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class GatherSet:
-    """``num`` unlabelled gathers of one stream and seed."""
+    """``num`` unlabeled gathers of one stream and seed."""
 
     stream: str
     num: int
@@ -59,7 +59,7 @@ def drawn_gathers(part: GatherSet, store: Store, arguments: dict) -> torch.Tenso
 
     def compute(_) -> Weights:
         seed = OWN_SEEDS + len(GATHER_STREAMS) * part.seed + GATHER_STREAMS.index(part.stream)
-        whole = unlabelled_gathers(FAMILY, part.num, seed=seed)
+        whole = unlabeled_gathers(FAMILY, part.num, seed=seed)
         return {"traces": coarse(whole).to(store.device)}
 
     return store.tensors(part.name, arguments, compute)["traces"]

@@ -26,6 +26,8 @@ LISTEN_S = 0.2  # what untuned pickers are given: the beginning of each record, 
 WITHIN_MS = 2.0
 WINDOWS_S = 0.003, 0.020  # of untuned STA/LTA
 
+FieldErrors = dict[str, dict[str, list[float]]]  # site -> picker -> pick less that by people, ms
+
 
 @dataclass(frozen=True, eq=False)
 class FieldShot:

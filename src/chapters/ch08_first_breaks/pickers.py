@@ -17,7 +17,7 @@ from memprior._check import expect
 from memprior._random import generator_for
 from memprior.adapters import FineTuningPlan, FineTuningState, fine_tune
 from memprior.adversarial import AdversarialPlan, train_adversarial
-from memprior.geology import shot_gathers, unlabelled_gathers
+from memprior.geology import shot_gathers, unlabeled_gathers
 from memprior.picking import AIC_GRID, STA_LTA_GRID, Aic, OnsetPosterior, StaLta, tune
 from memprior.trace_networks import (
     MaskedTraceAutoencoder,
@@ -59,7 +59,7 @@ class Gathers:
 
 
 @dataclass(frozen=True, eq=False)
-class Labelled:
+class Labeled:
     """traces: (num, 64, 128), float32. onsets: (num, 64), float64, in samples. live: (num, 64), bool. surveys: (num,).
 
     Of a pool onsets, live and surveys are empty.
@@ -73,23 +73,23 @@ class Labelled:
     def __len__(self) -> int:
         return len(self.traces)
 
-    def part(self, num: int) -> "Labelled":
+    def part(self, num: int) -> "Labeled":
         """The first ``num``."""
-        return Labelled(self.traces[:num], self.onsets[:num], self.live[:num], self.surveys[:num])
+        return Labeled(self.traces[:num], self.onsets[:num], self.live[:num], self.surveys[:num])
 
 
-def gathered(part: Gathers, store: Store, arguments: dict) -> Labelled:
+def gathered(part: Gathers, store: Store, arguments: dict) -> Labeled:
     """What ``part`` is. arguments: of the store's entry, for all parts those of ``PickingStudy.arguments``."""
     seed = len(STREAMS) * part.seed + STREAMS.index(part.stream)
 
     def compute(_) -> Weights:
         if part.stream == "pool":
-            traces, empty = unlabelled_gathers(part.family, part.num, seed=seed, first=part.first), torch.empty(0)
+            traces, empty = unlabeled_gathers(part.family, part.num, seed=seed, first=part.first), torch.empty(0)
             return {"traces": traces, "onsets": empty, "live": empty.bool(), "surveys": empty.long()}
         found = shot_gathers(part.family, part.num, seed=seed, first=part.first)
         return {name: getattr(found, name) for name in ("traces", "onsets", "live", "surveys")}
 
-    return Labelled(**store.tensors(part.name, arguments, compute))
+    return Labeled(**store.tensors(part.name, arguments, compute))
 
 
 # ---- encoders that have seen no label ------------------------------------------------------------------------------
@@ -97,7 +97,7 @@ def gathered(part: Gathers, store: Store, arguments: dict) -> Labelled:
 
 @dataclass(frozen=True)
 class Pretraining:
-    """The training of an encoder on ``num_unlabelled`` gathers of each of ``families``, of which nobody knows a label.
+    """The training of an encoder on ``num_unlabeled`` gathers of each of ``families``, of which nobody knows a label.
 
     kind: "autoencoder", by a code of ``code`` channels; "masked", the same with a share ``hidden`` of the traces zero;
     "discriminator", against a generator of ``latent`` numbers. No skip leads around the code: the encoder's innermost
@@ -108,7 +108,7 @@ class Pretraining:
     families: tuple[str, ...]
     seed: int
     width: int
-    num_unlabelled: int
+    num_unlabeled: int
     num_steps: int
     batch_size: int
     rate: float
@@ -165,7 +165,7 @@ def _discriminator(run: Pretraining, traces: torch.Tensor, folder: Path) -> Weig
 
 @dataclass(frozen=True)
 class PickerTraining:
-    """A picker trained on ``num_gathers`` labelled gathers.
+    """A picker trained on ``num_gathers`` labeled gathers.
 
     start: "scratch"; a kind of pre-training; "discriminator, untrained", the discriminator's encoder with random
     weights; "random, frozen" and "autoencoder, frozen", whose encoders stay as they are. rate: of learning; None: that
@@ -245,7 +245,7 @@ def build_picker(run: PickerTraining, weights: Weights | None, device: torch.dev
     return network
 
 
-def trained(run: PickerTraining, network: nn.Module, gathers: Labelled, folder: Path) -> Iterator[FineTuningState]:
+def trained(run: PickerTraining, network: nn.Module, gathers: Labeled, folder: Path) -> Iterator[FineTuningState]:
     """States of the training on all of ``gathers``."""
     purpose = f"picker batches {run.num_gathers} {run.seed}"
     targets = onset_steps(gathers.onsets, gathers.traces.shape[-1]).float()
@@ -264,8 +264,8 @@ def picker_trained(
     run: PickerTraining,
     rate: float,
     weights: Weights | None,
-    gathers: Labelled,
-    tests: dict[str, Labelled],
+    gathers: Labeled,
+    tests: dict[str, Labeled],
     store: Store,
     arguments: dict,
 ) -> Picks:
@@ -289,7 +289,7 @@ def picker_trained(
     return Picks(below("medians"), below("low"), below("high"), float(stored["loss"]), below("weights"))
 
 
-def best_rate(trials: dict[PickerTraining, Picks], validation: Labelled) -> float:
+def best_rate(trials: dict[PickerTraining, Picks], validation: Labeled) -> float:
     """The learning rate of the highest hit rate at one sample on validation gathers, all trials of a rate together."""
     hits: dict[float, float] = {}
     for run, picks in trials.items():
@@ -329,7 +329,7 @@ class TunedPicks:
 
 
 def classical_tuned(
-    run: Tuning, gathers: Labelled, tests: dict[str, Labelled], store: Store, arguments: dict
+    run: Tuning, gathers: Labeled, tests: dict[str, Labeled], store: Store, arguments: dict
 ) -> TunedPicks:
     """Of the whole grid the picker of the highest hit rate at one sample on ``gathers``, its shift with it."""
 

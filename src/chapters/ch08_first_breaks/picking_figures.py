@@ -37,7 +37,7 @@ def hits_by_number(ax: Axes, sizes, curves: dict[str, list[Mean]], bands: dict[s
         half = [one.half for one in found]
         ax.errorbar(at, [one.value for one in found], yerr=half, ms=4, lw=1.2, elinewidth=0.7, label=label, **look)
     ax.set(xscale="log", xticks=list(sizes), xticklabels=[f"{n}" for n in sizes], ylim=(-0.03, 1.03), title=title)
-    ax.set(xlabel="labelled gathers $N$", ylabel="hits within one sample")
+    ax.set(xlabel="labeled gathers $N$", ylabel="hits within one sample")
     ax.minorticks_off()
     return ax
 

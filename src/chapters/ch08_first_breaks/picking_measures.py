@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from scipy import stats
 
-from chapters.ch08_first_breaks.pickers import GRIDS, Labelled
+from chapters.ch08_first_breaks.pickers import GRIDS, Labeled
 from chapters.ch08_first_breaks.picking_study import PickingStudy
 from memprior.geology.gathers import DT_S
 from memprior.intervals import Mean
@@ -62,7 +62,7 @@ def two_way(values: Sequence[torch.Tensor], groups: torch.Tensor) -> Estimate:
     return Estimate(value, both * float(t.ppf(0.975)), 2 * float(t.sf(abs(value) / both)))
 
 
-def value_of(picks: torch.Tensor, gathers: Labelled, score: str) -> torch.Tensor:
+def value_of(picks: torch.Tensor, gathers: Labeled, score: str) -> torch.Tensor:
     """Of every live trace (n,): 1 for a hit, else 0; size, square or error itself in samples, NaN without a pick."""
     error = (picks.double() - gathers.onsets)[gathers.live]
     what, _, limit = score.partition(" ")
@@ -72,7 +72,7 @@ def value_of(picks: torch.Tensor, gathers: Labelled, score: str) -> torch.Tensor
     return {"size": error.abs(), "square": error.square(), "error": error, "picked": error.isfinite().double()}[what]
 
 
-def surveys_of(gathers: Labelled) -> torch.Tensor:
+def surveys_of(gathers: Labeled) -> torch.Tensor:
     """Of every live trace, (n,)."""
     return gathers.surveys[:, None].expand_as(gathers.live)[gathers.live]
 

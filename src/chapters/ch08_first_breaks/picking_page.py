@@ -1,8 +1,6 @@
 """What chapter 8's page shows of its pickers: tables, pictures, sliders, and the numbers that it states."""
 
-import json
 import math
-from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
@@ -10,7 +8,7 @@ from matplotlib.figure import Figure
 from chapters.ch08_first_breaks import field, picking_figures
 from chapters.ch08_first_breaks import matched as problem
 from chapters.ch08_first_breaks import picking_measures as measures
-from chapters.ch08_first_breaks.field import FieldShot
+from chapters.ch08_first_breaks.field import FieldErrors, FieldShot
 from chapters.ch08_first_breaks.pickers import GRIDS, build_picker
 from chapters.ch08_first_breaks.picking_measures import SCORES_OF_PICKS
 from chapters.ch08_first_breaks.picking_study import PickingStudy
@@ -23,7 +21,6 @@ from memprior.trace_networks import unit_traces
 
 TITLES = {"test": "other surveys", "shifted": "shifted surveys"}
 SCORE_NAMES = {"size": "mean size, samples", "square": "RMSE, samples", "error": "bias, samples", "picked": "picked"}
-FieldErrors = dict[str, dict[str, list[float]]]  # site -> picker -> pick less that by people, ms
 
 
 # ---- the exact answer ----------------------------------------------------------------------------------------------
@@ -124,7 +121,7 @@ def number_slider(study: PickingStudy, index: int = 0) -> Frames:
 
     def alt(n: int) -> str:
         rates = [measures.estimate(study, label, n, "test").value for label in ("scratch", "AIC")]
-        return f"{n} labelled gathers: hits within one sample from scratch {rates[0]:.2f}, of tuned AIC {rates[1]:.2f}."
+        return f"{n} labeled gathers: hits within one sample from scratch {rates[0]:.2f}, of tuned AIC {rates[1]:.2f}."
 
     return Frames(
         lambda n: gather_figure(study, n, index), study.settings.sizes, name="gathers N", label="{:d}".format, alt=alt
@@ -137,7 +134,7 @@ def number_slider(study: PickingStudy, index: int = 0) -> Frames:
 def measured_field(study: PickingStudy, shots: tuple[FieldShot, ...], n: int | None = None) -> FieldErrors:
     """Pick less that by people in ms, of every trace with both, infinite without a pick.
 
-    Untuned AIC and STA/LTA have the records as they are; the others the networks' grid, and N labelled gathers, by
+    Untuned AIC and STA/LTA have the records as they are; the others the networks' grid, and N labeled gathers, by
     default the most; all seeds of a picker one after another.
     """
     n = study.settings.sizes[-1] if n is None else n
@@ -186,25 +183,6 @@ def field_figure(errors: FieldErrors, floor_ms: float) -> Figure:
     for ax in axes[1:]:
         ax.set_ylabel("")
     return style.legend_below(figure, axes[:1], 3)
-
-
-def write_field(file: Path, errors: FieldErrors, floor_ms: float) -> None:
-    """What is committed of the real shots: errors of picks to .01 ms, and the floor, no record."""
-    rounded = {
-        site: {label: [round(error, 2) if math.isfinite(error) else None for error in of] for label, of in by.items()}
-        for site, by in errors.items()
-    }
-    file.write_text(json.dumps({"floor_ms": round(floor_ms, 3), "errors_ms": rounded}, allow_nan=False) + "\n")
-
-
-def read_field_errors(file: Path) -> tuple[FieldErrors, float]:
-    """What :func:`write_field` left."""
-    kept = json.loads(file.read_text())
-    errors = {
-        site: {label: [math.inf if error is None else error for error in of] for label, of in by.items()}
-        for site, by in kept["errors_ms"].items()
-    }
-    return errors, kept["floor_ms"]
 
 
 # ---- numbers that the page states ----------------------------------------------------------------------------------

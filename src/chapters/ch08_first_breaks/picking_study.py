@@ -12,7 +12,7 @@ from chapters.ch08_first_breaks.pickers import (
     GRIDS,
     LEARNED,
     Gathers,
-    Labelled,
+    Labeled,
     PickerTraining,
     Picks,
     Pretraining,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # what settings may be changes no result
     from chapters.ch08_first_breaks.settings import Picking
 
 Long = Gathers | Pretraining | PickerTraining | Tuning | Matched
+ENCODERS = "encoders"  # file of weights that a full run leaves
 AT_ONCE = 200  # gathers of one part
 IN_SURVEY, SHIFTED = "base", "shifted"  # families: what pickers are trained on, and what they are tried on as well
 POOL = IN_SURVEY, SHIFTED  # of the records without labels: whoever has shifted records can take them in
@@ -43,8 +44,8 @@ POOL = IN_SURVEY, SHIFTED  # of the records without labels: whoever has shifted 
 class PickingStudy(LongWork):
     """Pickers at the sizes of ``settings`` (08_first_breaks of notebooks/profiles.yml).
 
-    Seed k of it has its own labelled gathers, pool, encoders and batches; validation and test gathers are shared. The
-    N labelled gathers are the first N of its surveys, four a survey, as a crew would label them: N = 1 and 3 are one
+    Seed k of it has its own labeled gathers, pool, encoders and batches; validation and test gathers are shared. The
+    N labeled gathers are the first N of its surveys, four a survey, as a crew would label them: N = 1 and 3 are one
     survey, 10 three of them; they are nested. Parts take seeds 100 seed, 100 seed + 1, ...
     """
 
@@ -53,7 +54,7 @@ class PickingStudy(LongWork):
     @cached_property
     def recorded(self) -> dict[str, Weights]:
         """Kind of pre-training -> the recorded encoder's weights."""
-        found, _ = recorded_weights("08_first_breaks", "encoders", self.device)
+        found, _ = recorded_weights("08_first_breaks", ENCODERS, self.device)
         return split(found)
 
     # ---- gathers ---------------------------------------------------------------------------------------------------
@@ -71,15 +72,15 @@ class PickingStudy(LongWork):
             Gathers(family, stream, min(AT_ONCE, ends - at), self.seed, at) for at in range(first, ends, AT_ONCE)
         )
 
-    def labelled(self, seed: int) -> tuple[Gathers, ...]:
-        """The labelled gathers of one seed: those of all its N."""
+    def labeled(self, seed: int) -> tuple[Gathers, ...]:
+        """The labeled gathers of one seed: those of all its N."""
         return self.gathers(IN_SURVEY, "train", self.settings.sizes[-1], seed - 100 * self.seed)
 
     def pool(self, base: Pretraining) -> tuple[Gathers, ...]:
         """What an encoder learns from."""
         place = base.seed - 100 * self.seed
         return tuple(
-            part for family in base.families for part in self.gathers(family, "pool", base.num_unlabelled, place)
+            part for family in base.families for part in self.gathers(family, "pool", base.num_unlabeled, place)
         )
 
     @cached_property
@@ -92,7 +93,7 @@ class PickingStudy(LongWork):
             "shifted": self.gathers(SHIFTED, "test", size.num_test),
         }
 
-    def joined(self, parts: tuple[Gathers, ...]) -> Labelled:
+    def joined(self, parts: tuple[Gathers, ...]) -> Labeled:
         """What these parts are, after :meth:`run`."""
         return joined([self.result(part) for part in parts])
 
@@ -101,7 +102,7 @@ class PickingStudy(LongWork):
     @cached_property
     def bases(self) -> dict[tuple[str, int], Pretraining]:
         """(Kind, seed) -> pre-training, of all that the starts rest on; none where encoders are recorded."""
-        size, plan = self.settings, self.settings.unlabelled
+        size, plan = self.settings, self.settings.unlabeled
         kinds = dict.fromkeys(kind for start in size.starts if (kind := kind_of(start)))
         if size.base == "recorded":
             return {}
@@ -161,18 +162,18 @@ class PickingStudy(LongWork):
     def parts(self) -> list[Long]:
         """Gathers, encoders, pickers, classical pickers, and the matched problem."""
         gathers = [part for base in self.bases.values() for part in self.pool(base)]
-        gathers += [part for seed in self.seeds for part in self.labelled(seed)]
+        gathers += [part for seed in self.seeds for part in self.labeled(seed)]
         gathers += [part for of in self.tests.values() for part in of]
         return [*dict.fromkeys(gathers), *self.bases.values(), *self.pickers, *self.tunings, self.matched]
 
     def needs(self, part: Long) -> list[Long]:
-        """An encoder needs its pool; a picker its encoder, its labelled gathers, and tests."""
+        """An encoder needs its pool; a picker its encoder, its labeled gathers, and tests."""
         if isinstance(part, Gathers | Matched):
             return []
         if isinstance(part, Pretraining):
             return [*self.pool(part)]
         base = [*([part.base] if part.base else []), *part.trials] if isinstance(part, PickerTraining) else []
-        return [*base, *self.labelled(part.seed), *(gathers for of in self.tests.values() for gathers in of)]
+        return [*base, *self.labeled(part.seed), *(gathers for of in self.tests.values() for gathers in of)]
 
     def arguments(self, part: Long) -> dict:
         """Its fields, and what it is given: gathers, or the weights of a recorded encoder."""
@@ -188,7 +189,7 @@ class PickingStudy(LongWork):
             )
         return self.recorded[part.kind] if part.kind else None
 
-    def work(self, part: Long, earlier: Callable) -> Labelled | Weights | Picks | TunedPicks | MatchedScores:
+    def work(self, part: Long, earlier: Callable) -> Labeled | Weights | Picks | TunedPicks | MatchedScores:
         """Gathers, an encoder's weights, picks, or scores. earlier: needed part -> its result."""
         kept = self.store, self.arguments(part)
         if isinstance(part, Gathers):
@@ -196,12 +197,12 @@ class PickingStudy(LongWork):
         if isinstance(part, Matched):
             return matched(part, *kept)
 
-        def given(parts: tuple[Gathers, ...]) -> Labelled:
+        def given(parts: tuple[Gathers, ...]) -> Labeled:
             return joined([earlier(one) for one in parts])
 
         if isinstance(part, Pretraining):
             return pretrained(part, given(self.pool(part)).traces, *kept)
-        gathers = given(self.labelled(part.seed)).part(part.num_gathers)
+        gathers = given(self.labeled(part.seed)).part(part.num_gathers)
         tests = {name: given(of) for name, of in self.tests.items()}
         if isinstance(part, Tuning):
             return classical_tuned(part, gathers, tests, *kept)
@@ -212,9 +213,9 @@ class PickingStudy(LongWork):
 
     # ---- results ---------------------------------------------------------------------------------------------------
 
-    def members(self, seed: int, n: int) -> Labelled:
-        """The N labelled gathers of a seed."""
-        return self.joined(self.labelled(seed)).part(n)
+    def members(self, seed: int, n: int) -> Labeled:
+        """The N labeled gathers of a seed."""
+        return self.joined(self.labeled(seed)).part(n)
 
     def chosen(self, start: str, n: int) -> list[PickerTraining]:
         """Of a start and N one picker a seed, at the chosen rate."""
@@ -236,10 +237,10 @@ class PickingStudy(LongWork):
         return found
 
 
-def joined(parts: list[Labelled]) -> Labelled:
+def joined(parts: list[Labeled]) -> Labeled:
     """All of them, one after the other."""
     names = "traces", "onsets", "live", "surveys"
-    return Labelled(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
+    return Labeled(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
 
 
 def encoders(study: PickingStudy) -> tuple[Weights, dict] | None:

@@ -79,7 +79,7 @@ def copying_figure(study: SectionsStudy) -> Figure:
 def level(study: SectionsStudy, space: str) -> Share:
     """How often the swap test rejects fresh draws at .05."""
     column = list(SPACES).index(space)
-    return measures.rejections(study.result(study.levelling)[:, column].tolist())
+    return measures.rejections(study.result(study.leveling)[:, column].tolist())
 
 
 def dreams(study: SectionsStudy, n: int, num: int = 6) -> Figure:

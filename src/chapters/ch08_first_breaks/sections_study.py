@@ -1,4 +1,4 @@
-"""Chapter 8's unlabelled half as one object: sections and generators, gathers and autoencoders, what they copy."""
+"""Chapter 8's unlabeled half as one object: sections and generators, gathers and autoencoders, what they copy."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -64,7 +64,7 @@ class Testing:
 
 
 @dataclass(frozen=True)
-class Levelling:
+class Leveling:
     """The swap test of fresh draws, again and again with sections of their own, in both spaces: p, (repeats, 2)."""
 
     num_examples: int
@@ -78,7 +78,7 @@ class Levelling:
         return part_name(f"level {self.num_examples} {self.seed}", self)
 
 
-Long = SectionSet | GatherSet | Gan | Sampling | Testing | Levelling | Autoencoding | Iterating
+Long = SectionSet | GatherSet | Gan | Sampling | Testing | Leveling | Autoencoding | Iterating
 
 
 class SectionsStudy(LongWork):
@@ -153,10 +153,10 @@ class SectionsStudy(LongWork):
         return [self.testing(gan, gan.num_examples, gan.seed) for gan in self.gans] + exact
 
     @property
-    def levelling(self) -> Levelling:
+    def leveling(self) -> Leveling:
         """At the smallest N."""
         size = self.settings
-        return Levelling(size.adversaries.sizes[0], 32, 199, size.num_repeats, self.seeds[0])
+        return Leveling(size.adversaries.sizes[0], 32, 199, size.num_repeats, self.seeds[0])
 
     def iterating(self, run: Autoencoding) -> Iterating:
         plan = self.settings.autoencoders
@@ -177,11 +177,11 @@ class SectionsStudy(LongWork):
         gathers = [self.gathers(stream, seed) for seed in self.seeds for stream in GATHER_STREAMS]
         networks = [*(self.gans if self.settings.base == "trained" else []), *self.autoencoders]
         samplings = [self.sampling(gan) for gan in self.gans]
-        return [*data, *gathers, *networks, *samplings, *self.testings, self.levelling, *self.iterations]
+        return [*data, *gathers, *networks, *samplings, *self.testings, self.leveling, *self.iterations]
 
     def needs(self, part: Long) -> list[Long]:
         """Data and networks that a part takes; recorded networks are none of its parts."""
-        if isinstance(part, SectionSet | GatherSet | Levelling):
+        if isinstance(part, SectionSet | GatherSet | Leveling):
             return []
         if isinstance(part, Gan):
             return [self.sections("train", part.seed)]
@@ -229,7 +229,7 @@ class SectionsStudy(LongWork):
             training, held_out, starts = (earlier(self.gathers(stream, run.seed)) for stream in GATHER_STREAMS)
             weights = earlier(run) if run.num_steps else None
             return iterated(part, weights, training[: run.num_examples], held_out[: run.num_examples], starts, *kept)
-        if isinstance(part, Levelling):
+        if isinstance(part, Leveling):
             return level_of(part, *kept)
         sets = [earlier(self.sections(stream, part.seed))[: part.num_examples] for stream in ("train", "held out")]
         if isinstance(part.source, Sampling):
@@ -303,7 +303,7 @@ def tested(part: Testing, samples, training, held_out, store: Store, arguments: 
     return {space: Copying(share, (low, high), *rest) for space, (share, low, high, *rest) in numbers.items()}
 
 
-def level_of(part: Levelling, store: Store, arguments: dict) -> torch.Tensor:
+def level_of(part: Leveling, store: Store, arguments: dict) -> torch.Tensor:
     """p of each repeat in either space, (repeats, 2)."""
 
     def compute(_) -> dict[str, torch.Tensor]:

@@ -1,8 +1,9 @@
-"""Chapter 8: what the settings of its pickers may be. What each is stands beside its values, in profiles.yml."""
+"""Chapter 8: what its settings may be. What each of them is stands beside its values, in notebooks/profiles.yml."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from chapters.ch08_first_breaks.settings_sections import SectionsSettings
 from companion.bounds import Ascending, Bounds, Counts, Length, Natural, NaturalOrZero, Positive, require
 
 Start = Literal[
@@ -17,7 +18,7 @@ Start = Literal[
 
 
 @dataclass(frozen=True)
-class Unlabelled:
+class Unlabeled:
     """How encoders learn from records without labels. num: gathers of each family; 0 where they are recorded."""
 
     num: NaturalOrZero
@@ -47,13 +48,12 @@ class MatchedProblem:
 class Picking:
     """Of the pickers of 08_first_breaks."""
 
-    workers: Natural
     num_seeds: Annotated[int, Bounds(2)]  # intervals are over them
     base: Literal["recorded", "trained"]
     width: Annotated[int, Bounds(8)]
     num_validation: Annotated[int, Bounds(4)]
     num_test: Annotated[int, Bounds(8)]  # of each family; two surveys at least
-    unlabelled: Unlabelled
+    unlabeled: Unlabeled
     sizes: Counts
     starts: Annotated[tuple[Start, ...], Length(1)]
     num_steps: Annotated[tuple[Natural, ...], Length(1)]
@@ -64,8 +64,8 @@ class Picking:
 
     def __post_init__(self):
         trained = self.base == "trained"
-        num = self.unlabelled.num
-        require((num > 0) == trained, "unlabelled.num", "> 0 where base is trained, else 0", num)
+        num = self.unlabeled.num
+        require((num > 0) == trained, "unlabeled.num", "> 0 where base is trained, else 0", num)
         once = len(set(self.starts)) == len(self.starts)
         require(once, "starts", "each once", list(self.starts))
         require("scratch" in self.starts, "starts", "a list with 'scratch', which others are held against", self.starts)
@@ -76,4 +76,13 @@ class Picking:
         for name in ("num_validation", "num_test"):
             value = getattr(self, name)
             require(value % 4 == 0, name, "a multiple of 4, the gathers of a survey", value)
-        require(self.unlabelled.hidden < 1, "unlabelled.hidden", "a share below 1", self.unlabelled.hidden)
+        require(self.unlabeled.hidden < 1, "unlabeled.hidden", "a share below 1", self.unlabeled.hidden)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Of 08_first_breaks: those of its two halves. workers: parts of either that run at a time."""
+
+    workers: Natural
+    picking: Picking
+    sections: SectionsSettings

@@ -40,7 +40,6 @@ class Autoencoders:
 class SectionsSettings:
     """What is learned without labels. base: whether trained networks are the full run's recorded ones."""
 
-    workers: Natural
     num_seeds: Annotated[int, Bounds(2)]  # intervals are over them
     base: Literal["recorded", "trained"]
     width: Annotated[int, Bounds(8)]

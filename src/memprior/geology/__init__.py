@@ -15,7 +15,7 @@ from memprior.geology.gathers import (
     shot_gather,
     shot_gathers,
     shot_survey,
-    unlabelled_gathers,
+    unlabeled_gathers,
 )
 from memprior.geology.layered import Fault, LayeredModel, LayerShape
 from memprior.geology.near_surface import NearSurface
@@ -39,7 +39,7 @@ __all__ = [
     "shot_gather",
     "shot_gathers",
     "shot_survey",
-    "unlabelled_gathers",
+    "unlabeled_gathers",
     "velocity_model",
     "velocity_models",
 ]

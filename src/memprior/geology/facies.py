@@ -114,7 +114,11 @@ def _section(facies: str, size: tuple[int, int], water: bool, rng: np.random.Gen
     if own is not None:
         since = own - own[inside].min()
         age = np.where(inside, begun + since, np.where(t < top, age, age + since[inside].max()))
-    log_impedance = contrast * _steps(rng, 5 * height)[np.clip(age / _STEP + height, 0, 5 * height - 1).astype(int)]
+    place = np.clip(age / _STEP + height, 0, 5 * height - 1).astype(int)
+    layers = _steps(rng, 5 * height)[place]
+    while not np.diff(layers, axis=0).any():  # one layer all the way down reflects nothing
+        layers = _steps(rng, 5 * height)[place]
+    log_impedance = contrast * layers
     if water:
         seabed = height * rng.uniform(0.08, 0.2) + _horizon(rng, x, 0.02 * height)
         wet = t < seabed

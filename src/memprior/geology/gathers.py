@@ -23,7 +23,7 @@ _RECEIVERS_M = np.arange(_TRACES) * _SPACING_M
 _DEPTHS_M = 40.0, 200.0  # of a refractor
 _LATEST_S = 0.46  # first break of a trace, of .508 that are recorded
 _STREAMS = 2**32  # as in geology.families
-_UNLABELLED = 2**31  # number of the first gather that nobody labels
+_UNLABELED = 2**31  # number of the first gather that nobody labels
 _NUMBERS = {"survey": 1000, "gather": 1001}  # of the streams of family 0; a family takes two, and no velocity family
 
 
@@ -131,22 +131,22 @@ def shot_gathers(family: str, num: int, *, seed: int, first: int = 0) -> ShotGat
         >>> gathers.traces.shape, gathers.surveys.tolist()
         (torch.Size([5, 64, 128]), [0, 0, 0, 0, 1])
     """
-    _expect_range(num, first, _UNLABELLED)
+    _expect_range(num, first, _UNLABELED)
     return _stack(family, range(first, first + num), seed)
 
 
-def unlabelled_gathers(family: str, num: int, *, seed: int, first: int = 0) -> torch.Tensor:
-    """Traces (num, 64, 128) of gathers that nobody has labelled, of surveys of their own.
+def unlabeled_gathers(family: str, num: int, *, seed: int, first: int = 0) -> torch.Tensor:
+    """Traces (num, 64, 128) of gathers that nobody has labeled, of surveys of their own.
 
     They are drawn as :func:`shot_gathers` does, whose arguments and errors these are; no survey of a seed is in both.
 
     Example:
-        >>> from memprior.geology import unlabelled_gathers
-        >>> unlabelled_gathers("shifted", 2, seed=0).shape
+        >>> from memprior.geology import unlabeled_gathers
+        >>> unlabeled_gathers("shifted", 2, seed=0).shape
         torch.Size([2, 64, 128])
     """
-    _expect_range(num, first, _UNLABELLED)
-    return _stack(family, range(_UNLABELLED + first, _UNLABELLED + first + num), seed).traces
+    _expect_range(num, first, _UNLABELED)
+    return _stack(family, range(_UNLABELED + first, _UNLABELED + first + num), seed).traces
 
 
 def shot_survey(family: str, number: int, *, seed: int) -> ShotSurvey:

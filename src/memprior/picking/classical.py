@@ -1,4 +1,4 @@
-"""STA/LTA and AIC pickers, a batch at once, and their tuning on labelled traces.
+"""STA/LTA and AIC pickers, a batch at once, and their tuning on labeled traces.
 
 Symbols: x trace, n its samples, e_i = x_i^2 their energy. Both are sums over runs of samples: differences of one
 cumulative sum, in float64.
@@ -162,7 +162,7 @@ def tune(
     *,
     within: float = 1.0,
 ) -> TunedPicker:
-    """The picker of the highest hit rate on labelled traces, each tried with shifts of -4 to 4 samples, 1/4 apart.
+    """The picker of the highest hit rate on labeled traces, each tried with shifts of -4 to 4 samples, 1/4 apart.
 
     Args:
         pickers: as ``AIC_GRID`` or ``STA_LTA_GRID``; shifts are added to theirs. Of equal ones the first is taken, with

@@ -17,7 +17,7 @@ _FIELDS = ("REC_PEG", "SAMP_NUM", "SAMP_RATE", "SHOTID", "SHOT_PEG")
 
 
 @dataclass(frozen=True, eq=False)
-class LabelledGathers:
+class LabeledGathers:
     """traces: (num, H, nt), float32. onsets: (num, H), float64, picks in samples after sample 0, NaN where unpicked.
 
     live: (num, H), bool, False for traces that are zero, among them those that fill up a gather of fewer than H.
@@ -59,7 +59,7 @@ HARDPICKS_FOLDS = {
 }
 
 
-def read_geo_stack(folder: str | Path, *, dt_s: float = GEO_STACK_DT_S) -> LabelledGathers:
+def read_geo_stack(folder: str | Path, *, dt_s: float = GEO_STACK_DT_S) -> LabeledGathers:
     """Shots of github.com/geo-stack/first_break_picking (MIT): example/data/raw/dataset1/train, or test without picks.
 
     A shot is NUMBER.npy, (nt, H); shots come in the order of their numbers. Its picks, NUMBER.txt where there is one,
@@ -102,7 +102,7 @@ def read_hardpicks(
     gathers: Sequence[int] | None = None,
     bad_gathers: Iterable[tuple[int, int]] = (),
     max_bytes: float = MAX_BYTES,
-) -> LabelledGathers:
+) -> LabeledGathers:
     """Gathers of a HardPicks survey (St-Charles et al. 2023), from its HDF5 file: the traces of a shot on a line.
 
     Group TRACE_DATA/DEFAULT holds a row a trace: data_array (rows, nt), and (rows, 1) each of SHOT_PEG, or SHOTID where
@@ -208,10 +208,10 @@ def read_bad_gathers(path: str | Path) -> dict[str, tuple[tuple[int, int], ...]]
     return {survey: tuple((one["ShotId"], one["ReceiverId"]) for one in some) for survey, some in found.items()}
 
 
-def _gathers(traces: np.ndarray, onsets: np.ndarray, shots: Iterable[int], dt_s: float) -> LabelledGathers:
+def _gathers(traces: np.ndarray, onsets: np.ndarray, shots: Iterable[int], dt_s: float) -> LabeledGathers:
     live = torch.from_numpy((traces != 0).any(-1))
     numbers = torch.tensor([int(shot) for shot in shots])
-    return LabelledGathers(torch.from_numpy(traces), torch.from_numpy(onsets), live, numbers, float(dt_s))
+    return LabeledGathers(torch.from_numpy(traces), torch.from_numpy(onsets), live, numbers, float(dt_s))
 
 
 def _expect_inside(name: str, onsets: np.ndarray, nt: int) -> None:

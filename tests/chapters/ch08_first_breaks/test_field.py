@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from chapters.ch08_first_breaks import field, picking_page
+from chapters.ch08_first_breaks import field, picking_page, recorded
 from chapters.ch08_first_breaks.field import FieldShot
 from memprior.geology import berlage
 from memprior.picking import Aic
@@ -90,14 +90,13 @@ def test_folder_without_picks_is_refused(tmp_path):
         field.read_field(tmp_path / "none")
 
 
-def test_field_errors_are_written_and_read(tmp_path):
-    errors = {"site_one": {"AIC": [0.123, math.inf, -2.0]}, "site_two": {"AIC": [1.0]}}
-    picking_page.write_field(tmp_path / "field.json", errors, 1.2)
-    again, floor_ms = picking_page.read_field_errors(tmp_path / "field.json")
-    assert again == {"site_one": {"AIC": [0.12, math.inf, -2.0]}, "site_two": {"AIC": [1.0]}}
+def test_field_errors_are_kept_and_read():
+    errors = {"site_one": {"AIC": [0.125, math.inf, -2.0]}, "site_two": {"AIC": [1.0]}}
+    again, floor_ms = recorded.unpacked(recorded.packed(errors, 1.25))
+    assert (again, floor_ms) == (errors, 1.25)
     table = picking_page.field_table(again, floor_ms)
     assert table.rows == [["AIC", "0.667", "2.0", "1.000", "1.0"]]
-    assert picking_page.field_claims(again, floor_ms) == {"floor_ms": 1.2, "site_1_aic": 2 / 3, "site_2_aic": 1.0}
+    assert picking_page.field_claims(again, floor_ms) == {"floor_ms": 1.25, "site_1_aic": 2 / 3, "site_2_aic": 1.0}
     assert len(picking_page.field_figure(again, floor_ms).axes) == 2
 
 

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from helpers import store_in
+from helpers import run_parts, store_in
 
 from chapters.ch08_first_breaks import matched, pickers, picking_measures, picking_page, picking_study
-from chapters.ch08_first_breaks.pickers import Labelled, PickerTraining, Pretraining
+from chapters.ch08_first_breaks.pickers import Labeled, PickerTraining, Pretraining
 from chapters.ch08_first_breaks.picking_study import PickingStudy, encoders, split
-from chapters.ch08_first_breaks.settings import MatchedProblem, Picking, Unlabelled
+from chapters.ch08_first_breaks.settings import MatchedProblem, Picking, Unlabeled
 from memprior.picking import pick_scores
 
 CPU = torch.device("cpu")
@@ -27,13 +27,12 @@ STARTS = (
 
 def settings(**changed):
     given = {
-        "workers": 1,
         "num_seeds": 2,
         "base": "trained",
         "width": 8,
         "num_validation": 4,
         "num_test": 8,
-        "unlabelled": Unlabelled(4, 2, 2, 1e-3, 4, 0.5, 8, 1, 1e-3),
+        "unlabeled": Unlabeled(4, 2, 2, 1e-3, 4, 0.5, 8, 1, 1e-3),
         "sizes": (1, 3),
         "starts": STARTS,
         "num_steps": (1, 2),
@@ -48,7 +47,7 @@ def settings(**changed):
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     made = PickingStudy(settings(starts=FEW), 0, store_in(tmp_path_factory.mktemp("study")), lambda _: None)
-    made.run()
+    run_parts(made)
     return made
 
 
@@ -58,7 +57,7 @@ def made_up(num, seed=0):
     onsets = 5 + 20 * torch.rand(num, 8, generator=generator, dtype=torch.float64)
     late = (torch.arange(32) - onsets[..., None]).clamp(min=0)
     traces = torch.exp(-late / 4) * (late > 0) + 0.05 * torch.randn(num, 8, 32, generator=generator)
-    return Labelled(traces.float(), onsets, torch.ones(num, 8, dtype=torch.bool), torch.arange(num) // 4)
+    return Labeled(traces.float(), onsets, torch.ones(num, 8, dtype=torch.bool), torch.arange(num) // 4)
 
 
 def picker(start, base=None, **changed):
@@ -77,21 +76,21 @@ def test_study_has_every_start_size_seed_and_rate_once(tmp_path):
 
 def test_study_has_no_survey_in_two_sets(tmp_path):
     made = PickingStudy(settings(sizes=(3, 10), num_seeds=3), 0, store_in(tmp_path), print)
-    sets = [made.labelled(seed) for seed in made.seeds] + [*made.tests.values()]
+    sets = [made.labeled(seed) for seed in made.seeds] + [*made.tests.values()]
     sets += [made.pool(base) for base in made.bases.values() if base.kind == "masked"]
     surveys = []
     for parts in sets:
-        # Streams of a family have seeds of their own; a pool is drawn from numbers that no labelled set has.
+        # Streams of a family have seeds of their own; a pool is drawn from numbers that no labeled set has.
         surveys.append({(part.family, part.stream, (part.first + k) // 4) for part in parts for k in range(part.num)})
     assert sum(map(len, surveys)) == len(set().union(*surveys))
-    assert {part.stream for part in made.labelled(0)} == {"train"}
+    assert {part.stream for part in made.labeled(0)} == {"train"}
 
 
 def test_every_part_is_kept_under_its_name(study):
     assert all(study.store.file(part.name, study.arguments(part)).is_file() for part in study.parts)
 
 
-def test_labelled_gathers_are_nested_and_the_first_three_of_one_survey(study):
+def test_labeled_gathers_are_nested_and_the_first_three_of_one_survey(study):
     most = study.members(0, 3)
     assert torch.equal(study.members(0, 1).traces, most.traces[:1])
     assert most.surveys.tolist() == [0, 0, 0]
@@ -111,14 +110,14 @@ def test_arguments_change_with_what_a_part_is_given(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"base": "recorded"}, "unlabelled.num"),
+        ({"base": "recorded"}, "unlabeled.num"),
         ({"starts": ("masked",)}, "starts"),
         ({"starts": ("scratch", "scratch")}, "starts"),
         ({"num_steps": (1,)}, "num_steps"),
         ({"width": 10}, "width"),
         ({"trial_size": 2}, "trial_size"),
         ({"num_test": 10}, "num_test"),
-        ({"unlabelled": Unlabelled(4, 2, 2, 1e-3, 4, 1.5, 8, 1, 1e-3)}, "unlabelled.hidden"),
+        ({"unlabeled": Unlabeled(4, 2, 2, 1e-3, 4, 1.5, 8, 1, 1e-3)}, "unlabeled.hidden"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(changed, message):
@@ -226,11 +225,11 @@ def test_recorded_encoders_are_those_that_were_trained(study):
 def test_recorded_encoder_is_the_start_of_every_seed(study, tmp_path, monkeypatch):
     weights, made = encoders(study)
     monkeypatch.setattr(picking_study, "recorded_weights", lambda *_: (weights, made))
-    none = replace(settings().unlabelled, num=0)
+    none = replace(settings().unlabeled, num=0)
     starts = "scratch", "autoencoder", "autoencoder, frozen"
 
     def recorded():
-        return PickingStudy(settings(base="recorded", unlabelled=none, starts=starts), 0, store_in(tmp_path), print)
+        return PickingStudy(settings(base="recorded", unlabeled=none, starts=starts), 0, store_in(tmp_path), print)
 
     small = recorded()
     assert not small.bases

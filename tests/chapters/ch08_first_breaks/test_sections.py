@@ -1,4 +1,4 @@
-"""Chapter 8's unlabelled half: its parts, that they resume, and what an exact copier and fresh draws come to."""
+"""Chapter 8's unlabeled half: its parts, that they resume, and what an exact copier and fresh draws come to."""
 
 import math
 from dataclasses import replace
@@ -6,7 +6,7 @@ from dataclasses import replace
 import matplotlib.pyplot as plt
 import pytest
 import torch
-from helpers import store_in
+from helpers import run_parts, store_in
 
 from chapters.ch08_first_breaks import autoencoding, sections_gan, sections_measures, sections_page, sections_study
 from chapters.ch08_first_breaks.sections_study import COPIER, FRESH, SectionsStudy
@@ -21,7 +21,6 @@ AUTOENCODERS = Autoencoders((2, 3), (1,), 2, 2, 1e-3, 3, 2)
 
 def settings(**changed):
     given = {
-        "workers": 1,
         "num_seeds": 2,
         "base": "trained",
         "width": 8,
@@ -39,7 +38,7 @@ def settings(**changed):
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     made = SectionsStudy(settings(), 0, store_in(tmp_path_factory.mktemp("sections")), lambda message: None)
-    made.run()
+    run_parts(made)
     return made
 
 
@@ -164,10 +163,10 @@ def test_gaussian_generator_has_the_mean_and_components_of_its_examples():
     examples = 2 + torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
     best = best_linear_autoencoder(examples, 3)
     made = sections_measures.gaussian_generator(best)(torch.randn(100_000, 3))
-    centred = examples - examples.mean(0)
+    centered = examples - examples.mean(0)
     # A covariance of 100 000 draws is within 2 % of the largest variance, five standard errors.
     torch.testing.assert_close(
-        torch.cov(made.T), centred.T @ centred / 50, rtol=0, atol=0.03 * float(best.scales[0] ** 2)
+        torch.cov(made.T), centered.T @ centered / 50, rtol=0, atol=0.03 * float(best.scales[0] ** 2)
     )
     torch.testing.assert_close(made.mean(0), examples.mean(0), rtol=0, atol=5 * float(best.scales[0]) / 300)
 
@@ -202,7 +201,7 @@ def test_recorded_networks_give_the_same_parts_without_training(tmp_path, study,
     quick = SectionsStudy(replace(study.settings, base="recorded"), 7, store_in(tmp_path), lambda message: None)
     assert quick.seeds == study.seeds  # its sections are those that the networks were trained on
     assert not set(quick.parts) & {*quick.gans}
-    quick.run()
+    run_parts(quick)
     for gan in study.gans:
         ours, theirs = (of.result(of.sampling(gan)) for of in (quick, study))
         # Half precision keeps 11 bits of each weight; some layers add them up.

@@ -15,7 +15,7 @@ from memprior.geology import (
     shot_gather,
     shot_gathers,
     shot_survey,
-    unlabelled_gathers,
+    unlabeled_gathers,
 )
 
 pytest.importorskip("eikonalfm", reason="eikonalfm is not installed: where it has no wheel it needs a C++ compiler")
@@ -159,16 +159,16 @@ def test_gathers_have_nested_sets_and_one_stream_a_gather(family):
 
 
 def test_gathers_never_repeat():
-    """Over families, seeds, numbers, and the unlabelled, every trace that is not dead is another one."""
+    """Over families, seeds, numbers, and the unlabeled, every trace that is not dead is another one."""
     traces = [shot_gathers(family, 4, seed=seed).traces for family in SHOT_FAMILIES for seed in (0, 1, 2**32 - 1)]
-    traces += [unlabelled_gathers(family, 4, seed=0) for family in SHOT_FAMILIES]
+    traces += [unlabeled_gathers(family, 4, seed=0) for family in SHOT_FAMILIES]
     pooled = torch.cat(traces).flatten(1)
     assert len(pooled.unique(dim=0)) == len(pooled) == 32
 
 
-def test_unlabelled_gathers_are_nested_and_of_other_surveys():
-    pool = unlabelled_gathers("base", 5, seed=0)
-    assert torch.equal(unlabelled_gathers("base", 2, seed=0, first=3), pool[3:])
+def test_unlabeled_gathers_are_nested_and_of_other_surveys():
+    pool = unlabeled_gathers("base", 5, seed=0)
+    assert torch.equal(unlabeled_gathers("base", 2, seed=0, first=3), pool[3:])
     lines = [shot_survey("base", number, seed=0).near_surface.depth_m for number in (0, 1, 2**29, 2**29 + 1)]
     assert len(set(lines)) == 4
 
@@ -242,7 +242,7 @@ BAD = {
     "no gather": (lambda: shot_gathers("base", 0, seed=0), "num: expected an integer >= 1, got 0"),
     "a seed": (lambda: shot_gathers("base", 1, seed=-1), "seed: expected an integer >= 0, got -1"),
     "an index": (lambda: shot_gather("base", 2**32, seed=0), "gather: expected an integer below 2\\^32"),
-    "a number of the unlabelled": (lambda: shot_gathers("base", 2, seed=0, first=2**31 - 1), "first, num: expected"),
+    "a number of the unlabeled": (lambda: shot_gathers("base", 2, seed=0, first=2**31 - 1), "first, num: expected"),
     "a slow refractor": (lambda: NearSurface(1500.0, 0.0, 1400.0, 50.0), "refractor: expected m/s, above .*1500"),
     "a shallow refractor": (
         lambda: NearSurface(1500.0, 0.0, 3000.0, 5.0, LayerShape(10.0, 500.0)),
