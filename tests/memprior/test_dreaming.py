@@ -15,6 +15,7 @@ from memprior.dreaming import (
     dream,
     expect_sections,
     filter_power,
+    gaussian_smoothed,
     hold,
     layer_norm_objective,
     layer_output,
@@ -22,7 +23,6 @@ from memprior.dreaming import (
     logit_objective,
     peak_wavenumber,
     shifted,
-    gaussian_smoothed,
 )
 from memprior.facies_network import FaciesNetwork
 
