@@ -446,6 +446,35 @@ def filter_power(weight: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return torch.fft.fft2(weight[:, 0], s=size).abs().square().sum(0)
 
 
+def ascended_spectrum(power: torch.Tensor, start: torch.Tensor, step: float, num_steps: int) -> torch.Tensor:
+    r"""Amplitude spectrum (H, W) of a convolution's dream on a torus after ``num_steps``, the whole norm held.
+
+    .. math:: |\hat x_t(\kappa)| \propto |\hat x_0(\kappa)| \prod_{s < t} (1 + c_s P(\kappa)), \qquad
+        c_s = \eta\, |\hat x_s| / |P \hat x_s|
+
+    Where two wavenumbers have nearly the same power it says which of them is ahead, and the limit does not.
+
+    Args:
+        power: P, of :func:`filter_power`, (H, W).
+        start: section (H, W).
+        step: eta.
+        num_steps: >= 0.
+
+    Raises:
+        ValueError: another shape, numbers outside their bounds.
+    """
+    expect_tensor("start", start, "(H, W)")
+    expect(start.shape == power.shape, "start", f"shape {tuple(power.shape)}, that of power", tuple(start.shape))
+    step = positive_number("step", step)
+    expect_whole("num_steps", num_steps, 0)
+    amplitude = torch.fft.fft2(start).abs()
+    norm = amplitude.norm()
+    for _ in range(num_steps):
+        amplitude = amplitude * (1 + step * amplitude.norm() / (power * amplitude).norm() * power)
+        amplitude = norm * amplitude / amplitude.norm()
+    return amplitude
+
+
 def peak_wavenumber(power: torch.Tensor) -> tuple[int, int]:
     """(down, across) in bins of the largest value of a power spectrum (H, W); of a pair +-k the one with down >= 0."""
     expect(isinstance(power, torch.Tensor) and power.ndim == 2, "power", "shape (H, W)", getattr(power, "shape", power))

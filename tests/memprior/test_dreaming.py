@@ -9,6 +9,7 @@ from torch import nn
 from memprior.dreaming import (
     DataBudget,
     DreamPlan,
+    ascended_spectrum,
     ascent_rate,
     band_matrix,
     bins_apart,
@@ -187,6 +188,18 @@ def test_ascent_of_a_convolution_goes_to_the_wavenumber_of_most_power(seed):
     )
     measured = peak_wavenumber(torch.fft.fft2(state.sections[0]).abs())
     assert bins_apart(measured, peak_wavenumber(power), size) <= 1
+
+
+def test_ascended_spectrum_is_that_of_a_dream_on_a_torus():
+    weight, start = drawn(3, 1, 3, 2), drawn(1, 12, 10, seed=1)
+    power = filter_power(weight, (12, 10))
+    state = last(dream(circular(weight), start, DreamPlan(7, 1.5, "section")))
+    assert torch.allclose(
+        ascended_spectrum(power, start[0], 1.5, 7), torch.fft.fft2(state.sections[0]).abs(), atol=1e-9
+    )
+    assert torch.equal(ascended_spectrum(power, start[0], 1.5, 0), torch.fft.fft2(start[0]).abs())
+    with pytest.raises(ValueError, match=r"start: expected shape \(12, 10\)"):
+        ascended_spectrum(power, start[0, :3], 1.5, 1)
 
 
 def test_peak_wavenumber_is_signed_and_bins_wrap_and_mirror():

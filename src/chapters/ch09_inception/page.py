@@ -81,9 +81,11 @@ def wavenumber_table(study: Study) -> Table:
     lines = []
     for run in first_layers(study):
         found = study.result(study.first_layer(run))
-        measured, predicted = ([int(k) for k in of] for of in found["wavenumbers"])
-        lines.append([label_of_run(study, run), f"{measured}", f"{predicted}", f"{int(found['bins_apart'])}"])
-    return Table(["network", "dream (down, across)", "filter bank", "bins apart"], lines)
+        waves = [f"({down}, {across})" for down, across in found["wavenumbers"].tolist()]
+        apart = [str(k) for k in found["bins_apart"].tolist()]
+        lines.append([label_of_run(study, run), *waves, *apart])
+    header = ["network", "dream (down, across)", "predicted, so many steps", "in the limit", "bins apart"]
+    return Table([*header, "from the limit"], lines)
 
 
 def first_layers(study: Study) -> list[FaciesRun]:
@@ -189,7 +191,7 @@ def spectrum_figure(study: Study, num: int = 3) -> Figure:
     figure, axes = style.panels(1, len(runs_shown), height=2.7)
     for ax, run in zip(axes, runs_shown, strict=True):
         power = filter_power(study.network(run).conv1.weight.detach(), SIZE)
-        measured, predicted = study.result(study.first_layer(run))["wavenumbers"].tolist()
+        measured, _, predicted = study.result(study.first_layer(run))["wavenumbers"].tolist()
         title = label_of_run(study, run)
         figures.spectrum_map(ax, torch.fft.fftshift(power), measured=measured, predicted=predicted, title=title)
     return style.legend_below(figure, axes[:1], 2)

@@ -12,7 +12,7 @@ from companion.record import Run
 from companion.tables import Table
 from memprior.intervals import Mean
 
-PICTURES = {  # of each recorded picture: alt text, caption
+PICTURE_TEXTS = {  # of each recorded picture: alt text, caption
     "answer": (
         "Two rows of five sections. In the upper, flat layers bend into sigmoids; in the lower they stay flat.",
         "A dream of clinoforms on parallel layers, step by step; under it the same with random weights.",
@@ -40,8 +40,9 @@ def claims(study: Study, run: Run) -> dict[str, float]:
         false, real = measures.false_facies(study, n)
         of |= _mean(f"surrogates_{id}", false) | _mean(f"confident_{id}", real)
     of |= _mean("depth_most", measures.depth_accuracy(study, most))
-    apart = [int(study.result(study.first_layer(one))["bins_apart"]) for one in page.first_layers(study)]
-    of |= {"first_layers": len(apart), "bins_apart": max(apart)}
+    apart = [study.result(study.first_layer(one))["bins_apart"].tolist() for one in page.first_layers(study)]
+    of |= {"first_layers": len(apart), "bins_apart": max(one for one, _ in apart)}
+    of["bins_apart_limit"] = max(one for _, one in apart)
     found = measures.answers_of(study, most)
     for k, layer in enumerate(LAYERS):
         of |= _mean(f"linearized_{layer}", measures.crossed_mean([one["linearized"][k] for one in found]))
@@ -80,7 +81,7 @@ def tables(study: Study) -> dict[str, tuple[Table, str]]:
 def pictures(study: Study) -> dict[str, tuple[Figure, str, str]]:
     """Name -> figure, alt text and caption, of what a full run keeps for its page."""
     made = {"answer": page.answer(study), "budget": page.budget_figure(study), "spectra": page.spectrum_figure(study)}
-    return {name: (figure, *PICTURES[name]) for name, figure in made.items()}
+    return {name: (figure, *PICTURE_TEXTS[name]) for name, figure in made.items()}
 
 
 def networks(study: Study) -> tuple[dict[str, torch.Tensor], dict] | None:

@@ -13,11 +13,13 @@ from torch import nn
 
 from chapters.ch09_inception.data import GOAL, SIZE
 from companion.jobs import part_name
+from companion.store import Tensors
 from memprior._random import generator_for, normal
 from memprior.dreaming import (
     DataBudget,
     DreamPlan,
     Objective,
+    ascended_spectrum,
     band_matrix,
     bins_apart,
     dream,
@@ -37,8 +39,6 @@ DEEP = "stage3"  # the layer whose norm a plain dream ascends
 LAYERS = ("conv1", "stage1", "stage2", "stage3")
 LINEAR_STEP = 20.0  # eta: nearly the power iteration on the layer itself
 LITTLE = 20  # part of the training that a little-trained network has had
-
-Tensors = dict[str, torch.Tensor]
 
 
 # ---- networks ------------------------------------------------------------------------------------------------------
@@ -139,14 +139,15 @@ def in_budget(network: nn.Module, start: torch.Tensor, plan: DreamPlan, noise_le
     return made, budget.misfit(made.double() - start.double()) / whole
 
 
-def first_layer(network: FaciesNetwork, num_steps: int) -> tuple[tuple[int, int], tuple[int, int], int]:
-    """Peak wavenumber of the ascent of conv1's norm from noise, the predicted one, and bins between them."""
+def first_layer(network: FaciesNetwork, num_steps: int) -> tuple[tuple[int, int], ...]:
+    """Peak wavenumber of the ascent of conv1's norm from noise; predicted after so many steps on a torus; its limit."""
     start = white_noise(1, "noise for conv1", network.conv1.weight.device)
     plan = DreamPlan(num_steps, LINEAR_STEP, "section")
     made = ascended(layer_norm_objective(network, "conv1"), start, plan, "no jitter")
     measured = peak_wavenumber(torch.fft.fft2(made[0]).abs())
-    predicted = peak_wavenumber(filter_power(network.conv1.weight.detach(), SIZE))
-    return measured, predicted, bins_apart(measured, predicted, SIZE)
+    power = filter_power(network.conv1.weight.detach(), SIZE)
+    predicted = peak_wavenumber(ascended_spectrum(power, start[0], LINEAR_STEP, num_steps))
+    return measured, predicted, peak_wavenumber(power)
 
 
 def linearized_cosine(network: FaciesNetwork, layer: str, start: torch.Tensor, plan: DreamPlan) -> torch.Tensor:
@@ -246,9 +247,12 @@ class FirstLayer:
 
 
 def layered(part: FirstLayer, network: FaciesNetwork) -> Tensors:
-    """Peak wavenumbers, measured and predicted, (2, 2), and bins_apart."""
-    measured, predicted, apart = first_layer(network, part.num_steps)
-    return {"wavenumbers": torch.tensor([measured, predicted]), "bins_apart": torch.tensor(apart)}
+    """wavenumbers: measured, predicted after so many steps, and in the limit, (3, 2). bins_apart: of the first from the
+    others, (2,).
+    """
+    measured, *predicted = first_layer(network, part.num_steps)
+    apart = [bins_apart(measured, one, SIZE) for one in predicted]
+    return {"wavenumbers": torch.tensor([measured, *predicted]), "bins_apart": torch.tensor(apart)}
 
 
 @dataclass(frozen=True)

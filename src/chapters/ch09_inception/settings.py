@@ -41,6 +41,7 @@ class Settings:
     num_sections: Annotated[int, Bounds(2)]
     ascent: Ascent
     linear_steps: Natural
+    linear_seeds: Natural
     memory_sizes: Counts
     num_labelings: Annotated[int, Bounds(199)]
     noise_levels: Annotated[tuple[NotNegative, ...], Ascending(), Length(2)]
@@ -52,4 +53,6 @@ class Settings:
         for name in ("sizes", "memory_sizes"):
             whole = all(n % 5 == 0 for n in getattr(self, name))
             require(whole, name, "multiples of the five facies", list(getattr(self, name)))
+        few = self.linear_seeds <= self.num_seeds
+        require(few, "linear_seeds", f"at most num_seeds, {self.num_seeds}", self.linear_seeds)
         require(self.num_test % 5 == 0, "num_test", "a multiple of the five facies", self.num_test)

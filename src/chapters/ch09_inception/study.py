@@ -13,13 +13,13 @@ from chapters.ch09_inception.runs import (
     FaciesRun,
     FirstLayer,
     Recollection,
-    Tensors,
     answered,
     fit,
     layered,
     recollected,
 )
 from companion.jobs import LongWork
+from companion.store import Tensors
 from companion.weights import recorded_weights
 from memprior.checkpoint import digest
 from memprior.facies_network import FaciesNetwork
@@ -158,7 +158,8 @@ class Study(LongWork):
         dreaming = [self.run_of("A", n, seed) for seed in self.seeds for n in size.sizes]
         dreaming += [self.random(seed) for seed in self.seeds]
         little = [run for run in self.trained if run.half == "A" and run not in dreaming]
-        found += [self.first_layer(run) for run in [*dreaming, *little]]
+        linear = self.seeds[: size.linear_seeds]
+        found += [self.first_layer(run) for run in [*dreaming, *little] if run.seed in linear]
         found += [self.answers(run) for run in dreaming]
         found += [self.recollection(half, n, seed) for seed in self.seeds for n in size.memory_sizes for half in "AB"]
         return found
