@@ -480,8 +480,9 @@ def peak_wavenumber(power: torch.Tensor) -> tuple[int, int]:
     expect(isinstance(power, torch.Tensor) and power.ndim == 2, "power", "shape (H, W)", getattr(power, "shape", power))
     height, width = power.shape
     down, across = divmod(int(power.argmax()), width)
-    down, across = (k - n if 2 * k > n else k for k, n in ((down, height), (across, width)))
-    return (-down, -across) if down < 0 or (down == 0 and across < 0) else (down, across)
+    if 2 * down > height or (2 * down in (0, height) and 2 * across > width):
+        down, across = -down % height, -across % width
+    return down, across - width if 2 * across > width else across
 
 
 def bins_apart(one: tuple[int, int], other: tuple[int, int], size: tuple[int, int]) -> int:

@@ -206,6 +206,11 @@ def test_peak_wavenumber_is_signed_and_bins_wrap_and_mirror():
     power = torch.zeros(8, 8)
     power[7, 2] = 1
     assert peak_wavenumber(power) == (1, -2)
+    for place, told in (((0, 7), (0, 1)), ((4, 5), (4, 3)), ((5, 4), (3, 4)), ((3, 4), (3, 4)), ((4, 4), (4, 4))):
+        power = torch.zeros(8, 8)
+        power[place] = 1
+        assert peak_wavenumber(power) == told
+        assert peak_wavenumber(power.flip(0, 1).roll((1, 1), (0, 1))) == told  # of k and of -k
     assert bins_apart((1, -2), (-1, 2), (8, 8)) == 0
     assert bins_apart((0, 3), (0, -4), (8, 8)) == 1
     assert bins_apart((4, 0), (-4, 0), (8, 8)) == 0
