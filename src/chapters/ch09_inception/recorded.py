@@ -29,7 +29,10 @@ PICTURE_TEXTS = {  # of each recorded picture: alt text, caption
 
 
 def claims(study: Study, run: Run) -> dict[str, float]:
-    """What the page states or rests on, but for its open cells; of a full run what is listed."""
+    """What the page states or rests on, but for its open cells: what is listed of it.
+
+    What a first recording is to tell cannot be expected before it.
+    """
     few, most = study.settings.sizes[0], study.settings.sizes[-1]
     of: dict[str, float] = {"seeds": study.settings.num_seeds, "sections": study.settings.num_sections}
     of |= {"few": few, "most": most, "referee_accuracy": measures.referee_accuracy(study)}
@@ -56,7 +59,7 @@ def claims(study: Study, run: Run) -> dict[str, float]:
         of |= {f"memory_{n}_least_p": min(one.p for one in tests), f"memory_{n}_tests": len(tests)}
         of[f"memory_{n}_share"] = sum(one.share for one in tests) / len(tests)
     made = {f"c9.{run.profile}_{id}": float(value) for id, value in of.items()}
-    return {id: value for id, value in made.items() if id in run.listed or not id.startswith("c9.full_")}
+    return {id: value for id, value in made.items() if id in run.listed}
 
 
 def _mean(id: str, mean: Mean) -> dict[str, float]:
