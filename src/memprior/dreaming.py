@@ -23,7 +23,7 @@ from memprior._random import float64_on, integers
 Objective = Callable[[torch.Tensor], torch.Tensor]
 Projection = Callable[[torch.Tensor], torch.Tensor]
 HOLDS = ("trace", "section", "nothing")
-_BISECTIONS = 200  # of an interval of multipliers, to the last bit
+_BISECTIONS = 64  # of 120 natural logarithms of the multiplier: to the last bit
 
 
 # ---- objectives ----------------------------------------------------------------------------------------------------

@@ -68,6 +68,13 @@ def gain(study: Study, n: int, dreams: str = "directed") -> Mean:
     )
 
 
+def gains_by_seed(study: Study, n: int, dreams: str = "directed") -> list[float]:
+    """Their means over sections, seed by seed."""
+    found = answers_of(study, n)
+    apart = [one[f"{dreams}.referee"] - one["before.referee"] for one in found]
+    return [float(of[:, GOAL_LABEL].mean()) for of in apart]
+
+
 def goal_probability(study: Study, n: int, what: str) -> Mean:
     """Of :data:`GOAL`. what: "before.referee", "directed.referee", "directed.own", ..."""
     return crossed_mean([one[what][:, GOAL_LABEL] for one in answers_of(study, n)])
@@ -97,6 +104,15 @@ def budgeted(study: Study, n: int) -> list[Budgeted]:
         )
         for k, level in enumerate(study.settings.noise_levels)
     ]
+
+
+def linearized(study: Study, n: int) -> list[Mean]:
+    """Layer by layer the cosine of its dream with its linearization's, over seeds and sections; of one seed, over these
+    alone. N = 0: random weights, else the largest N.
+    """
+    found = [one["linearized"] for one in answers_of(study, n) if "linearized" in one]
+    layers = zip(*found, strict=True)
+    return [crossed_mean(of) if len(of) > 1 else Mean.over(of[0]) for of in map(list, layers)]
 
 
 def false_facies(study: Study, n: int, *, level: float = 0.9) -> tuple[Mean, Mean]:

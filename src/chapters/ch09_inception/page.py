@@ -52,11 +52,12 @@ def directed_table(study: Study) -> Table:
     """Directed dreams from sections of one facies: probability of another one."""
     lines = []
     for n in counts(study):
-        cells = [measures.goal_probability(study, n, f"{what}") for what in ("before.referee", "directed.referee")]
+        cells = [measures.goal_probability(study, n, what) for what in ("before.referee", "directed.referee")]
         own = measures.goal_probability(study, n, "directed.own")
-        lines.append([label_of(n), *(f"{of}" for of in cells), f"{measures.gain(study, n)}", f"{own}"])
-    header = [f"dreams of {GOAL} on {START}", "referee before", "referee after", "gain", "network itself, after"]
-    return Table(header, lines)
+        seeds = ", ".join(f"{one:.2f}" for one in measures.gains_by_seed(study, n))
+        lines.append([label_of(n), *(f"{of}" for of in cells), f"{measures.gain(study, n)}", seeds, f"{own}"])
+    header = [f"dreams of {GOAL} on {START}", "referee before", "referee after", "gain", "gain by seed"]
+    return Table([*header, "network itself, after"], lines)
 
 
 def plain_table(study: Study) -> Table:
@@ -105,9 +106,7 @@ def deeper_table(study: Study) -> Table:
     """How far a layer's dream follows its linearization at the start."""
     lines = []
     for n in (study.settings.sizes[-1], 0):
-        found = measures.answers_of(study, n)
-        cells = [measures.crossed_mean([one["linearized"][k] for one in found]) for k in range(len(LAYERS))]
-        lines.append([label_of(n), *(f"{of}" for of in cells)])
+        lines.append([label_of(n), *(f"{of}" for of in measures.linearized(study, n))])
     return Table(["cosine with the linearized dream", *LAYERS], lines)
 
 

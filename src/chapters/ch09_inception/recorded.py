@@ -46,9 +46,8 @@ def claims(study: Study, run: Run) -> dict[str, float]:
     apart = [study.result(study.first_layer(one))["bins_apart"].tolist() for one in page.first_layers(study)]
     of |= {"first_layers": len(apart), "bins_apart": max(one for one, _ in apart)}
     of["bins_apart_limit"] = max(one for _, one in apart)
-    found = measures.answers_of(study, most)
-    for k, layer in enumerate(LAYERS):
-        of |= _mean(f"linearized_{layer}", measures.crossed_mean([one["linearized"][k] for one in found]))
+    for layer, mean in zip(LAYERS, measures.linearized(study, most), strict=True):
+        of |= _mean(f"linearized_{layer}", mean)
     levels = measures.budgeted(study, most)
     for id, one in (("null", levels[0]), ("noisy", levels[-1])):
         of |= _mean(f"budget_{id}", one.referee) | _mean(f"budget_own_{id}", one.own)

@@ -4,7 +4,6 @@ A network learns the facies of N patches of one half, A or B, which share no sec
 ones, from another seed. Random weights are a network before its first step.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -38,6 +37,7 @@ BAND_HZ = 10.0, 60.0  # of the data that a dream must not contradict
 DEEP = "stage3"  # the layer whose norm a plain dream ascends
 LAYERS = ("conv1", "stage1", "stage2", "stage3")
 LINEAR_STEP = 20.0  # eta: nearly the power iteration on the layer itself
+_FEW = 4  # starting sections, where they are expensive, or kept to be shown
 LITTLE = 20  # part of the training that a little-trained network has had
 
 
@@ -226,10 +226,10 @@ def answered(
         for name, judge in (("own", network), ("referee", referee)):
             found[f"budget.{name}"] = torch.stack([probabilities(judge, sections) for sections, _ in levels])
         found["budget.misfit"] = torch.stack([misfit for _, misfit in levels])
-        found["budget.sections"] = torch.stack([sections[:4] for sections, _ in levels])
+        found["budget.sections"] = torch.stack([sections[:_FEW] for sections, _ in levels])
     if part.deeper:
         few = DreamPlan(part.num_steps, part.step, "section")
-        found["linearized"] = torch.stack([linearized_cosine(network, layer, start[:4], few) for layer in LAYERS])
+        found["linearized"] = torch.stack([linearized_cosine(network, layer, start[:_FEW], few) for layer in LAYERS])
     return found
 
 
@@ -283,7 +283,17 @@ def recollected(part: Recollection, network: FaciesNetwork, device: torch.device
     return ascended(own_logit, start, plan, f"memory jitter {part.network.seed}")
 
 
+def unit_samples(sections: torch.Tensor) -> torch.Tensor:
+    """(n, H W), each of norm one: a faint patch would else be the nearest to everything."""
+    return nn.functional.normalize(sections.flatten(1))
+
+
+def unit_spectra(sections: torch.Tensor) -> torch.Tensor:
+    """Amplitude spectra, each of norm one: a shift along either axis changes little."""
+    return nn.functional.normalize(torch.fft.rfft2(sections).abs().flatten(1))
+
+
 SPACES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    "samples": lambda sections: sections.flatten(1),
-    "amplitude spectrum": lambda sections: torch.fft.rfft2(sections).abs().flatten(1) / math.prod(SIZE) ** 0.5,
+    "samples": unit_samples,
+    "amplitude spectrum": unit_spectra,
 }

@@ -134,7 +134,8 @@ class Study(LongWork):
         size, plan = self.settings, self.settings.ascent
         most = run.num_examples == size.sizes[-1] or not run.num_steps
         levels = size.noise_levels if most else ()  # of the largest N and of random weights
-        return Answers(run, plan.num_steps, plan.step, plan.jitter, plan.smoothing, most, levels)
+        deeper = most and run.seed in self.seeds[: size.linear_seeds]
+        return Answers(run, plan.num_steps, plan.step, plan.jitter, plan.smoothing, deeper, levels)
 
     def first_layer(self, run: FaciesRun) -> FirstLayer:
         return FirstLayer(run, self.settings.linear_steps)

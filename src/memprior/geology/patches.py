@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 
 from memprior._check import expect, expect_whole
 from memprior.geology.facies import SECTION_DT_S, SECTION_FACIES, sections
@@ -76,7 +75,7 @@ def _patch(facies: tuple[str, ...], number: int, seed: int, size: tuple[int, int
     """Seismic, label, depth and cover of one patch."""
     label, index = number % len(facies), number // len(facies)
     drawn = sections(facies[label], 1, seed=seed, first=index)
-    cover = F.avg_pool2d(drawn.unit.float()[None], size, stride=1)[0, 0]
+    cover = _cover(drawn.unit[0], size)
     # The place is a matter of the facies, never of its number in the tuple.
     stream = 2 * (seed * len(SECTION_FACIES) + SECTION_FACIES.index(facies[label])) + 1
     generator = torch.Generator().manual_seed(stream * 2**24 + index)
@@ -85,3 +84,12 @@ def _patch(facies: tuple[str, ...], number: int, seed: int, size: tuple[int, int
     height, width = size
     seismic = drawn.seismic[0, t : t + height, x : x + width].clone()
     return seismic, label, t + (height - 1) / 2, float(cover[t, x])
+
+
+def _cover(unit: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Share of a unit (H, W) in every window of ``size``, by differences of cumulative sums."""
+    height, width = size
+    sums = torch.zeros(unit.shape[0] + 1, unit.shape[1] + 1)
+    sums[1:, 1:] = unit.float().cumsum(0).cumsum(1)  # whole numbers, exact
+    rows = sums[height:] - sums[:-height]
+    return (rows[:, width:] - rows[:, :-width]) / (height * width)
