@@ -62,6 +62,13 @@ def layer_norm_objective(network: nn.Module, layer: str, *, channel: int | None 
 
     ``ValueError`` for a layer that the network has not, and for one in training mode whose outputs depend on the other
     sections of a batch or on chance.
+
+    Example:
+        >>> import torch
+        >>> from memprior.dreaming import layer_norm_objective
+        >>> network = torch.nn.Sequential(torch.nn.Identity(), torch.nn.Flatten())
+        >>> layer_norm_objective(network, "0")(torch.ones(2, 8, 8)).tolist()
+        [8.0, 8.0]
     """
     _expect_settled(network)
     expect(layer in dict(network.named_modules()) and layer != "", "layer", "the name of a submodule", repr(layer))
@@ -79,7 +86,14 @@ def layer_norm_objective(network: nn.Module, layer: str, *, channel: int | None 
 
 
 def logit_objective(network: nn.Module, label: int) -> Objective:
-    """Sections (B, ...) -> the logit of a class, (B,), of a network that puts out logits (B, C)."""
+    """Sections (B, ...) -> the logit of a class, (B,), of a network that puts out logits (B, C).
+
+    Example:
+        >>> import torch
+        >>> from memprior.dreaming import logit_objective
+        >>> logit_objective(torch.nn.Flatten(), 3)(torch.arange(4.0).reshape(1, 2, 2)).tolist()
+        [3.0]
+    """
     _expect_settled(network)
     expect_whole("label", label, 0)
 
@@ -128,6 +142,11 @@ class DreamPlan:
 
     Raises:
         ValueError: a number outside these bounds; names it.
+
+    Example:
+        >>> from memprior.dreaming import DreamPlan
+        >>> DreamPlan(40, 0.05, jitter=4, smoothing=1.0).hold
+        'trace'
     """
 
     num_steps: int
@@ -399,6 +418,11 @@ def band_matrix(height: int, dt_s: float, low_hz: float, high_hz: float, *, dtyp
 
     Raises:
         ValueError: a band that holds no discrete frequency, numbers out of order.
+
+    Example:
+        >>> from memprior.dreaming import band_matrix
+        >>> band_matrix(64, 0.004, 10, 60).shape
+        torch.Size([26, 64])
     """
     expect_whole("height", height, 2)
     dt_s, high_hz = positive_number("dt_s", dt_s), positive_number("high_hz", high_hz)
@@ -424,6 +448,11 @@ def ascent_rate(step: float, gap: float) -> float:
 
     An upper bound at every step, and the limit where the second singular vector is in the start: the theorem of
     the page on dreams. step: eta; gap: gamma, in [0, 1].
+
+    Example:
+        >>> from memprior.dreaming import ascent_rate
+        >>> ascent_rate(1.0, 0.5)
+        0.75
     """
     step = positive_number("step", step)
     expect(0 <= gap <= 1, "gap", "a number in [0, 1]", gap)
@@ -438,6 +467,13 @@ def filter_power(weight: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
     Raises:
         ValueError: several input channels, filters larger than ``size``.
+
+    Example:
+        >>> import torch
+        >>> from memprior.dreaming import filter_power, peak_wavenumber
+        >>> difference = torch.tensor([[[[1.0], [-1.0]]]])  # along time
+        >>> peak_wavenumber(filter_power(difference, (8, 8)))
+        (4, 0)
     """
     expect_tensor("weight", weight, "(out, 1, h, w)")
     expect(weight.ndim == 4 and weight.shape[1] == 1, "weight", "shape (out, 1, h, w)", tuple(weight.shape))
@@ -476,7 +512,14 @@ def ascended_spectrum(power: torch.Tensor, start: torch.Tensor, step: float, num
 
 
 def peak_wavenumber(power: torch.Tensor) -> tuple[int, int]:
-    """(down, across) in bins of the largest value of a power spectrum (H, W); of a pair +-k the one with down >= 0."""
+    """(down, across) in bins of the largest value of a power spectrum (H, W); of a pair +-k the one with down >= 0.
+
+    Example:
+        >>> import torch
+        >>> from memprior.dreaming import peak_wavenumber
+        >>> peak_wavenumber(torch.eye(8)[[7]].T @ torch.eye(8)[[2]])
+        (1, -2)
+    """
     expect(isinstance(power, torch.Tensor) and power.ndim == 2, "power", "shape (H, W)", getattr(power, "shape", power))
     height, width = power.shape
     down, across = divmod(int(power.argmax()), width)

@@ -89,6 +89,11 @@ class FaciesTraining:
 
     Raises:
         ValueError: a number outside its bounds; names it.
+
+    Example:
+        >>> from memprior.facies_network import FaciesTraining
+        >>> FaciesTraining(300, 16, 2.0).rate(151)
+        1.0
     """
 
     num_steps: int

@@ -75,7 +75,14 @@ class ResNet18(nn.Module):
 
 
 class OfSections(nn.Module):
-    """A network of pictures that is given sections (B, H, W): gray, a unit of the section four tenths of white."""
+    """A network of pictures that is given sections (B, H, W): gray, a unit of the section a fifth of white.
+
+    Example:
+        >>> import torch
+        >>> from memprior.resnet import OfSections, ResNet18
+        >>> OfSections(ResNet18(4))(torch.zeros(2, 64, 64)).shape
+        torch.Size([2, 4])
+    """
 
     def __init__(self, network: nn.Module):
         super().__init__()
@@ -97,6 +104,15 @@ def load_resnet18(path: str | Path) -> ResNet18:
         FileNotFoundError: no such file.
         ValueError: a pickle of anything but tensors, a file that is neither format, weights that are missing, that
             have other shapes, are no floating numbers or not finite, and names that are not ResNet-18's.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> import torch
+        >>> from memprior.resnet import ResNet18, load_resnet18
+        >>> with TemporaryDirectory() as folder:
+        ...     torch.save(ResNet18(4).state_dict(), f"{folder}/mine.pth")
+        ...     load_resnet18(f"{folder}/mine.pth").fc.out_features
+        4
     """
     path = Path(path)
     if not path.is_file():

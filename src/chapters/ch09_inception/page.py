@@ -191,7 +191,7 @@ def spectrum_figure(study: Study, num: int = 3) -> Figure:
     for ax, run in zip(axes, runs_shown, strict=True):
         power = filter_power(study.network(run).conv1.weight.detach(), SIZE)
         measured, _, predicted = study.result(study.first_layer(run))["wavenumbers"].tolist()
-        title = label_of_run(study, run)
+        title = label_of_run(study, run).removesuffix(f", seed {run.seed - study.seeds[0]}")
         figures.spectrum_map(ax, torch.fft.fftshift(power), measured=measured, predicted=predicted, title=title)
     return style.legend_below(figure, axes[:1], 2)
 
