@@ -91,7 +91,7 @@ def _comparison(points):
     return Of(exact=exact, linearized=made, released=made, sigma=0.5, distance=0.1, distance_released=0.2)
 
 
-A1, C1, C2, C3, C4, C5, C6, C7 = (
+A1, C1, C2, C3, C4, C5, C6, C7, C9 = (
     f"{name}.figures."
     for name in (
         "a1_waves",
@@ -102,6 +102,7 @@ A1, C1, C2, C3, C4, C5, C6, C7 = (
         "ch05_samplers",
         "ch06_calibration",
         "ch07_fine_tuning",
+        "ch09_inception",
     )
 )
 B2, B3 = "ch02_gaussian_mixture_prior.condensation_figures.", "ch03_linearized_posterior.lookup_figures."
@@ -206,10 +207,14 @@ ON_AX = {
     C7 + "record": ((draw(20, 6) - 0.5,), {"seconds": 0.01, "spacing_m": 20.0}),
     C7 + "storage_at": (([1, 2, 4], [[0.1, 0.2], [0.3, 0.5], [0.9, 1.0]], {1: [0.4, 0.5]}, 8), {}),
     C7 + "filter_panel": (((0, 1, 4), {"N = 8": [[0.1, 0.2], [0.3, 0.3], [1.0, 0.9]]}), {"ylabel": "y"}),
+    C9 + "section_image": ((draw(6, 5) - 0.5,), {"most": 0.5, "label": "l", **TITLE}),
+    C9 + "evidence_against_noise": (([0, 0.5], {"N = 8": [MEAN] * 2, "random weights": [MEAN] * 2}), {"ylabel": "y"}),
+    C9 + "spectrum_map": ((draw(8, 8),), {"measured": (1, 2), "predicted": (1, 3), **TITLE}),
 }
 ON_AXES = {
     C7 + "gallery": (lambda axes: (axes, {f"flat_{k}": 1500 + 3000 * draw(4, 4) for k in range(4)}), {}),
     C7 + "three_models": (lambda axes: (axes[:3], 1.5 + 3 * draw(3, 4, 4), ["a", "b", "c"]), {}),
+    C9 + "filmstrip": (lambda axes: (axes, dict.fromkeys("ab", draw(2, 5, 4) - 0.5), ["a", "b"]), {"most": 0.5}),
     "style.legend_below": (lambda axes: (axes[0].figure, _labeled(axes), 2), {}),
     "maps.speed_bar": (lambda axes: (axes[0].figure, _maps(axes)), {}),
     C1 + "gaps_against_size": (

@@ -19,12 +19,15 @@ from memprior.geology.gathers import (
 )
 from memprior.geology.layered import Fault, LayeredModel, LayerShape
 from memprior.geology.near_surface import NearSurface
+from memprior.geology.patches import FaciesPatches, facies_patches
 from memprior.geology.style import StyleModel
+from memprior.geology.surrogates import phase_randomized
 
 __all__ = [
     "SECTION_FACIES",
     "SHOT_FAMILIES",
     "VELOCITY_FAMILIES",
+    "FaciesPatches",
     "Fault",
     "LayerShape",
     "LayeredModel",
@@ -35,6 +38,8 @@ __all__ = [
     "ShotSurvey",
     "StyleModel",
     "berlage",
+    "facies_patches",
+    "phase_randomized",
     "sections",
     "shot_gather",
     "shot_gathers",
