@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import math
 import pkgutil
 from types import SimpleNamespace as Of
 
@@ -77,6 +78,7 @@ SELECTION = {name: Of(frequencies=draw(5) / draw(5).sum()) for name in "abcd"}
 DOMINANCE = Of(num=50, sigmas=SIGMAS, exact=1 + draw(5), linearized=1 + draw(5), sigma_crit=0.5, onset=0.6)
 MANY = Of(sizes=[10, 100], effective=1 + 9 * draw(3, 2), distances=draw(3, 2))
 MEAN = Of(value=0.4, half=0.1)
+BOUNDED = Of(value=0.4, half=0.1, low=0.3, high=0.5)
 ROWS = {"memory": (0.4, 0.3, 0.5), "exact prior": (0.9, 0.8, 1.0)}
 
 
@@ -106,6 +108,8 @@ A1, C1, C2, C3, C4, C5, C6, C7, C9 = (
     )
 )
 B2, B3 = "ch02_gaussian_mixture_prior.condensation_figures.", "ch03_linearized_posterior.lookup_figures."
+P8, S8 = "ch08_first_breaks.picking_figures.", "ch08_first_breaks.sections_figures."
+SHARES = {2: Of(value=0.4, interval=(0.2, 0.6)), 8: Of(value=0.9, interval=(0.8, 1.0))}
 TITLE = {"title": "t"}
 
 
@@ -207,6 +211,15 @@ ON_AX = {
     C7 + "record": ((draw(20, 6) - 0.5,), {"seconds": 0.01, "spacing_m": 20.0}),
     C7 + "storage_at": (([1, 2, 4], [[0.1, 0.2], [0.3, 0.5], [0.9, 1.0]], {1: [0.4, 0.5]}, 8), {}),
     C7 + "filter_panel": (((0, 1, 4), {"N = 8": [[0.1, 0.2], [0.3, 0.3], [1.0, 0.9]]}), {"ylabel": "y"}),
+    P8 + "hits_by_number": (([1, 3], {"scratch": [BOUNDED] * 2}, {"AIC": [BOUNDED] * 2}), TITLE),
+    P8 + "gather": ((draw(4, 9) - 0.5, 9 * draw(4), {"AIC": 9 * draw(4)}), {"dt_s": 0.004, **TITLE}),
+    P8 + "error_shares": (({"AIC": [0.3, -2.0, math.inf], "scratch": [1.0]},), {"floor_ms": 1.2, **TITLE}),
+    S8 + "copying_panel": (({"plain": {8: MEAN}}, {8: (0.3, 0.7), 32: (0.4, 0.6)}), TITLE),
+    S8 + "section": ((draw(6, 5) - 0.5,), TITLE),
+    S8 + "attractor_panel": (({"from noise": SHARES},), TITLE),
+    S8 + "walk_panel": (({"GAN": draw(20), "lookup": torch.tensor([0.0, 1.0])},), {}),
+    S8 + "training_panel": (([1, 2], {"plain": 0.1 + draw(2, 3)}), {"ylabel": "y"}),
+    S8 + "spectrum_panel": (({"spectral": 0.1 + draw(2, 4)},), TITLE),
     C9 + "section_image": ((draw(6, 5) - 0.5,), {"most": 0.5, "label": "l", **TITLE}),
     C9 + "evidence_against_noise": (([0, 0.5], {"N = 8": [MEAN] * 2, "random weights": [MEAN] * 2}), {"ylabel": "y"}),
     C9 + "spectrum_map": ((draw(8, 8),), {"measured": (1, 2), "predicted": (1, 3), **TITLE}),
@@ -214,6 +227,7 @@ ON_AX = {
 ON_AXES = {
     C7 + "gallery": (lambda axes: (axes, {f"flat_{k}": 1500 + 3000 * draw(4, 4) for k in range(4)}), {}),
     C7 + "three_models": (lambda axes: (axes[:3], 1.5 + 3 * draw(3, 4, 4), ["a", "b", "c"]), {}),
+    S8 + "pairs": (lambda axes: (axes, draw(2, 5, 4) - 0.5, draw(2, 5, 4) - 0.5), {}),
     C9 + "filmstrip": (lambda axes: (axes, dict.fromkeys("ab", draw(2, 5, 4) - 0.5), ["a", "b"]), {"most": 0.5}),
     "style.legend_below": (lambda axes: (axes[0].figure, _labeled(axes), 2), {}),
     "maps.speed_bar": (lambda axes: (axes[0].figure, _maps(axes)), {}),

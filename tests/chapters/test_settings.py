@@ -78,7 +78,7 @@ def test_settings_that_go_together_are_taken(name, overrides):
         (
             FOURTH,
             {"unseen": UNSEEN | {"num_nonlinear": 11}},
-            "unseen.num_nonlinear to be at most unseen.num_truths, 10",
+            "unseen.num_nonlinear to be at most unseen.num_truths, 8",
         ),
         (FOURTH, {"unseen": UNSEEN | {"num_nonlinear": 1}}, "unseen.num_nonlinear to be 0, or 2 or more"),
         (FOURTH, {"unseen": UNSEEN | {"num_truths": 2}}, "unseen.num_truths to be from 3"),

@@ -40,7 +40,7 @@ from memprior.checkpoint import digest
 from memprior.trace_networks import SectionGenerator
 
 if TYPE_CHECKING:  # what settings may be changes no result
-    from chapters.ch08_first_breaks.settings_sections import SectionsSettings
+    from chapters.ch08_first_breaks.settings import SectionsSettings
 
 CHAPTER = "08_first_breaks"
 GENERATORS = "generators"  # the file of weights that a full run leaves

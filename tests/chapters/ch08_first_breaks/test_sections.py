@@ -10,7 +10,7 @@ from helpers import run_parts, store_in
 
 from chapters.ch08_first_breaks import autoencoding, sections_gan, sections_measures, sections_page, sections_study
 from chapters.ch08_first_breaks.sections_study import COPIER, FRESH, SectionsStudy
-from chapters.ch08_first_breaks.settings_sections import Adversaries, Autoencoders, SectionsSettings
+from chapters.ch08_first_breaks.settings import Adversaries, Autoencoders, SectionsSettings
 from companion import weights
 from companion.weights import MOST_BYTES, write_weights
 from memprior.linear_autoencoder import best_linear_autoencoder
