@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from chapters.ch09_inception.own import own_section
+from chapters.ch09_inception.own import installed_line, own_section
 from memprior.geology import SECTION_FACIES, sections
 
 
@@ -21,6 +21,20 @@ def test_section_of_an_array_is_standardized_and_known_by_its_axes(tmp_path, fac
     assert torch.allclose(own_section(file, time_first=False), found, atol=1e-5)
     with pytest.raises(ValueError, match=r"section mine.npy: expected more change along time.*on its side"):
         own_section(file)
+    assert own_section(file, check_axes=False).shape == (1, 48, 64)
+
+
+def test_line_is_found_by_the_metadata_of_its_package_and_not_imported(tmp_path, monkeypatch):
+    assert installed_line() is None or installed_line().suffix == ".segy"
+    info, line = tmp_path / "segyrecover-1.3.1.dist-info", tmp_path / "segyrecover" / "examples" / "line.segy"
+    for folder in (info, line.parent):
+        folder.mkdir(parents=True)
+    line.write_bytes(b"")
+    (tmp_path / "segyrecover" / "__init__.py").write_text("raise RuntimeError('imported')")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: segyrecover\nVersion: 1.3.1\n")
+    (info / "RECORD").write_text("segyrecover/examples/line.segy,,\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert installed_line() == line
 
 
 def test_section_of_a_picture_is_its_gray(tmp_path):
