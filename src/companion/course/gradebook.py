@@ -8,6 +8,7 @@ Without nbgrader (extra ``course``) everything else works.
 import os
 import subprocess
 import sys
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -56,7 +57,8 @@ def enter_marks(folder: Path, results: dict[str, list[Result]]) -> int:
     from nbgrader.api import Gradebook
 
     entered = 0
-    with Gradebook(f"sqlite:///{(folder / DATABASE).resolve()}") as book:
+    with warnings.catch_warnings(), Gradebook(f"sqlite:///{(folder / DATABASE).resolve()}") as book:
+        warnings.simplefilter("ignore")  # nbgrader's own, of SQLAlchemy
         for student, of_student in results.items():
             book.update_or_create_student(student)
             for result in of_student:

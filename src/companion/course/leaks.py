@@ -43,8 +43,8 @@ class Secrets:
     """What stands in solutions and nowhere else.
 
     texts: sentences, lines of code, alt texts, by their letters. numbers: as printed. pictures: digests of bytes and
-    of pixels. names: ids of claims. words: for the search index, which knows no sentences. values: numbers of which
-    six digits are enough to know them again, rounded so.
+    of pixels. names: ids of claims, which hold a point, and of pictures and tables, which are sought as files. words:
+    for the search index, which knows no sentences. values: numbers, rounded to the six digits that give them away.
     """
 
     texts: dict[str, str] = field(default_factory=dict)
@@ -133,7 +133,7 @@ def find_leaks(folder: Path, secrets: Secrets) -> list[str]:
     found, shown, index = [], set(), []
     for file in sorted(path for path in folder.rglob("*") if path.is_file() or path.is_symlink()):
         name, content = file.relative_to(folder).as_posix(), file.read_bytes()
-        leaked = secrets.names & {part for part in re.split(r"[/\s]", name)}
+        leaked = secrets.names & {re.sub(r"^(?:picture|table)-", "", file.stem)}
         found += [f"{name}: the name {what!r} of a solution" for what in sorted(leaked)]
         if file.suffix.lower() in PICTURE_FILES:
             found += [f"{name}: a picture of a solution"] * bool(digests(content) & secrets.pictures)
@@ -199,7 +199,7 @@ def _leaks_of(texts: list[str], secrets: Secrets) -> Iterator[str]:
         found = [original for key, original in secrets.texts.items() if key in read]
         yield from (f"the text {original[:60]!r} of a solution" for original in found)
         yield from (f"the delimiter {mark!r}" for mark in DELIMITERS if letters(mark) in read)
-        yield from (f"the name {name!r} of a solution" for name in secrets.names if name in text)
+        yield from (f"the name {name!r} of a solution" for name in secrets.names if "." in name and name in text)
         for coded in BASE64.findall(text):
             try:
                 if digests(base64.b64decode(coded)) & secrets.pictures:

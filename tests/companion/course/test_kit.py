@@ -11,6 +11,7 @@ from tiny_book import NAME, REPOSITORY, companion, write_book, write_run
 
 from companion import book, pages, workflow
 from companion.course import gradebook, kit
+from companion.course.grading import Result
 from companion.course.kit import Course, readable, strip_root
 from companion.course.leaks import Secrets, find_leaks
 from companion.course.strip import cut_solutions
@@ -115,7 +116,7 @@ def test_leak_fails_the_command_and_nothing_is_written(tmp_path, monkeypatch, le
     assert (tmp_path / "out").exists() != leak
 
 
-def test_nbgrader_packs_the_release_without_solutions(tmp_path):
+def test_nbgrader_packs_the_release_without_solutions_and_keeps_the_marks(tmp_path):
     pytest.importorskip("nbgrader")
     course = Course(REPOSITORY, tmp_path, 1, ("06",))
     gradebook.write_source(tmp_path, course.assignments())
@@ -125,3 +126,9 @@ def test_nbgrader_packs_the_release_without_solutions(tmp_path):
     assert text.count("raise NotImplementedError") == 3
     cells = json.loads(text)["cells"]
     assert sum(cell["metadata"].get("nbgrader", {}).get("locked", False) for cell in cells) > 5
+    results = {"a": [Result(course.exercises[0], {}), Result(course.exercises[1], {"z": "not right"})]}
+    assert gradebook.enter_marks(tmp_path, results) == gradebook.enter_marks(tmp_path, results) == 2
+    from nbgrader.api import Gradebook
+
+    with Gradebook(f"sqlite:///{tmp_path / gradebook.DATABASE}") as kept:
+        assert kept.find_submission("graded_06", "a").score == 2

@@ -38,7 +38,7 @@ def secrets():
     found = Secrets()
     found.add_solutions(solution())
     found.add_number(0.123456789)
-    found.names.add("c9.secret")
+    found.names |= {"c9.secret", "drawn"}
     return found.without(["Public text about every component, and `memprior`."])
 
 
@@ -77,6 +77,7 @@ LEAKS = {
     "a picture in a notebook": ("notebooks/b.ipynb", json.dumps({"image/png": "PAD"}), "a picture"),
     "a claim": ("site/book/claims.html", "<code>c9.secret</code>", "name 'c9.secret'"),
     "a claim in recorded results": ("recorded/results.json", '{"claims": {"c9.secret": 1.0}}', "name 'c9.secret'"),
+    "a table that a solution keeps": ("site/book/_run/03/table-drawn.md", "| a |", "name 'drawn'"),
     "a label in the inventory": (
         "site/objects.inv",
         b"# a\n# b\n# c\n# d\n" + zlib.compress(f"sol-a std:label -1 a.html {CODE}".encode()),
