@@ -41,11 +41,8 @@ def write_all(root: Path, stage: Path) -> None:
     generated = {"claims": claims_page(root), "crosswalk": crosswalk_page(root), "api": api.index(root)}
     generated["teach"] = exercise_table(root)
     parts = [(f"{name}.md", MARKER, text) for name, text in generated.items()]
-    for script in BENCHMARKS:
-        table = benchmark_table(root, script)
-        parts.append(("benchmarks.md", f"<!-- generated: {script} -->", table))
-        (stage / "book" / "_run").mkdir(exist_ok=True)
-        (stage / "book" / "_run" / f"{script}.md").write_text(table.split("\n\n")[0])  # for a chapter to quote
+    tables_of = write_benchmarks(root, stage)
+    parts += [("benchmarks.md", f"<!-- generated: {script} -->", table) for script, table in tables_of.items()]
     for file, marker, text in parts:
         page = stage / "book" / file
         prose = page.read_text()
@@ -56,6 +53,16 @@ def write_all(root: Path, stage: Path) -> None:
         write_parts(root, stage, name)
     for page in (stage / "book").glob("*.md"):
         page.write_text(with_recorded(root, page.read_text()))
+
+
+def write_benchmarks(root: Path, stage: Path) -> dict[str, str]:
+    """The recorded tables by script, each also as a part that a chapter may quote."""
+    folder, found = stage / "book" / "_run", {}
+    for script in BENCHMARKS:
+        found[script] = benchmark_table(root, script)
+        folder.mkdir(exist_ok=True)
+        (folder / f"{script}.md").write_text(found[script].split("\n\n")[0])
+    return found
 
 
 def write_parts(root: Path, stage: Path, name: str) -> None:

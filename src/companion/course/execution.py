@@ -44,7 +44,8 @@ def run_submissions(folder: Path, *, limit_s: float = LIMIT_S, tell: Callable[[s
     for student in submissions_in(folder):
         shutil.rmtree(student / FOLDER, ignore_errors=True)
         (student / FOLDER).mkdir()
-        for file in sorted(student.rglob("*.ipynb")):  # nbgrader has a folder an assignment
+        found = sorted(student.rglob("*.ipynb"))  # nbgrader has a folder an assignment, editors hidden ones
+        for file in (file for file in found if not any(part[0] == "." for part in file.relative_to(student).parts)):
             try:
                 failed = _execute_apart(file, student / FOLDER, limit_s)
             except (RuntimeError, OSError, SourceError) as error:  # nbclient's time-outs and dead kernels among them

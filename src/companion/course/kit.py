@@ -233,6 +233,8 @@ def build_site(
     shutil.copytree(course.root / "book" / "_static", stage / "book" / "_static")
     shutil.copy2(course.root / "book" / "references.bib", stage / "book")
     (stage / "notebooks").mkdir()
+    if names:
+        pages.write_benchmarks(course.root, stage)
     for name in names:
         book.stage_chapter(source, stage, name)
         pages.write_parts(source, stage, name)
