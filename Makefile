@@ -9,7 +9,7 @@ TORCH ?=
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONOPTIMIZE PYTHONWARNINGS PYTHONIOENCODING MPLBACKEND MATPLOTLIBRC
 export PYTHONUTF8 := 1
 
-.PHONY: help book test test-device lab full clean release browser
+.PHONY: help book test test-device lab full clean release browser course
 .DELETE_ON_ERROR:
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo "make full     run the chapters at profile full (hours on a laptop's CPU; resumes where it stopped)"
 	@echo "make release  everything that must hold before publishing"
 	@echo "make browser  ready the checks of the pages in chromium (needs npm)"
+	@echo "make course   editions for a course: make course SEED=271828 CHAPTERS=03,05 OUT=course"
 	@echo "make clean    remove what was built and the environment"
 
 book: .venv/ready
@@ -45,6 +46,15 @@ release: .venv/ready
 	@$(BIN)/codespell
 	@$(MAKE) --no-print-directory browser test test-device book
 	@$(BIN)/python -m companion recorded
+
+# Without nbgrader, where no package index is to be had, there is no gradebook; all else is made.
+SEED ?=
+CHAPTERS ?= 03
+OUT ?= course
+course: .venv/ready
+	@test -n "$(SEED)" || { echo "course: expected SEED=, a number that students cannot guess, got none"; exit 1; }
+	@$(BIN)/python -c 'import nbgrader' 2>/dev/null || PIP_CONSTRAINT=constraints.txt PIP_USER=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[course]' || echo "course: going on without nbgrader"
+	@$(BIN)/python -m companion course make --seed $(SEED) --chapters $(CHAPTERS) --out $(OUT)
 
 # Chromium checks of the site need npm; the book does not.
 browser:

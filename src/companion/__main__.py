@@ -1,5 +1,5 @@
 """python -m companion run NAME | part NAME PART | chapters | book | open | recorded | keep NAME | address URL |
-data NAME."""
+data NAME | course make, run or grade."""
 
 import argparse
 import json
@@ -48,6 +48,19 @@ def main(argv: list[str] | None = None) -> int:
     data = commands.add_parser("data", help="list the optional data sets, or add one")
     data.add_argument("name", nargs="?")
     data.add_argument("--from", type=Path, dest="source", help="the wheel, or the folder of your own copy")
+    course = commands.add_parser("course", help="editions for a course: make them, run and grade what comes back")
+    course_commands = course.add_subparsers(dest="course_command", required=True)
+    make = course_commands.add_parser("make", help="student, instructor and test editions")
+    make.add_argument("--seed", type=int, required=True, help="draws the parameters of the graded exercises")
+    make.add_argument("--chapters", required=True, help="their numbers: 03,05")
+    make.add_argument("--out", type=Path, default=Path("course"))
+    hand = course_commands.add_parser("run", help="execute what students handed in; best in a container")
+    hand.add_argument("submissions", type=Path, help="holds a folder for each student")
+    hand.add_argument("--limit", type=float, default=300.0, help="seconds for each cell")
+    marks = course_commands.add_parser("grade", help="compare the numbers that were handed in; runs no student code")
+    marks.add_argument("submissions", type=Path)
+    marks.add_argument("--course", type=Path, default=Path("course"), help="what `course make` wrote")
+    marks.add_argument("--out", type=Path, default=Path("feedback"))
     args = parser.parse_args(argv)
     try:
         if args.command == "data":  # which needs no checkout
@@ -71,6 +84,8 @@ def main(argv: list[str] | None = None) -> int:
             print(pages.open_code(root))
         elif args.command == "recorded":
             book.check_recorded(root)
+        elif args.command == "course":
+            _course(root, args)
         elif args.command == "keep":
             print(book.keep(root, args.name))
         else:
@@ -83,6 +98,27 @@ def main(argv: list[str] | None = None) -> int:
             print(f"stopped; {workflow.KEPT}", file=sys.stderr)
         return workflow.STOPPED
     return 0
+
+
+def _course(root: Path, args: argparse.Namespace) -> None:
+    from companion.course.execution import SubmissionError, run_submissions
+
+    if args.course_command == "run":  # where the references may not even be installed
+        try:
+            return run_submissions(args.submissions, limit_s=args.limit)
+        except SubmissionError as error:
+            raise RunError(str(error)) from None
+    from companion.course import kit, leaks  # which import torch
+
+    try:
+        if args.course_command == "make":
+            numbers = tuple(number.strip() for number in args.chapters.split(","))
+            with workflow.only_build(root), environment.of_run(root, {}):
+                print(f"The course is ready: {kit.make_course(root, args.seed, numbers, args.out)}")
+        else:
+            print(kit.grade_course(args.submissions, args.course, args.out))
+    except (kit.CourseError, leaks.LeakError, SubmissionError) as error:
+        raise RunError(str(error)) from None
 
 
 def _json(text: str):

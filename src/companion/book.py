@@ -100,26 +100,31 @@ def stage(root: Path, folder: Path) -> None:
     shutil.copytree(root / "book", folder / "book")
     (folder / "notebooks").mkdir()
     for name in chapters(root):
-        run, (_, provenance) = pages.run_folder(root, name), pages.quick_run(root, name)
-        notebook = read_notebook(run / f"{name}.ipynb")
-        for of_editors in ("papermill", "widgets"):  # a saved slider would ask the network for its script
-            notebook.metadata.pop(of_editors, None)
-        for cell in notebook.cells:
-            cell.metadata.pop("papermill", None)
-            if cell.cell_type == "markdown":
-                cell.source = pages.with_recorded(root, cell.source)
-            if "injected-parameters" in cell.metadata.get("tags", []):
-                cell.metadata.tags.append("remove-cell")  # the provenance strip says it
-        nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")
-        for picture in (run / file for file in provenance["files"] if file.endswith(".png")):
-            target = folder / "book" / "_run" / name / picture.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(picture, target)
-        for picture in pictures.shown(pages.recorded_folder(root, name)):
-            target = folder / "book" / "_run" / name / "recorded" / picture.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(picture, target)
+        stage_chapter(root, folder, name)
     pages.write_all(root, folder)
+
+
+def stage_chapter(root: Path, folder: Path, name: str) -> None:
+    """Put a chapter's executed notebook and its pictures onto the stage."""
+    run, (_, provenance) = pages.run_folder(root, name), pages.quick_run(root, name)
+    notebook = read_notebook(run / f"{name}.ipynb")
+    for of_editors in ("papermill", "widgets"):  # a saved slider would ask the network for its script
+        notebook.metadata.pop(of_editors, None)
+    for cell in notebook.cells:
+        cell.metadata.pop("papermill", None)
+        if cell.cell_type == "markdown":
+            cell.source = pages.with_recorded(root, cell.source)
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.metadata.tags.append("remove-cell")  # the provenance strip says it
+    nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")
+    for picture in (run / file for file in provenance["files"] if file.endswith(".png")):
+        target = folder / "book" / "_run" / name / picture.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(picture, target)
+    for picture in pictures.shown(pages.recorded_folder(root, name)):
+        target = folder / "book" / "_run" / name / "recorded" / picture.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(picture, target)
 
 
 def sphinx(root: Path) -> Path:

@@ -34,15 +34,15 @@ class PageError(ValueError):
 
 def write_all(root: Path, stage: Path) -> None:
     """Fill the marker ``<!-- generated -->`` of each staged page, and write the parts that chapters include."""
+    from companion.course.notebooks import exercise_table  # needs the references, which a container may not have
+
     api.write_pages(root, stage)
     shutil.copy2(root / "data" / "README.md", stage / "book" / "data.md")
     generated = {"claims": claims_page(root), "crosswalk": crosswalk_page(root), "api": api.index(root)}
+    generated["teach"] = exercise_table(root)
     parts = [(f"{name}.md", MARKER, text) for name, text in generated.items()]
-    for script in BENCHMARKS:
-        table = benchmark_table(root, script)
-        parts.append(("benchmarks.md", f"<!-- generated: {script} -->", table))
-        (stage / "book" / "_run").mkdir(exist_ok=True)
-        (stage / "book" / "_run" / f"{script}.md").write_text(table.split("\n\n")[0])  # for a chapter to quote
+    tables_of = write_benchmarks(root, stage)
+    parts += [("benchmarks.md", f"<!-- generated: {script} -->", table) for script, table in tables_of.items()]
     for file, marker, text in parts:
         page = stage / "book" / file
         prose = page.read_text()
@@ -50,17 +50,32 @@ def write_all(root: Path, stage: Path) -> None:
             raise PageError(f"book/{file}: expected the line {marker} where the generated part goes, found none")
         page.write_text(prose.replace(marker, text))
     for name in chapters(root):
-        folder = stage / "book" / "_run" / name
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "measured.md").write_text(measured(root, name))
-        (folder / "recorded.md").write_text(recorded(root, name))
-        (folder / "answer.md").write_text(recorded_picture(root, name, ANSWER))
-        for picture in _included(root, name, "picture"):
-            (folder / f"picture-{picture}.md").write_text(recorded_picture(root, name, picture))
-        for table in _included(root, name, "table"):
-            (folder / f"table-{table}.md").write_text(recorded_table(root, name, table))
+        write_parts(root, stage, name)
     for page in (stage / "book").glob("*.md"):
         page.write_text(with_recorded(root, page.read_text()))
+
+
+def write_benchmarks(root: Path, stage: Path) -> dict[str, str]:
+    """The recorded tables by script, each also as a part that a chapter may quote."""
+    folder, found = stage / "book" / "_run", {}
+    for script in BENCHMARKS:
+        found[script] = benchmark_table(root, script)
+        folder.mkdir(exist_ok=True)
+        (folder / f"{script}.md").write_text(found[script].split("\n\n")[0])
+    return found
+
+
+def write_parts(root: Path, stage: Path, name: str) -> None:
+    """The parts that a chapter's page includes: its times, its results, what it shows of the recorded run."""
+    folder = stage / "book" / "_run" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "measured.md").write_text(measured(root, name))
+    (folder / "recorded.md").write_text(recorded(root, name))
+    (folder / "answer.md").write_text(recorded_picture(root, name, ANSWER))
+    for picture in _included(root, name, "picture"):
+        (folder / f"picture-{picture}.md").write_text(recorded_picture(root, name, picture))
+    for table in _included(root, name, "table"):
+        (folder / f"table-{table}.md").write_text(recorded_table(root, name, table))
 
 
 def with_recorded(root: Path, text: str) -> str:
@@ -72,7 +87,7 @@ def with_recorded(root: Path, text: str) -> str:
     if "{recorded}" not in text:
         return text
     full, age = {}, {}
-    for name in chapters(root):
+    for name in sorted(file.stem for file in (root / "notebooks").glob("*.ipynb")):
         if run := full_run(root, name):
             full |= run[0]["claims"]
             age |= dict.fromkeys(run[0]["claims"], " (older code)" * is_stale(root, name, run[1]))
@@ -183,10 +198,10 @@ def _said(root: Path, name: str, provenance: dict) -> str:
     return f"Recorded full run, commit {provenance['commit']}{older}"
 
 
-def claims_page(root: Path) -> str:
-    """Every number the book quotes: what is expected, why by so much, and what was found."""
+def claims_page(root: Path, names: list[str] | None = None) -> str:
+    """Every number that the book, or its chapters ``names``, quotes: what is expected, why by so much, what came."""
     parts = []
-    for name in chapters(root):
+    for name in names or chapters(root):
         now = quick_run(root, name)[0]["claims"]
         full = full_run(root, name)
         then = full[0]["claims"] if full else {}

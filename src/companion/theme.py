@@ -3,6 +3,8 @@
 import re
 from itertools import count
 
+from companion.course.elsewhere import tell_in_words
+
 
 def mend(app, pagename, templatename, context, doctree):
     """Drop inline scripts registered twice (an error on every page); give lists and wide tables their proper roles."""
@@ -33,4 +35,6 @@ def _lines_of_signature(match):
 
 def setup(app):
     app.connect("html-page-context", mend, priority=900)
+    app.add_config_value("some_chapters", False, "env")
+    app.connect("config-inited", tell_in_words)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -274,7 +274,7 @@ def test_recorded_table_stands_in_the_page_that_includes_it(tmp_path):
         (root / "book").mkdir()
         (root / "data" / "README.md").write_text("data")
         (root / "data" / "crosswalk.yml").write_text("[]")
-        for page in ("claims", "crosswalk", "api"):
+        for page in ("claims", "crosswalk", "api", "teach"):
             (root / "book" / f"{page}.md").write_text(f"# {page}\n\n{pages.MARKER}\n")
         book.stage(root, tmp_path / "stage")
     assert (tmp_path / "stage" / "book" / "_run" / NAME / "table-swap.md").read_text() == expected
