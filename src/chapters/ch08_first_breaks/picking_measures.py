@@ -115,12 +115,13 @@ def difference(study: PickingStudy, a: str, b: str, n: int, name: str, score: st
 
 
 def comparisons(study: PickingStudy) -> list[tuple[str, str]]:
-    """(ours, theirs): what pre-training is held against, and the classical pickers, by which every network is."""
+    """(ours, theirs): every start and scratch; encoders that stay, and those of a kind, with and without training; and
+    scratch and the classical pickers.
+    """
     starts = study.settings.starts
     found = [(start, "scratch") for start in starts if start != "scratch"]
-    found += [(start, "random, frozen") for start in ("autoencoder, frozen", "autoencoder", "masked")]
-    found += [("discriminator", "discriminator, untrained")]
-    found += [(start, method) for method in GRIDS for start in starts]
+    found += [("autoencoder, frozen", "random, frozen"), ("discriminator", "discriminator, untrained")]
+    found += [("scratch", method) for method in GRIDS]
     return [(a, b) for a, b in found if a in starts and b in (*starts, *GRIDS)]
 
 

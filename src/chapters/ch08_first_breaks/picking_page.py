@@ -1,6 +1,7 @@
 """What chapter 8's page shows of its pickers: tables, pictures, sliders, and the numbers that it states."""
 
 import math
+from statistics import median
 
 import torch
 from matplotlib.figure import Figure
@@ -161,7 +162,7 @@ def _network(study: PickingStudy, run) -> torch.nn.Module:
     return network.eval()
 
 
-def field_table(errors: FieldErrors, floor_ms: float) -> Table:
+def field_table(errors: FieldErrors, reciprocal: list[float]) -> Table:
     """Share within 2 ms and median size of the error, site by site."""
     pickers = next(iter(errors.values()))
     lines = []
@@ -172,14 +173,14 @@ def field_table(errors: FieldErrors, floor_ms: float) -> Table:
             cells += [f"{float((sizes <= field.WITHIN_MS).double().mean()):.3f}", f"{float(sizes.median()):.1f}"]
         lines.append([label, *cells])
     columns = [f"{site}, {what}" for site in errors for what in ("within 2 ms", "median size, ms")]
-    return Table([f"picker (reciprocal picks of people: {floor_ms:.1f} ms)", *columns], lines)
+    return Table([f"picker (reciprocal picks of people: {median(reciprocal):.1f} ms)", *columns], lines)
 
 
-def field_figure(errors: FieldErrors, floor_ms: float) -> Figure:
+def field_figure(errors: FieldErrors, reciprocal: list[float]) -> Figure:
     """Shares of traces against the distance to the picks by people, site by site."""
     figure, axes = style.panels(1, len(errors), height=4.2, sharey=True)
     for ax, (site, of) in zip(axes, errors.items(), strict=True):
-        picking_figures.error_shares(ax, of, floor_ms=floor_ms, title=site.replace("_", " "))
+        picking_figures.error_shares(ax, of, floor_ms=median(reciprocal), title=site.replace("_", " "))
     for ax in axes[1:]:
         ax.set_ylabel("")
     return style.legend_below(figure, axes[:1], 3)
@@ -193,11 +194,20 @@ def picking_claims(study: PickingStudy) -> dict[str, float]:
     scores = study.result(study.matched)
     bias, error = scores.bias()
     found = {"ideal_coverage": scores.coverage.value, "ideal_bias": bias, "ideal_bias_se": error}
+    found |= {
+        "matched_traces": float(len(scores.onsets)),
+        "pretraining_steps": float(study.settings.unlabeled.num_steps),
+    }
     for picker in problem.OTHERS:
         worst = [scores.excess(picker, score) for score in problem.SCORES]
         found[f"least_excess_{_id(picker)}"] = min(excess / error for excess, error in worst)
+    for name in TITLES:
+        rows = measures.differences(study, name)
+        sure = [one.value > 0 for (_, b, _), one in rows.items() if b == "scratch" and len(rows) * one.p < 0.05]
+        found |= {f"{name}_rows": float(len(rows)), f"{name}_better": float(sum(sure))}
     for n in study.settings.sizes:
-        found[f"gap_{n}_scratch"] = measures.training_gap(study, "scratch", n).value
+        gap = measures.training_gap(study, "scratch", n)
+        found |= {f"gap_{n}_scratch": gap.value, f"gap_{n}_scratch_half": gap.half}
         for name in TITLES:
             for label in measures.labels(study):
                 one = measures.estimate(study, label, n, name)
@@ -212,9 +222,9 @@ def _id(label: str) -> str:
     return label.lower().replace(", ", "_").replace(" ", "_").replace("/", "_").replace("-", "_")
 
 
-def field_claims(errors: FieldErrors, floor_ms: float) -> dict[str, float]:
+def field_claims(errors: FieldErrors, reciprocal: list[float]) -> dict[str, float]:
     """Shares within 2 ms, site by site, numbered from 1."""
-    found = {"floor_ms": floor_ms}
+    found = {"floor_ms": median(reciprocal), "reciprocal_pairs": float(len(reciprocal))}
     for k, of in enumerate(errors.values(), start=1):
         for label, these in of.items():
             found[f"site_{k}_{_id(label)}"] = sum(abs(error) <= field.WITHIN_MS for error in these) / len(these)

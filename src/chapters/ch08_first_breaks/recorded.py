@@ -16,7 +16,7 @@ from companion.tables import Table
 from companion.weights import recorded_weights
 
 FIELD = "field_errors"  # file of what is kept of the real shots: pick less that by people in ms, no record
-RECIPROCITY = "floor"  # its tensor of the median of reciprocal picks
+RECIPROCITY = "reciprocal"  # its tensor of differences of reciprocal picks of people
 CREDIT = "Guedes, Maciel and Rocha (2022), MIT license"
 CAPTIONS = {  # of each recorded picture: alt text, caption
     "answer": (
@@ -62,13 +62,13 @@ def claims(study: Study, run: Run) -> dict[str, float]:
 
 
 @cache
-def real_shots(study: Study) -> tuple[FieldErrors, float] | None:
-    """(Errors by site and picker, median of reciprocal picks in ms): measured where the real shots are installed, else
-    those of the recorded run; None where there are neither.
+def real_shots(study: Study) -> tuple[FieldErrors, list[float]] | None:
+    """(Errors by site and picker, differences of reciprocal picks of people, ms): measured where the real shots are
+    installed, else those of the recorded run; None where there are neither.
     """
     if folder := field_folder():
         shots = read_field(folder)
-        return picking_page.measured_field(study.picking, shots), float(reciprocal_differences(shots).median())
+        return picking_page.measured_field(study.picking, shots), reciprocal_differences(shots).tolist()
     try:
         kept, _ = recorded_weights("08_first_breaks", FIELD, torch.device("cpu"))
     except RunError:
@@ -76,20 +76,20 @@ def real_shots(study: Study) -> tuple[FieldErrors, float] | None:
     return unpacked(kept)
 
 
-def packed(errors: FieldErrors, floor_ms: float) -> dict[str, torch.Tensor]:
+def packed(errors: FieldErrors, reciprocal: list[float]) -> dict[str, torch.Tensor]:
     """What is kept of the real shots, as tensors by name."""
     named = {f"{site}.{picker}": torch.tensor(of) for site, by in errors.items() for picker, of in by.items()}
-    return named | {RECIPROCITY: torch.tensor(floor_ms)}
+    return named | {RECIPROCITY: torch.tensor(reciprocal)}
 
 
-def unpacked(kept: dict[str, torch.Tensor]) -> tuple[FieldErrors, float]:
+def unpacked(kept: dict[str, torch.Tensor]) -> tuple[FieldErrors, list[float]]:
     """What :func:`packed` was given, in single precision."""
     errors: FieldErrors = {}
     for name, of in kept.items():
         if name != RECIPROCITY:
             site, _, picker = name.partition(".")
             errors.setdefault(site, {})[picker] = of.tolist()
-    return errors, float(kept[RECIPROCITY])
+    return errors, kept[RECIPROCITY].tolist()
 
 
 def tables(study: Study) -> dict[str, tuple[Table, str]]:

@@ -92,12 +92,13 @@ def test_folder_without_picks_is_refused(tmp_path):
 
 def test_field_errors_are_kept_and_read():
     errors = {"site_one": {"AIC": [0.125, math.inf, -2.0]}, "site_two": {"AIC": [1.0]}}
-    again, floor_ms = recorded.unpacked(recorded.packed(errors, 1.25))
-    assert (again, floor_ms) == (errors, 1.25)
-    table = picking_page.field_table(again, floor_ms)
+    again, reciprocal = recorded.unpacked(recorded.packed(errors, [0.5, 1.25, 3.0]))
+    assert (again, reciprocal) == (errors, [0.5, 1.25, 3.0])
+    table = picking_page.field_table(again, reciprocal)
     assert table.rows == [["AIC", "0.667", "2.0", "1.000", "1.0"]]
-    assert picking_page.field_claims(again, floor_ms) == {"floor_ms": 1.25, "site_1_aic": 2 / 3, "site_2_aic": 1.0}
-    assert len(picking_page.field_figure(again, floor_ms).axes) == 2
+    found = {"floor_ms": 1.25, "reciprocal_pairs": 3.0, "site_1_aic": 2 / 3, "site_2_aic": 1.0}
+    assert picking_page.field_claims(again, reciprocal) == found
+    assert len(picking_page.field_figure(again, reciprocal).axes) == 2
 
 
 @pytest.fixture(scope="module")
