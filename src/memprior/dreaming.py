@@ -107,9 +107,9 @@ def logit_objective(network: nn.Module, label: int) -> Objective:
 
 
 def linearized_norm_objective(network: nn.Module, layer: str, at: torch.Tensor) -> Objective:
-    """Sections (B, ...) -> L2 norm of J x, (B,): J the derivative of a layer's output at ``at``, of their shape.
+    """Sections (B, ...) -> L2 norm of f(at) + J (x - at), (B,): J the derivative of a layer's output f at ``at``.
 
-    For a layer that is linear it is :func:`layer_norm_objective`, whatever ``at``, but for a bias.
+    Its first gradient is that of :func:`layer_norm_objective`; for a layer that is linear they are one function.
     """
     _expect_settled(network)
 
@@ -118,7 +118,8 @@ def linearized_norm_objective(network: nn.Module, layer: str, at: torch.Tensor) 
 
     def objective(sections: torch.Tensor) -> torch.Tensor:
         expect(sections.shape == at.shape, "sections", f"the shape of at, {tuple(at.shape)}", tuple(sections.shape))
-        return torch.func.jvp(output, (at,), (sections,))[1].flatten(1).norm(dim=1)
+        value, moved = torch.func.jvp(output, (at,), (sections - at,))
+        return (value + moved).flatten(1).norm(dim=1)
 
     return objective
 

@@ -51,11 +51,11 @@ def referee_accuracy(study: Study) -> float:
 
 
 def depth_accuracy(study: Study, n: int) -> Mean:
-    """The same by the depth alone, learned from the same N patches, or from as many of them as the profile cuts."""
+    """The same by the depth alone, learned from the same N patches."""
     test, found = study.result(study.test), []
     for seed in study.seeds:
         members = study.result(study.members("A", seed))
-        guessed = depth_only(first_patches(members, min(n, len(members))), test.depth)
+        guessed = depth_only(first_patches(members, n), test.depth)
         found.append((guessed == test.labels).double())
     return crossed_mean(found)
 
@@ -115,11 +115,23 @@ def linearized(study: Study, n: int) -> list[Mean]:
     return [crossed_mean(of) if len(of) > 1 else Mean.over(of[0]) for of in map(list, layers)]
 
 
-def false_facies(study: Study, n: int, *, level: float = 0.9) -> tuple[Mean, Mean]:
-    """Share of surrogates, and of test patches, that are given some facies with a probability above ``level``."""
-    found = answers_of(study, n)
-    shares = [[(one[what].max(1).values > level).double() for one in found] for what in ("surrogates", "test")]
-    return crossed_mean(shares[0]), crossed_mean(shares[1])
+def confident(study: Study, n: int, what: str, *, level: float = 0.9) -> Mean:
+    """Share of "surrogates", "isotropic" noise or "test" patches with some facies at a probability above ``level``."""
+    return crossed_mean([(one[what].max(1).values > level).double() for one in answers_of(study, n)])
+
+
+def kept_label(study: Study, n: int) -> Mean:
+    """Share of surrogates that are given the facies of their patch."""
+    labels = study.result(study.test).labels
+    return crossed_mean([(one["surrogates"].argmax(1) == labels).double() for one in answers_of(study, n)])
+
+
+def moved(study: Study, n: int, dreams: str = "directed") -> Mean:
+    """Norm of what dreams add over that of the section."""
+    start = study.result(study.start).seismic
+    return crossed_mean(
+        [(one[dreams] - start).flatten(1).norm(dim=1) / start.flatten(1).norm(dim=1) for one in answers_of(study, n)]
+    )
 
 
 def memory_tests(study: Study, n: int, seed: int) -> dict[tuple[str, str], SwapTest]:

@@ -10,6 +10,7 @@ from chapters.ch09_inception.data import GOAL, SIZE, START
 from chapters.ch09_inception.runs import (
     DEEP,
     LAYERS,
+    LONGER,
     FaciesRun,
     ascended,
     centroid_wavenumbers,
@@ -22,6 +23,7 @@ from memprior.dreaming import dream, filter_power, layer_norm_objective, logit_o
 from memprior.figures import style
 from memprior.geology import SECTION_FACIES
 from memprior.intervals import Mean
+from memprior.memorization import SwapTest
 
 RANDOM = "random weights"
 THIRDS = "upper", "middle", "lower"
@@ -45,19 +47,21 @@ def accuracy_table(study: Study) -> Table:
     lines = [[label_of(n), *(f"{of(study, n)}" for of in both)] for n in study.settings.sizes]
     lines.append([RANDOM, f"{measures.accuracy(study, 0)}", "-"])
     lines.append(["referee", f"{measures.referee_accuracy(study):.3f}", "-"])
-    return Table(["network", "test patches named right", "by their depth alone"], lines)
+    return Table(["network", "test patches named right", "by their depth alone, nearest mean"], lines)
 
 
 def directed_table(study: Study) -> Table:
     """Directed dreams from sections of one facies: probability of another one."""
     lines = []
-    for n in counts(study):
-        cells = [measures.goal_probability(study, n, what) for what in ("before.referee", "directed.referee")]
-        own = measures.goal_probability(study, n, "directed.own")
-        seeds = ", ".join(f"{one:.2f}" for one in measures.gains_by_seed(study, n))
-        lines.append([label_of(n), *(f"{of}" for of in cells), f"{measures.gain(study, n)}", seeds, f"{own}"])
+    for n, dreams in [*((n, "directed") for n in counts(study)), (0, "longer")]:
+        cells = [measures.goal_probability(study, n, what) for what in ("before.referee", f"{dreams}.referee")]
+        own = f"{measures.goal_probability(study, n, 'directed.own')}" if dreams == "directed" else "-"
+        seeds = ", ".join(f"{one:.2f}" for one in measures.gains_by_seed(study, n, dreams))
+        gain, far = measures.gain(study, n, dreams), measures.moved(study, n, dreams)
+        name = label_of(n) if dreams == "directed" else f"{RANDOM}, {LONGER} times the steps"
+        lines.append([name, *(f"{of}" for of in cells), f"{gain}", seeds, f"{far}", own])
     header = [f"dreams of {GOAL} on {START}", "referee before", "referee after", "gain", "gain by seed"]
-    return Table([*header, "network itself, after"], lines)
+    return Table([*header, "moved, of the section's norm", "network itself, after"], lines)
 
 
 def plain_table(study: Study) -> Table:
@@ -74,7 +78,7 @@ def plain_table(study: Study) -> Table:
             gain = measures.gain(study, n, name)
             lines.append([f"{label_of(n)}, {held}", f"{gain}", f"{measures.crossed_mean(norms)}", shift])
     header = [f"ascent of {DEEP}", f"gain of {GOAL}", "amplitude, after over before"]
-    return Table([*header, f"wavenumber down: {', '.join(THIRDS)}"], lines)
+    return Table([*header, f"vertical wavenumber: {', '.join(THIRDS)}"], lines)
 
 
 def wavenumber_table(study: Study) -> Table:
@@ -124,23 +128,34 @@ def budget_table(study: Study) -> Table:
 @cache
 def memory_table(study: Study) -> Table:
     """Swap tests: dreams of A against halves A and B, and dreams of B."""
-    lines = []
-    for n in study.settings.memory_sizes:
-        for seed in study.seeds:
-            for (half, space), test in measures.memory_tests(study, n, seed).items():
-                low, high = test.null_interval
-                name = f"N = {n}, half {half}, seed {seed - study.seeds[0]}, {space}"
-                lines.append([name, f"{test.share:.2f}", f"{low:.2f} to {high:.2f}", f"{test.p:.2g}"])
-    return Table(["dreams", "share nearer to own half", "by labels alone", "p"], lines)
+    lines, tests = [], every_memory_test(study)
+    for (n, seed, half, space), test in tests.items():
+        low, high = test.null_interval
+        name = f"N = {n}, half {half}, seed {seed - study.seeds[0]}, {space}"
+        p = f"{test.p:.2g}", f"{min(1.0, len(tests) * test.p):.2g}"
+        lines.append([name, f"{test.share:.2f}", f"{low:.2f} to {high:.2f}", *p])
+    return Table(["dreams", "share nearer to own half", "by labels alone", "p", "p, of all rows"], lines)
+
+
+@cache
+def every_memory_test(study: Study) -> dict[tuple[int, int, str, str], SwapTest]:
+    """(N, seed, half, space) -> swap test."""
+    return {
+        (n, seed, half, space): test
+        for n in study.settings.memory_sizes
+        for seed in study.seeds
+        for (half, space), test in measures.memory_tests(study, n, seed).items()
+    }
 
 
 def pareidolia_table(study: Study) -> Table:
-    """Confident names for what has no geology."""
+    """Confident names for what has no shapes, and for what has no direction either."""
     lines = []
     for n in counts(study):
-        false, real = measures.false_facies(study, n)
-        lines.append([label_of(n), f"{false}", f"{real}"])
-    return Table(["network", "surrogates named above .9", "test patches named above .9"], lines)
+        sure = [measures.confident(study, n, what) for what in ("isotropic", "surrogates", "test")]
+        lines.append([label_of(n), *(f"{of}" for of in sure), f"{measures.kept_label(study, n)}"])
+    header = ["named above .9", "isotropic noise", "surrogates", "test patches"]
+    return Table([*header, "surrogates that get their patch's facies"], lines)
 
 
 # ---- pictures ------------------------------------------------------------------------------------------------------
@@ -190,7 +205,7 @@ def spectrum_figure(study: Study, num: int = 3) -> Figure:
     figure, axes = style.panels(1, len(runs_shown), height=2.7)
     for ax, run in zip(axes, runs_shown, strict=True):
         power = filter_power(study.network(run).conv1.weight.detach(), SIZE)
-        measured, _, predicted = study.result(study.first_layer(run))["wavenumbers"].tolist()
+        measured, predicted, _ = study.result(study.first_layer(run))["wavenumbers"].tolist()
         title = label_of_run(study, run).removesuffix(f", seed {run.seed - study.seeds[0]}")
         figures.spectrum_map(ax, torch.fft.fftshift(power), measured=measured, predicted=predicted, title=title)
     return style.legend_below(figure, axes[:1], 2)

@@ -5,7 +5,7 @@ ones, from another seed. Random weights are a network before its first step.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -38,6 +38,7 @@ DEEP = "stage3"  # the layer whose norm a plain dream ascends
 LAYERS = ("conv1", "stage1", "stage2", "stage3")
 LINEAR_STEP = 20.0  # eta: nearly the power iteration on the layer itself
 _FEW = 4  # starting sections, where they are expensive, or kept to be shown
+LONGER = 4  # times the steps of a dream with random weights, which moves a section less
 LITTLE = 20  # part of the training that a little-trained network has had
 
 
@@ -204,18 +205,23 @@ def answered(
 ) -> Tensors:
     """Everything that is measured on one network; (n, ...) over test patches, (S, ...) over starting sections.
 
-    test, test.referee: probabilities on test patches. surrogates, ...: on their surrogates. before, before.referee: on
-    the starting sections. directed: sections; directed.own, directed.referee: probabilities on them. plain, free:
+    test, test.referee: probabilities on test patches. surrogates, isotropic: on their surrogates, with and without
+    directions. before, before.referee: on the starting sections. directed: sections; directed.own, directed.referee:
+    probabilities on them. longer.referee: of random weights alone, after :data:`LONGER` times the steps. plain, free:
     sections whose :data:`DEEP` norm was ascended, trace RMS held and nothing held, and the referee's probabilities.
     budget.own, budget.referee (L, S, C), budget.misfit (L, S): of each noise level; budget.sections: (L, 4, H, W).
     linearized: cosine by layer of :data:`LAYERS`, (4, s).
     """
     made = phase_randomized(test.seismic, generator=generator_for("surrogates"))
     found = {"test": probabilities(network, test.seismic), "test.referee": probabilities(referee, test.seismic)}
-    found |= {"surrogates": probabilities(network, made), "surrogates.referee": probabilities(referee, made)}
+    noise = phase_randomized(test.seismic, isotropic=True, generator=generator_for("surrogates"))
+    found |= {"surrogates": probabilities(network, made), "isotropic": probabilities(network, noise)}
     found |= {"before": probabilities(network, start), "before.referee": probabilities(referee, start)}
     found["directed"] = directed(network, start, part.plan)
     found["directed.own"] = probabilities(network, found["directed"])
+    if not part.network.num_steps:  # as far as a trained network's dream, or farther
+        found["longer"] = directed(network, start, replace(part.plan, num_steps=LONGER * part.num_steps))
+        found["longer.referee"] = probabilities(referee, found["longer"])
     free = DreamPlan(part.num_steps, part.step, "nothing", part.jitter, part.smoothing)
     for name, plan in (("plain", part.plan), ("free", free)):
         found[name] = ascended(layer_norm_objective(network, DEEP), start, plan, "plain jitter")

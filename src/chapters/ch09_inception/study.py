@@ -111,8 +111,7 @@ class Study(LongWork):
 
     def members(self, half: str, seed: int) -> Cut:
         """Training patches of the largest N that is asked for."""
-        most = (self.settings.memory_sizes if self.recorded else self.settings.sizes)[-1]
-        return Cut(half, most, self.training_seed, (seed - 100 * self.training_seed) * APART)
+        return Cut(half, self.settings.sizes[-1], self.training_seed, (seed - 100 * self.training_seed) * APART)
 
     def training_set(self, run: FaciesRun) -> Cut:
         if run.half == "referee":
