@@ -307,13 +307,21 @@ def test_layer_output_stops_at_the_layer_and_linearized_is_exact_for_a_linear_on
     assert not network.conv1._forward_hooks
     exact, linearized = layer_norm_objective(network, "conv1"), linearized_norm_objective(network, "conv1", at)
     assert torch.allclose(linearized(start), exact(start))
-    # A deeper layer along its linearization: the derivative, by a central difference.
+    # A deeper layer along its linearization: the value and the derivative, by a central difference.
     objective, h = linearized_norm_objective(network, "stage1", at), 1e-5
-    ends = [layer_output(network, "stage1", at + sign * h * start) for sign in (1, -1)]
-    slope = ((ends[0] - ends[1]) / (2 * h)).flatten(1).norm(dim=1)
-    assert torch.allclose(objective(start), slope, rtol=1e-7)
+    ends = [layer_output(network, "stage1", at + sign * h * (start - at)) for sign in (1, -1)]
+    affine = layer_output(network, "stage1", at) + (ends[0] - ends[1]) / (2 * h)
+    assert torch.allclose(objective(start), affine.flatten(1).norm(dim=1), rtol=1e-7)
     with pytest.raises(ValueError, match=r"sections: expected the shape of at"):
         objective(start[:1])
+
+
+@pytest.mark.parametrize("layer", ["conv1", "stage1", "stage2", "stage3"])
+def test_linearized_dream_begins_as_the_dream_itself(network, layer):
+    at = drawn(2, 16, 16, seed=1)
+    objectives = layer_norm_objective(network, layer), linearized_norm_objective(network, layer, at)
+    first, second = (torch.func.grad(lambda x, of=of: of(x).sum())(at) for of in objectives)
+    torch.testing.assert_close(first, second, rtol=1e-9, atol=1e-12)
 
 
 # ---- budgets -------------------------------------------------------------------------------------------------------

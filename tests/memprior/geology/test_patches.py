@@ -73,6 +73,19 @@ def test_surrogates_keep_spectrum_mean_and_energy_and_change_the_phases(size):
     assert (correlation.abs() < 5 / (size[0] * size[1]) ** 0.5).all()
 
 
+@pytest.mark.parametrize("size", [(16, 16), (15, 18), (16, 17)])
+def test_isotropic_surrogates_keep_the_energy_and_lose_the_direction(size):
+    generator = torch.Generator().manual_seed(0)
+    layers = torch.randn(2, size[0], 1, generator=generator, dtype=torch.float64).expand(2, *size)
+    made = phase_randomized(layers, isotropic=True, generator=generator)
+    assert torch.allclose(made.square().mean((1, 2)), layers.square().mean((1, 2)), rtol=1e-10)
+    assert torch.allclose(made.mean((1, 2)), layers.mean((1, 2)), atol=1e-12)
+    down, across = ((made.diff(dim=axis)).square().mean((1, 2)) for axis in (1, 2))
+    kept = phase_randomized(layers, generator=generator)
+    assert (across / down > 0.5).all()
+    assert float(kept.diff(dim=2).abs().max()) < 1e-10  # what was layered is layered
+
+
 def test_surrogates_refuse_what_is_no_batch_of_sections():
     generator = torch.Generator()
     with pytest.raises(ValueError, match=r"sections: expected shape \(B, H, W\)"):
