@@ -347,8 +347,9 @@ class DataBudget:
 
     over the traces j of a section. Where the bound is reached, it is :math:`(I + \lambda A^\top A)^{-1} \delta` with
     one :math:`\lambda > 0`; for b = 0 it is the projection on the null space of A. A budget of
-    :math:`\sigma \sqrt m`, with m data of noise of standard deviation :math:`\sigma`, lets an increment weigh as much
-    as the noise. The most powerful test of a known increment asks for :math:`b / \sigma`, then :math:`\sqrt m`.
+    :math:`\sigma \sqrt{m W}`, with noise of standard deviation :math:`\sigma` on m data of each of W traces, lets an
+    increment weigh as much as the noise. A test that knew the increment would have the detectability
+    :math:`b / \sigma`, here :math:`\sqrt{m W}`: it would find it.
 
     Args:
         matrix: A, (m, H): data of one trace.

@@ -5,7 +5,8 @@ of m + (x - m) E^T D^T. With the singular values s_1 >= s_2 >= ... of the center
 
 .. math:: \frac{1}{N d} \sum_{i > k} s_i^2
 
-and D E is the projection on the first k right singular vectors; there is no other local minimum (where s_k > s_{k+1}).
+and on the span of the examples D E is the projection on the first k right singular vectors; there is no other local
+minimum (where s_k > s_{k+1}).
 """
 
 from dataclasses import dataclass
@@ -82,7 +83,8 @@ def fit_linear_autoencoder(
     """Encoder (k, d) and decoder (d, k) by descent on the squared error of centered examples, from a random start.
 
     L-BFGS in float64; the exact answer is not used. The range of D is that of :func:`best_linear_autoencoder` where
-    s_k > s_{k+1}, reached the more slowly the nearer these are; the factors are determined up to a change of basis.
+    s_k > s_{k+1}, reached the more slowly the nearer these are; the factors are determined up to a change of basis, the
+    encoder only on the span of the examples.
 
     Args:
         examples: (N, d).

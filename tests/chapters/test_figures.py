@@ -109,7 +109,7 @@ A1, C1, C2, C3, C4, C5, C6, C7, C9 = (
 )
 B2, B3 = "ch02_gaussian_mixture_prior.condensation_figures.", "ch03_linearized_posterior.lookup_figures."
 P8, S8 = "ch08_first_breaks.picking_figures.", "ch08_first_breaks.sections_figures."
-SHARES = {2: Of(value=0.4, interval=(0.2, 0.6)), 8: Of(value=0.9, interval=(0.8, 1.0))}
+SHARES = {2: [0.0, 1.0], 8: [0.7, 0.9]}
 TITLE = {"title": "t"}
 
 

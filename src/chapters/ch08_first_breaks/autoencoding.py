@@ -3,7 +3,7 @@
 Gathers are of the base survey, unlabeled: every second trace, means of two samples, 32 traces of 64 samples of 8 ms,
 each trace over its largest size, the whole set of unit mean square. A seed's training set is the first N of one stream,
 its held-out set as many of another. The autoencoder is dense: from a bottleneck of ``code`` numbers everything, with
-far more weights than N gathers have samples, so that it can come to no error on them.
+far more weights than N gathers have samples, so that it can reconstruct them without error.
 """
 
 from dataclasses import dataclass

@@ -57,7 +57,7 @@ def two_way(values: Sequence[torch.Tensor], groups: torch.Tensor) -> Estimate:
     both = math.sqrt(of_seeds + of_surveys)
     value = float(by_seed.mean())
     if not both:
-        return Estimate(value, 0.0, 0.0 if value else 1.0)
+        return Estimate(value, 0.0)  # no p: equal values of few seeds are not certainty
     t = stats.t((of_seeds + of_surveys) ** 2 / (of_seeds**2 / (num - 1) + of_surveys**2 / max(1, surveys - 1)))
     return Estimate(value, both * float(t.ppf(0.975)), 2 * float(t.sf(abs(value) / both)))
 

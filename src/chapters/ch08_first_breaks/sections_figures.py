@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from memprior.figures import style
 from memprior.geology.facies import SECTION_DT_S
-from memprior.intervals import Mean, Share
+from memprior.intervals import Mean
 
 KINDS = {  # color, marker of what copying is measured on
     "spectral": (style.BLUE, "o", "GAN, spectral norm"),
@@ -54,16 +54,13 @@ def pairs(axes: Sequence[Axes], above: torch.Tensor, below: torch.Tensor) -> Non
     axes[num].set_ylabel("nearest, ms")
 
 
-def attractor_panel(ax: Axes, curves: dict[str, dict[int, Share]], *, title: str) -> None:
-    """Share of starts that land on a gather, against N, 95 % over starts (Jeffreys)."""
+def attractor_panel(ax: Axes, curves: dict[str, dict[int, list[float]]], *, title: str) -> None:
+    """Share of starts that land on a gather, against N: a mark for each seed, a line through their means."""
     looks = zip((style.BLUE, style.GRAY, style.ORANGE), ("o", "v", "s"), strict=True)
     for (label, of), (color, marker) in zip(curves.items(), looks, strict=False):
-        values = [one.value for one in of.values()]
-        reach = [
-            [one.value - one.interval[0] for one in of.values()],
-            [one.interval[1] - one.value for one in of.values()],
-        ]
-        ax.errorbar(list(of), values, reach, color=color, marker=marker, capsize=3, label=label)
+        ax.plot(list(of), [sum(shares) / len(shares) for shares in of.values()], color=color)
+        marks = [(n, share) for n, shares in of.items() for share in shares]
+        ax.plot(*zip(*marks, strict=True), marker, color=color, ms=5, alpha=0.7, label=label)
     ax.set(xscale="log", xlabel="training gathers N", title=title, ylim=(-0.02, 1.05))
     sizes = list(next(iter(curves.values())))
     ax.set_xticks(sizes, [str(n) for n in sizes])

@@ -40,26 +40,32 @@ def p_over_seeds(found: list[Copying]) -> float:
     return measures.over_seeds([one.p for one in found])
 
 
-def decided(study: SectionsStudy, space: str) -> dict[int, bool]:
-    """N -> whether copying of the GANs with spectral norm is sure, of all N together (Holm)."""
-    sizes = numbers_of(study, "spectral")
-    p_values = [p_over_seeds(study.copying("spectral", n, space)) for n in sizes]
-    return dict(zip(sizes, measures.step_down(p_values), strict=True))
+def decided(study: SectionsStudy) -> dict[tuple[str, int], bool]:
+    """(Space, N) -> whether copying of the GANs with spectral norm is sure, of all of these together (Holm)."""
+    cases = [(space, n) for space in SPACES for n in numbers_of(study, "spectral")]
+    p_values = [p_over_seeds(study.copying("spectral", n, space)) for space, n in cases]
+    return dict(zip(cases, measures.step_down(p_values), strict=True))
+
+
+def null_of_mean(found: list[Copying]) -> tuple[float, float]:
+    """Central 95 % of the mean share of seeds by labels alone, whose sections are their own: normal."""
+    middle = sum(sum(one.null) / 2 for one in found) / len(found)
+    half = sum(((one.null[1] - one.null[0]) / 2) ** 2 for one in found) ** 0.5 / len(found)
+    return middle - half, middle + half
 
 
 def copying_table(study: SectionsStudy) -> Table:
     """Share of samples nearer to a training section, p, and d_1 / d_2 beside the same of held-out sections."""
-    lines = []
+    lines, sure = [], decided(study)
     for space, name in SPACES.items():
-        sure = decided(study, space)
         for kind in figures.KINDS:
             for n in numbers_of(study, kind):
                 found = study.copying(kind, n, space)
                 gaps = [Mean.over([getattr(one, what) for one in found]).value for what in ("gap", "held_out")]
-                said = ("yes" if sure[n] else "no") if kind == "spectral" else "-"
+                said = ("yes" if sure[space, n] else "no") if kind == "spectral" else "-"
                 cells = [f"{share(found)}", f"{p_over_seeds(found):.2g}", said, *(f"{gap:.2f}" for gap in gaps)]
                 lines.append([f"{name}, N = {n}, {figures.KINDS[kind][2]}", *cells])
-    header = ["samples", "share nearer to training (± seeds)", "p over seeds", "sure, of all N"]
+    header = ["samples", "share nearer to training (± seeds)", "p over seeds", "sure, of all N and spaces"]
     return Table([*header, "d1/d2, training", "d1/d2, held out"], lines)
 
 
@@ -70,7 +76,7 @@ def copying_figure(study: SectionsStudy) -> Figure:
         curves = {
             kind: {n: share(study.copying(kind, n, space)) for n in numbers_of(study, kind)} for kind in figures.KINDS
         }
-        null = {n: study.copying("spectral", n, space)[0].null for n in numbers_of(study, "spectral")}
+        null = {n: null_of_mean(study.copying("spectral", n, space)) for n in numbers_of(study, "spectral")}
         figures.copying_panel(ax, curves, null, title=name)
     axes[0].set_ylabel("nearer to a training section")
     return style.legend_below(figure, axes[:1], 3)
@@ -103,17 +109,16 @@ def landings(study: SectionsStudy, n: int | None, code: int) -> list[Landings]:
     return [study.result(study.iterating(run)) for run in runs]
 
 
-def landed(found: list[Landings], start: str, beside: str = "training") -> Share:
-    """Share of all starts of all seeds that land on a gather of a set, "training" or "held_out".
+def landed(found: list[Landings], start: str, beside: str = "training") -> list[float]:
+    """Seed by seed the share of starts that land on a gather of a set, "training" or "held_out".
 
-    Its interval is over starts: those of one autoencoder are not independent of each other.
+    Starts of one autoencoder are not independent of each other: often all of them land, or none.
     """
-    shares = [getattr(one, beside)[start].landed for one in found]
-    return Share(sum(one.value for one in shares) / len(shares), sum(one.num for one in shares))
+    return [getattr(one, beside)[start].landed.value for one in found]
 
 
-def attractor_curves(study: SectionsStudy, code: int) -> dict[str, dict[int, Share]]:
-    """What -> N -> share of starts that land."""
+def attractor_curves(study: SectionsStudy, code: int) -> dict[str, dict[int, list[float]]]:
+    """What -> N -> share of starts that land, seed by seed."""
     sizes = study.settings.autoencoders.sizes
     curves = {f"from {start}": {n: landed(landings(study, n, code), start) for n in sizes} for start in STARTS}
     both = {n: landed(landings(study, n, code), "gathers", "held_out") for n in sizes}
@@ -131,14 +136,19 @@ def attractor_table(study: SectionsStudy) -> Table:
             cells = [f"{error:.2g}" for error in errors]
             for start in STARTS:
                 fixed = Mean.over([one.training[start].fixed.value for one in found]).value
-                on, off = landed(found, start), landed(found, start, "held_out")
+                on, off = (over(landed(found, start, beside)) for beside in ("training", "held_out"))
                 reached = sum(one.training[start].num_reached for one in found)
-                cells += [f"{fixed:.2f}", f"{on.value:.2f}", f"{off.value:.2f}", f"{reached} of {every}"]
+                cells += [f"{fixed:.2f}", on, off, f"{reached} of {every}"]
             lines.append([f"code of {code}, {what}", *cells])
     header = ["autoencoder", "error, training", "error, held out"]
     for start in STARTS:
         header += [f"from {start}: fixed", "land on training gathers", "on held-out ones", "gathers reached"]
     return Table(header, lines)
+
+
+def over(values: list[float]) -> str:
+    """Mean, least and largest over seeds."""
+    return f"{sum(values) / len(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
 def attractor_figure(study: SectionsStudy) -> Figure:
@@ -271,11 +281,11 @@ def discriminator_figure(study: SectionsStudy, layer: str = "features.4") -> Fig
 
 def claims(study: SectionsStudy) -> dict[str, float]:
     """What a page would quote."""
-    plan, found = study.settings.adversaries, {}
+    plan, found = study.settings.adversaries, {"level_repeats": float(study.settings.num_repeats)}
     for space in SPACES:
         of_level = level(study, space)
         found |= {f"level_{space}": of_level.value, f"level_{space}_high": of_level.interval[1]}
-        found[f"sure_{space}"] = float(sum(decided(study, space).values()))
+        found[f"sure_{space}"] = float(sum(sure for (of, _), sure in decided(study).items() if of == space))
         for kind, id in (("spectral", "gan"), ("plain", "plain"), (COPIER, "copier"), (FRESH, "fresh")):
             for n in numbers_of(study, kind):
                 of = study.copying(kind, n, space)
@@ -286,8 +296,11 @@ def claims(study: SectionsStudy) -> dict[str, float]:
         for n in (*study.settings.autoencoders.sizes, None):
             trained, id = landings(study, n, code), f"{code}_{n or 'untrained'}"
             for start in STARTS:
-                found[f"landed_{start}_{id}"] = landed(trained, start).value
-                found[f"landed_{start}_{id}_held_out"] = landed(trained, start, "held_out").value
+                for beside, last in (("training", ""), ("held_out", "_held_out")):
+                    shares = landed(trained, start, beside)
+                    found[f"landed_{start}_{id}{last}"] = sum(shares) / len(shares)
+                reached = sum(one.training[start].num_reached for one in trained)
+                found[f"reached_{start}_{id}"] = reached / len(trained)
             found[f"error_{id}"] = Mean.over([float(one.errors[0]) for one in trained]).value
             found[f"error_{id}_held_out"] = Mean.over([float(one.errors[1]) for one in trained]).value
     for name, of in walks(study).items():

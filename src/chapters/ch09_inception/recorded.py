@@ -55,6 +55,8 @@ def claims(study: Study, run: Run) -> dict[str, float]:
     levels = measures.budgeted(study, most)
     for id, one in (("null", levels[0]), ("noisy", levels[-1])):
         of |= _mean(f"budget_{id}", one.referee) | _mean(f"budget_own_{id}", one.own)
+    random = measures.budgeted(study, 0)[0]
+    of |= _mean("budget_random_null", random.referee)
     of["misfit"] = max(one.misfit for one in levels[1:])
     of["misfit_null"] = levels[0].misfit
     tests = page.every_memory_test(study).values()
