@@ -170,7 +170,8 @@ def reciprocal_differences(shots) -> torch.Tensor:
 
     Of two shots of one site the first one's picks are read at the second one's source, linear between its receivers on
     either side, and the other way round. Of two independent picks the difference is 1.4 times the error of one, and the
-    interpolation adds to it; what all picks have in common does not show. A picker that claims less cannot be told. Pairs whose sources are not both between receivers of the other are left out.
+    interpolation adds to it; what all picks have in common does not show. Pairs whose sources are not both between
+    receivers of the other are left out.
     """
     found = []
     for of in sites(shots).values():
