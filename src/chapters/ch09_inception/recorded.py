@@ -53,7 +53,8 @@ def claims(study: Study, run: Run) -> dict[str, float]:
     for layer, mean in zip(LAYERS, measures.linearized(study, most), strict=True):
         of |= _mean(f"linearized_{layer}", mean)
     levels = measures.budgeted(study, most)
-    for id, one in (("null", levels[0]), ("noisy", levels[-1])):
+    of["noise_half"] = levels[-2].noise_level
+    for id, one in (("null", levels[0]), ("half", levels[-2]), ("noisy", levels[-1])):
         of |= _mean(f"budget_{id}", one.referee) | _mean(f"budget_own_{id}", one.own)
     random = measures.budgeted(study, 0)[0]
     of |= _mean("budget_random_null", random.referee)
