@@ -49,12 +49,12 @@ class Attractors:
 
     @property
     def fixed(self) -> Share:
-        """Of starts that ended in a point that moves no more."""
+        """Share of starts that ended in a point that moves no more."""
         return Share.of_flags(self.steps < self.tolerance)
 
     @property
     def landed(self) -> Share:
-        """Of starts that ended fixed, and at an example: nearer to it than a third of the way to the next."""
+        """Share of starts that ended fixed and at an example, nearer to it than a third of the way to the next."""
         return Share.of_flags((self.steps < self.tolerance) & (self.gaps < self.gap))
 
     @property

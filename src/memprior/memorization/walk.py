@@ -25,7 +25,7 @@ class LatentWalk:
 
     Attributes:
         outputs: (T + 1, ...), along the walk.
-        steps: (T,), |G(z_{t+1}) - G(z_t)|, Euclidean.
+        steps: (T,), Euclidean distances of neighboring outputs.
         neighbors: the two nearest examples of each output, (T + 1, 2).
     """
 
@@ -123,7 +123,7 @@ def latent_walk(
     *,
     num_steps: int = 100,
 ) -> LatentWalk:
-    """Outputs along the :func:`slerp` from a to b in equal steps, their lengths, and the nearest examples beside them.
+    """Outputs along the great circle from a to b in equal steps, their lengths, and the nearest examples beside them.
 
     Args:
         generator_network: (B, latent) -> (B, ...), each alone.
