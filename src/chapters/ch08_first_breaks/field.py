@@ -118,7 +118,8 @@ def gridded_picks(picker: Callable[[torch.Tensor], torch.Tensor], shot: FieldSho
 
 def network_picks(network: nn.Module, shot: FieldShot) -> torch.Tensor:
     """Medians of what a network says, (num,), ms; it takes multiples of 8 traces."""
-    return 1000 * GRID_S * onset_posterior(network, shot.gridded[None]).median
+    gridded = shot.gridded[None].to(next(network.parameters()).device)
+    return 1000 * GRID_S * onset_posterior(network, gridded).median.to(shot.gridded.device)
 
 
 # ---- how good they are ---------------------------------------------------------------------------------------------

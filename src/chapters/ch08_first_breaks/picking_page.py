@@ -97,7 +97,7 @@ def carrying_figure(study: PickingStudy) -> Figure:
         of = {label: [measures.estimate(study, label, n, name).mean for n in sizes] for label in measures.labels(study)}
         bands = {method: of.pop(method) for method in GRIDS}
         picking_figures.hits_by_number(ax, sizes, of, bands, title=title)
-        label = "ideal, one trace, matched problem (not a floor)"
+        label = "ideal, one trace, matched problem (no bound)"
         ax.axhline(ideal, color=style.INK, lw=0.8, ls=":", label=label)
     axes[1].set_ylabel("")
     return style.legend_below(figure, axes[:1], 2)
