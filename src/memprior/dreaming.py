@@ -4,7 +4,7 @@ r"""Dreams: gradient ascent on a section of what a network's layer, or one of it
 
 x: a section (H, W), time first. L: the objective, one value for each section. S: Gaussian smoothing. H: what is held,
 the root mean square of every trace, the norm of the whole section, or nothing. The gradient is normalized section by
-section: a batch equals its members. "Inceptionism" {cite:p}`mordvintsev2015inceptionism` ascends a layer's L2 norm,
+section: a batch equals its members. "Inceptionism" (Mordvintsev, Olah and Tyka 2015) ascends a layer's L2 norm,
 with jitter and octaves. For a linear layer it is a power iteration, as the book's page on dreams proves.
 """
 

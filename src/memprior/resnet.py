@@ -1,6 +1,6 @@
 """ResNet-18 in plain torch, with torchvision's names of weights, and a reader's own copy of these, by path.
 
-He et al. 2016 {cite:p}`he2016deep`. The book brings no trained weights: a network that has seen a million photographs
+He et al. (2016). The book brings no trained weights: a network that has seen a million photographs
 finds animals in seismic, and a reader who has its file can look.
 """
 

@@ -12,7 +12,7 @@ def phase_randomized(sections: torch.Tensor, *, isotropic: bool = False, generat
     """Sections (B, H, W) with the two-dimensional amplitude spectra of ``sections`` and random phases.
 
     Their mean, their mean square and their autocorrelation (on a torus) are those of the original: what a classifier
-    finds in them beyond these it brought along {cite:p}`theiler1992testing`. Dips and lateral continuity are in the
+    finds in them beyond these it brought along. Dips and lateral continuity are in the
     spectrum and stay: what was layered is layered, and only shapes are lost. An ``isotropic`` one has no direction
     either: its power is the mean over those of wavenumbers of one length, in cycles per sample. A section does not
     close into a torus: the jump between its opposite edges is in the spectrum too.
