@@ -126,7 +126,7 @@ def attractor_curves(study: SectionsStudy, code: int) -> dict[str, dict[int, lis
 
 
 def attractor_table(study: SectionsStudy) -> Table:
-    """N by N and code by code: errors, starts that end fixed, starts that land, and their controls."""
+    """N by N and code by code: errors, starts that land, and their controls."""
     plan, lines = study.settings.autoencoders, []
     for code in plan.codes:
         for n in (*plan.sizes, None):
@@ -135,20 +135,20 @@ def attractor_table(study: SectionsStudy) -> Table:
             what, every = f"N = {n}" if n else "untrained", (n or plan.sizes[-1]) * len(found)
             cells = [f"{error:.2g}" for error in errors]
             for start in STARTS:
-                fixed = Mean.over([one.training[start].fixed.value for one in found]).value
                 on, off = (over(landed(found, start, beside)) for beside in ("training", "held_out"))
                 reached = sum(one.training[start].num_reached for one in found)
-                cells += [f"{fixed:.2f}", on, off, f"{reached} of {every}"]
+                cells += [on, off, f"{reached} of {every}"]
             lines.append([f"code of {code}, {what}", *cells])
     header = ["autoencoder", "error, training", "error, held out"]
     for start in STARTS:
-        header += [f"from {start}: fixed", "land on training gathers", "on held-out ones", "gathers reached"]
+        header += [f"from {start}: land on training gathers", "on held-out ones", "gathers reached"]
     return Table(header, lines)
 
 
 def over(values: list[float]) -> str:
     """Mean, least and largest over seeds."""
-    return f"{sum(values) / len(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+    least, most = f"{min(values):.2f}", f"{max(values):.2f}"
+    return least if least == most else f"{sum(values) / len(values):.2f} ({least} to {most})"
 
 
 def attractor_figure(study: SectionsStudy) -> Figure:
