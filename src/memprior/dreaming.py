@@ -118,7 +118,7 @@ def linearized_norm_objective(network: nn.Module, layer: str, at: torch.Tensor) 
 
     def objective(sections: torch.Tensor) -> torch.Tensor:
         expect(sections.shape == at.shape, "sections", f"the shape of at, {tuple(at.shape)}", tuple(sections.shape))
-        value, moved = torch.func.jvp(output, (at,), (sections - at,))
+        value, moved, *_ = torch.func.jvp(output, (at,), (sections - at,))
         return (value + moved).flatten(1).norm(dim=1)
 
     return objective

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from memprior._check import expect, expect_whole
+from memprior._random import integers
 from memprior.geology.facies import SECTION_DT_S, SECTION_FACIES, sections
 
 _COVER = 0.6  # of a patch that is in the unit; where no place has it, the best one
@@ -80,7 +81,7 @@ def _patch(facies: tuple[str, ...], number: int, seed: int, size: tuple[int, int
     stream = 2 * (seed * len(SECTION_FACIES) + SECTION_FACIES.index(facies[label])) + 1
     generator = torch.Generator().manual_seed(stream * 2**24 + index)
     places = (cover >= min(_COVER, float(cover.max()))).nonzero()
-    t, x = places[int(torch.randint(len(places), (), generator=generator))].tolist()
+    t, x = places[int(integers(len(places), like=cover, generator=generator))].tolist()
     height, width = size
     seismic = drawn.seismic[0, t : t + height, x : x + width].clone()
     return seismic, label, t + (height - 1) / 2, float(cover[t, x])

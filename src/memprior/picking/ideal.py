@@ -49,7 +49,14 @@ from memprior._random import normal, uniform
 
 @dataclass(frozen=True, eq=False)
 class OnsetPosterior:
-    """edges: (G + 1,), of the cells, in samples, equally far apart. probabilities: (B, G), of the cells."""
+    """edges: (G + 1,), of the cells, in samples, equally far apart. probabilities: (B, G), of the cells.
+
+    Example:
+        >>> import torch
+        >>> from memprior.picking import OnsetPosterior
+        >>> OnsetPosterior.of_distribution(torch.tensor([[0.0, 0.5, 1.0]])).median
+        tensor([2.])
+    """
 
     edges: torch.Tensor
     probabilities: torch.Tensor

@@ -52,6 +52,12 @@ def read_seg2(path: str | Path) -> Seg2Gather:
     Raises ``FileNotFoundError``, or ``ValueError`` naming the file, what was expected and what came: another or a
     truncated file, blocks and strings that point outside of it, an unknown sample format, traces of unlike length,
     samples that are not finite, no or several sampling intervals or delays, numbers that are none, unknown units.
+
+    Example:
+        >>> from memprior.waves import read_seg2
+        >>> read_seg2("1001.dat")
+        Traceback (most recent call last):
+        FileNotFoundError: 1001.dat: expected a SEG-2 file, got no file of that name
     """
     path = Path(path)
     name = str(path)

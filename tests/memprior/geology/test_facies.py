@@ -24,13 +24,13 @@ def test_sections_have_unit_power_and_a_unit(facies):
         assert ndimage.label(unit.numpy())[1] == 1
 
 
-@pytest.mark.parametrize("facies", ORDERED)
 def test_sections_always_reflect():
     """The first draw of layers of number 22 is one layer all the way down."""
     drawn = sections("parallel", 1, seed=0, first=22, size=(32, 32)).seismic
     torch.testing.assert_close(drawn.square().mean(), torch.tensor(1.0))
 
 
+@pytest.mark.parametrize("facies", ORDERED)
 @pytest.mark.parametrize("water", [False, True])
 def test_geologic_time_ascends_downward(facies, water):
     """Below the water, in every column: no layer lies on a younger one. To the rounding of float32 of some hundreds."""
