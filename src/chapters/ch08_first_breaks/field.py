@@ -16,8 +16,7 @@ from torch import nn
 from chapters.ch08_first_breaks.pickers import onset_posterior
 from companion import datasets
 from memprior._check import expect
-from memprior.intervals import Mean
-from memprior.picking import Aic, StaLta, grouped_mean, read_sgt
+from memprior.picking import Aic, StaLta, read_sgt
 from memprior.waves import read_seg2
 
 GRID_S = 0.001
@@ -125,37 +124,21 @@ def network_picks(network: nn.Module, shot: FieldShot) -> torch.Tensor:
 # ---- how good they are ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class FieldScore:
-    """Of one site's picked traces: share within 2 ms, mean size and mean of the error in ms; intervals over shots."""
-
-    within: Mean
-    mae: Mean
-    bias: Mean
-    num: int
-
-
-def field_errors(shots: list[FieldShot], picks: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pick less that by people, ms, of all traces that people picked, and the shots that they belong to, (n,) each.
+def field_errors(shots: list[FieldShot], picks: list[torch.Tensor]) -> torch.Tensor:
+    """Pick less that by people, ms, of all traces that people picked, (n,).
 
     A trace without a pick has an infinite error: it is no hit.
     """
-    errors, groups = [], []
-    for k, (shot, found) in enumerate(zip(shots, picks, strict=True)):
-        picked = shot.picks_ms.isfinite()
-        apart = (found.double() - shot.picks_ms)[picked]
+    errors = []
+    for shot, found in zip(shots, picks, strict=True):
+        apart = (found.double() - shot.picks_ms)[shot.picks_ms.isfinite()]
         errors.append(torch.where(apart.isfinite(), apart, torch.inf))
-        groups.append(torch.full((int(picked.sum()),), k))
-    return torch.cat(errors), torch.cat(groups)
+    return torch.cat(errors)
 
 
-def field_score(shots: list[FieldShot], picks: list[torch.Tensor]) -> FieldScore:
-    """Of the shots of one site."""
-    errors, groups = field_errors(shots, picks)
-    finite = errors.isfinite()
-    error, own = errors[finite], groups[finite]
-    within = grouped_mean((errors.abs() <= WITHIN_MS).double(), groups)
-    return FieldScore(within, grouped_mean(error.abs(), own), grouped_mean(error, own), len(errors))
+def within_share(errors: torch.Tensor) -> float:
+    """Share of errors of at most :data:`WITHIN_MS`."""
+    return float((errors.abs() <= WITHIN_MS).double().mean())
 
 
 def sites(shots) -> dict[str, list[FieldShot]]:

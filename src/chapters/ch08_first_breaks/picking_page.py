@@ -148,7 +148,7 @@ def measured_field(study: PickingStudy, shots: tuple[FieldShot, ...], n: int | N
         for start, seeds in networks.items():
             made[start] = [[field.network_picks(one, shot) for shot in of] for one in seeds]
         found[site] = {
-            label: torch.cat([field.field_errors(of, picks)[0] for picks in seeds]).tolist()
+            label: torch.cat([field.field_errors(of, picks) for picks in seeds]).tolist()
             for label, seeds in made.items()
         }
     return found
@@ -169,8 +169,8 @@ def field_table(errors: FieldErrors, reciprocal: list[float]) -> Table:
     for label in pickers:
         cells = []
         for of in errors.values():
-            sizes = torch.tensor([abs(error) for error in of[label]], dtype=torch.float64)
-            cells += [f"{float((sizes <= field.WITHIN_MS).double().mean()):.3f}", f"{float(sizes.median()):.1f}"]
+            errors_ms = torch.tensor(of[label], dtype=torch.float64)
+            cells += [f"{field.within_share(errors_ms):.3f}", f"{float(errors_ms.abs().median()):.1f}"]
         lines.append([label, *cells])
     columns = [f"{site}, {what}" for site in errors for what in ("within 2 ms", "median size, ms")]
     return Table([f"picker (reciprocal picks of people: {median(reciprocal):.1f} ms)", *columns], lines)
@@ -203,6 +203,9 @@ def picking_claims(study: PickingStudy) -> dict[str, float]:
         found[f"least_excess_{_id(picker)}"] = min(excess / error for excess, error in worst)
     for name in TITLES:
         rows = measures.differences(study, name)
+        for (a, b, n), one in rows.items():
+            id = f"{name}_{n}_{_id(a)}_less_{_id(b)}"
+            found |= {id: one.value, f"{id}_half": one.half}
         sure = [one.value > 0 for (_, b, _), one in rows.items() if b == "scratch" and len(rows) * one.p < 0.05]
         found |= {f"{name}_rows": float(len(rows)), f"{name}_better": float(sum(sure))}
     for n in study.settings.sizes:
@@ -212,8 +215,8 @@ def picking_claims(study: PickingStudy) -> dict[str, float]:
             for label in measures.labels(study):
                 one = measures.estimate(study, label, n, name)
                 found |= {f"{name}_{n}_{_id(label)}": one.value, f"{name}_{n}_{_id(label)}_half": one.half}
-            for a, b in measures.comparisons(study):
-                one, id = measures.difference(study, a, b, n, name), f"{name}_{n}_{_id(a)}_less_{_id(b)}"
+            for label in ("scratch", *GRIDS):
+                one, id = measures.estimate(study, label, n, name, "size"), f"size_{name}_{n}_{_id(label)}"
                 found |= {id: one.value, f"{id}_half": one.half}
     return found
 
@@ -227,5 +230,5 @@ def field_claims(errors: FieldErrors, reciprocal: list[float]) -> dict[str, floa
     found = {"floor_ms": median(reciprocal), "reciprocal_pairs": float(len(reciprocal))}
     for k, of in enumerate(errors.values(), start=1):
         for label, these in of.items():
-            found[f"site_{k}_{_id(label)}"] = sum(abs(error) <= field.WITHIN_MS for error in these) / len(these)
+            found[f"site_{k}_{_id(label)}"] = field.within_share(torch.tensor(these, dtype=torch.float64))
     return found

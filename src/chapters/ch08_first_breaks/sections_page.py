@@ -83,7 +83,7 @@ def copying_figure(study: SectionsStudy) -> Figure:
 
 
 def level(study: SectionsStudy, space: str) -> Share:
-    """How often the swap test rejects fresh draws at .05."""
+    """How often the swap test rejects fresh draws at .05: at the smallest N, of fewer samples than the GANs'."""
     column = list(SPACES).index(space)
     return measures.rejections(study.result(study.leveling)[:, column].tolist())
 
@@ -282,10 +282,11 @@ def discriminator_figure(study: SectionsStudy, layer: str = "features.4") -> Fig
 def claims(study: SectionsStudy) -> dict[str, float]:
     """What a page would quote."""
     plan, found = study.settings.adversaries, {"level_repeats": float(study.settings.num_repeats)}
+    copied = decided(study)
     for space in SPACES:
         of_level = level(study, space)
         found |= {f"level_{space}": of_level.value, f"level_{space}_high": of_level.interval[1]}
-        found[f"sure_{space}"] = float(sum(sure for (of, _), sure in decided(study).items() if of == space))
+        found[f"sure_{space}"] = float(sum(sure for (of, _), sure in copied.items() if of == space))
         for kind, id in (("spectral", "gan"), ("plain", "plain"), (COPIER, "copier"), (FRESH, "fresh")):
             for n in numbers_of(study, kind):
                 of = study.copying(kind, n, space)

@@ -115,9 +115,9 @@ def linearized(study: Study, n: int) -> list[Mean]:
     return [crossed_mean(of) if len(of) > 1 else Mean.over(of[0]) for of in map(list, layers)]
 
 
-def confident(study: Study, n: int, what: str, *, level: float = 0.9) -> Mean:
+def confident_by_seed(study: Study, n: int, what: str, *, level: float = 0.9) -> list[float]:
     """Share of "surrogates", "isotropic" noise or "test" patches with some facies at a probability above ``level``."""
-    return crossed_mean([(one[what].max(1).values > level).double() for one in answers_of(study, n)])
+    return [float((one[what].max(1).values > level).double().mean()) for one in answers_of(study, n)]
 
 
 def kept_label(study: Study, n: int) -> Mean:

@@ -12,6 +12,7 @@ from chapters.ch09_inception.runs import (
     LAYERS,
     LONGER,
     FaciesRun,
+    FirstLayer,
     ascended,
     centroid_wavenumbers,
 )
@@ -95,7 +96,7 @@ def wavenumber_table(study: Study) -> Table:
 
 def first_layers(study: Study) -> list[FaciesRun]:
     """Networks whose first layer was ascended."""
-    return [part.network for part in study.parts if part.name.startswith("first_layer")]
+    return [part.network for part in study.parts if isinstance(part, FirstLayer)]
 
 
 def label_of_run(study: Study, run: FaciesRun) -> str:
@@ -152,9 +153,10 @@ def pareidolia_table(study: Study) -> Table:
     """Confident names for what has no shapes, and for what has no direction either."""
     lines = []
     for n in counts(study):
-        sure = [measures.confident(study, n, what) for what in ("isotropic", "surrogates", "test")]
-        lines.append([label_of(n), *(f"{of}" for of in sure), f"{measures.kept_label(study, n)}"])
-    header = ["named above .9", "isotropic noise", "surrogates", "test patches"]
+        sure = [measures.confident_by_seed(study, n, what) for what in ("isotropic", "surrogates", "test")]
+        cells = [", ".join(f"{share:.2f}" for share in of) for of in sure]
+        lines.append([label_of(n), *cells, f"{measures.kept_label(study, n)}"])
+    header = ["named above .9, by seed", "isotropic noise", "surrogates", "test patches"]
     return Table([*header, "surrogates that get their patch's facies"], lines)
 
 

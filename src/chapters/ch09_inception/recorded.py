@@ -33,31 +33,28 @@ def claims(study: Study, run: Run) -> dict[str, float]:
 
     What a first recording is to tell cannot be expected before it.
     """
-    few, most = study.settings.sizes[0], study.settings.sizes[-1]
+    few, *_, most = study.settings.sizes
     of: dict[str, float] = {"seeds": study.settings.num_seeds, "sections": study.settings.num_sections}
-    of |= {"few": few, "most": most, "referee_accuracy": measures.referee_accuracy(study)}
+    of |= {"few": few, "most": most}
     for id, n in (("few", few), ("most", most), ("random", 0)):
-        of |= _mean(f"accuracy_{id}", measures.accuracy(study, n)) | _mean(f"gain_{id}", measures.gain(study, n))
-        of |= _mean(f"plain_gain_{id}", measures.gain(study, n, "plain"))
+        of |= _mean(f"gain_{id}", measures.gain(study, n)) | _mean(f"moved_{id}", measures.moved(study, n))
         of |= _mean(f"own_{id}", measures.goal_probability(study, n, "directed.own"))
-        of |= _mean(f"moved_{id}", measures.moved(study, n)) | _mean(f"kept_{id}", measures.kept_label(study, n))
+        of |= _mean(f"kept_{id}", measures.kept_label(study, n))
         for what, name in (("surrogates", "surrogates"), ("isotropic", "isotropic"), ("test", "confident")):
-            of |= _mean(f"{name}_{id}", measures.confident(study, n, what))
-    of |= _mean("depth_most", measures.depth_accuracy(study, most))
-    of |= _mean("gain_longer", measures.gain(study, 0, "longer")) | _mean(
-        "moved_longer", measures.moved(study, 0, "longer")
-    )
+            shares = measures.confident_by_seed(study, n, what)
+            of |= {f"{name}_{id}_low": min(shares), f"{name}_{id}_high": max(shares)}
+    of |= _mean("accuracy", measures.accuracy(study, most)) | _mean("depth", measures.depth_accuracy(study, most))
+    of |= _mean("gain_longer", measures.gain(study, 0, "longer"))
+    of |= _mean("moved_longer", measures.moved(study, 0, "longer"))
     apart = [study.result(study.first_layer(one))["bins_apart"].tolist() for one in page.first_layers(study)]
     of |= {"first_layers": len(apart), "bins_apart": max(one for one, _ in apart)}
-    of["bins_apart_limit"] = max(one for _, one in apart)
     for layer, mean in zip(LAYERS, measures.linearized(study, most), strict=True):
         of |= _mean(f"linearized_{layer}", mean)
     levels = measures.budgeted(study, most)
-    of["noise_half"] = levels[-2].noise_level
-    for id, one in (("null", levels[0]), ("half", levels[-2]), ("noisy", levels[-1])):
-        of |= _mean(f"budget_{id}", one.referee) | _mean(f"budget_own_{id}", one.own)
-    random = measures.budgeted(study, 0)[0]
-    of |= _mean("budget_random_null", random.referee)
+    of["noise_next"] = levels[-2].noise_level
+    for id, one in (("null", levels[0]), ("next", levels[-2]), ("noisy", levels[-1])):
+        of |= _mean(f"budget_{id}", one.referee)
+    of |= _mean("budget_random_null", measures.budgeted(study, 0)[0].referee)
     of["misfit"] = max(one.misfit for one in levels[1:])
     of["misfit_null"] = levels[0].misfit
     tests = page.every_memory_test(study).values()

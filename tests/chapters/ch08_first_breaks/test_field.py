@@ -45,15 +45,16 @@ def test_grid_of_the_networks_moves_no_onset(every):
 def test_planted_shift_of_the_picks_is_seen():
     one = shot([20.0, 33.0, math.nan, 71.0])
     for late in (0.0, 1.0, 2.5):
-        score = field.field_score([one], [one.picks_ms.nan_to_num(0.0) + late])
-        assert (score.num, score.bias.value, score.mae.value) == (3, pytest.approx(late), pytest.approx(late))
-        assert score.within.value == (late <= field.WITHIN_MS)
+        errors = field.field_errors([one], [one.picks_ms.nan_to_num(0.0) + late])
+        assert errors.tolist() == pytest.approx([late] * 3)
+        assert field.within_share(errors) == (late <= field.WITHIN_MS)
 
 
 def test_trace_without_a_pick_is_no_hit():
     one = shot([20.0, 33.0])
-    score = field.field_score([one], [torch.tensor([20.0, math.nan])])
-    assert (score.within.value, score.mae.value, score.num) == (0.5, 0, 2)
+    errors = field.field_errors([one], [torch.tensor([20.0, math.nan])])
+    assert errors.tolist() == [0.0, math.inf]
+    assert field.within_share(errors) == 0.5
 
 
 def test_untuned_pickers_have_seconds_for_windows():
@@ -114,12 +115,12 @@ def test_real_shots_have_their_picks_and_untuned_aic_its_share(real):
     assert sum(int(one.picks_ms.isfinite().sum()) for one in real) == 327
     shares = []
     for of in field.sites(real).values():
-        shares.append(field.field_score(of, [field.untuned_picks("AIC", one) for one in of]).within.value)
+        shares.append(field.within_share(field.field_errors(of, [field.untuned_picks("AIC", one) for one in of])))
     assert shares == pytest.approx([0.54, 0.39], abs=0.02)
     assert float(field.reciprocal_differences(real).median()) == pytest.approx(1.2, abs=0.05)
 
 
 def test_real_picks_on_the_grid_are_late_by_what_they_are_moved(real):
     for of in field.sites(real).values():
-        scores = [field.field_score(of, [one.picks_ms + late for one in of]) for late in (0.0, 1.0)]
-        assert [score.bias.value for score in scores] == pytest.approx([0, 1])
+        errors = [field.field_errors(of, [one.picks_ms + late for one in of]) for late in (0.0, 1.0)]
+        assert [float(of_site.mean()) for of_site in errors] == pytest.approx([0, 1])
