@@ -33,7 +33,7 @@ def claims(study: Study, run: Run) -> dict[str, float]:
 
     What a first recording is to tell cannot be expected before it.
     """
-    few, *_, most = study.settings.sizes
+    few, most = study.settings.sizes[0], study.settings.sizes[-1]
     of: dict[str, float] = {"seeds": study.settings.num_seeds, "sections": study.settings.num_sections}
     of |= {"few": few, "most": most}
     for id, n in (("few", few), ("most", most), ("random", 0)):
