@@ -7,7 +7,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from tiny_book import NAME, companion, write_book, write_run
 
-from companion import pages, reading, site
+from companion import pages, paths, reading, site
 
 
 def notebook(*cells):
@@ -166,7 +166,7 @@ def test_site_finds_what_a_chapter_of_the_second_edition_may_not_have(tmp_path):
     assert problem.what == "4 of 4 lines of code stand open, expected at least 60 lines"
 
 
-def test_pages_say_how_long_the_chapter_takes_to_read(tmp_path):
+def test_pages_say_how_long_the_chapter_takes_to_read(tmp_path, monkeypatch):
     root = write_book(tmp_path)
     nbformat.write(notebook(PARAMETERS, OPEN, "# Tiny\n\n" + "word " * 399), root / "notebooks" / f"{NAME}.ipynb")
     assert pages.open_code(root).rows == [
@@ -176,6 +176,13 @@ def test_pages_say_how_long_the_chapter_takes_to_read(tmp_path):
     read, blank, ran = pages.measured(root, NAME).splitlines()
     assert (read.startswith("**Time to read** about 3 minutes (400 words"), blank) == (True, "")
     assert ran == "**Time to run** 1 s at profile quick (CPU, measured by this build)."
+    recorded = {}, {"wall_s": 42.0, "device": "CPU", "content_key": "other", "profile": "full"}
+    monkeypatch.setattr(pages, "full_run", lambda root, name: recorded)
+    assert pages.measured(root, NAME).endswith("; 42 s at profile full (CPU, recorded, with older code).\n")
+    study = root.joinpath("src", *paths.package(NAME).split("."), "study.py")
+    study.write_text("")
+    assert "; 42 s at profile full once its long parts are stored (CPU" in pages.measured(root, NAME)
+    monkeypatch.undo()
     done = companion(root, "open")
     assert done.returncode == 0
     assert f"| {NAME} | first | 4 | 4 | 100% | 400 | 3 min | 4 of 4 lines of code stand open" in done.stdout

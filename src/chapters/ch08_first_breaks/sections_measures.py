@@ -54,7 +54,10 @@ def copying(
 
 
 def step_down(p_values: Sequence[float], level: float = 0.05) -> list[bool]:
-    """Which hypotheses are rejected by the procedure of Holm (1979): of all together, not of each."""
+    """Which hypotheses are rejected by the procedure of Holm (1979): of all together, not of each.
+
+    It is chapter 7's ``holm``: one of the library's takes the place of both when these chapters are recorded again.
+    """
     ascending = sorted(p_values)
     passed = [p <= level / (len(ascending) - place) for place, p in enumerate(ascending)]
     num = passed.index(False) if False in passed else len(passed)
