@@ -104,10 +104,10 @@ def test_training_steps_are_those_of_adam_on_both_losses():
     fake = z[0] @ w.T + b
     loss = (1 + (-(examples @ u[0] + c)).exp()).log().mean() + (1 + (fake @ u[0] + c).exp()).log().mean()
     assert float(state.discriminator_loss) == pytest.approx(float(loss.detach()), rel=1e-12)
-    # Adam's first step is the rate times the gradient's sign, but for its epsilon of 1e-8 beside the gradient.
+    # Adam's first step is the rate times g / (|g| + epsilon): both running means are corrected to g and g^2.
     (slope,) = torch.autograd.grad(loss, u)
     moved = networks[1].layers[0].weight.detach()
-    torch.testing.assert_close(moved, u.detach() - 1e-3 * slope.sign(), rtol=0, atol=1e-3 * 1e-8 / slope.abs().min())
+    torch.testing.assert_close(moved, u.detach() - 1e-3 * slope / (slope.abs() + 1e-8), rtol=1e-12, atol=0)
     second = networks[1](z[1] @ w.T + b).detach()
     assert float(state.generator_loss) == pytest.approx(float((1 + (-second).exp()).log().mean()), rel=1e-12)
 
