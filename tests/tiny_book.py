@@ -4,14 +4,20 @@ import io
 import json
 import os
 import shutil
+import warnings
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
 import nbformat
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from IPython.core.interactiveshell import InteractiveShell
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from papermill.engines import Engine, papermill_engines
+from traitlets.config import Config
 
+from companion import run
 from companion.__main__ import main
 from companion.keys import content_key
 from companion.results import seal
@@ -37,7 +43,8 @@ PARAMETERS = 'profile = "quick"\nseed = 0\noverrides = {}'
 BEGIN = f'from companion import record\nrun = record.begin("{NAME}", profile, seed, overrides)'
 WORK = """
 import torch
-drawn = torch.randn(run.settings.size, generator=run.generator("draw"), device=run.device).mean()
+how = {"generator": run.generator("draw"), "device": run.device, "dtype": torch.float32}
+drawn = torch.randn(run.settings.size, **how).mean()
 record.claim("tiny.answer", 1.0 + 1.0)
 record.claim("tiny.drawn", drawn)
 """
@@ -98,10 +105,42 @@ class Done:
     stderr: str
 
 
-def companion(root: Path, *arguments: str) -> Done:
-    """``python -m companion ...`` on the book at ``root``, in this process: a new one spends seconds on imports."""
-    out, err = io.StringIO(), io.StringIO()
-    with mock.patch.dict(os.environ, environment(root)), redirect_stdout(out), redirect_stderr(err):
+class InThisProcess(Engine):
+    """Papermill's engine without a kernel: the cells are executed here, and shown to nobody."""
+
+    @classmethod
+    def execute_managed_notebook(cls, nb_man, kernel_name, **_):
+        # What formats a result for a page is IPython's shell; it writes no history here.
+        InteractiveShell.instance(config=Config(HistoryManager={"enabled": False}))
+        names = {"__name__": "__main__"}
+        for index, cell in enumerate(nb_man.nb.cells):
+            nb_man.cell_start(cell, index)
+            try:
+                with warnings.catch_warnings(action="default"):
+                    exec(compile(cell.source if cell.cell_type == "code" else "", f"cell {index}", "exec"), names)
+            except Exception as error:
+                cell.outputs = [new_output("error", ename=type(error).__name__, evalue=str(error), traceback=[])]
+                nb_man.cell_exception(cell, index, exception=error)
+                return
+            nb_man.cell_complete(cell, index)
+
+
+papermill_engines.register("in this process", InThisProcess)
+
+
+def companion(root: Path, *arguments: str, kernel: bool = False) -> Done:
+    """``python -m companion ...`` on the book at ``root``, in this process: a new one spends seconds on imports.
+
+    kernel: notebooks run in a kernel of their own, as they do everywhere but in tests. Else here.
+    """
+    out, err, engine = io.StringIO(), io.StringIO(), None if kernel else "in this process"
+    execute = partial(run.papermill.execute_notebook, engine_name=engine)
+    with (
+        mock.patch.object(run.papermill, "execute_notebook", execute),
+        mock.patch.dict(os.environ, environment(root)),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
         status = main(list(arguments))
     return Done(status, out.getvalue(), err.getvalue())
 

@@ -18,6 +18,16 @@ from companion.sources import SourceError, read_yaml
 
 CONFIG = {"profile", "chapters", "seeds", "overrides", "brief"}
 RUNS_THIS = "COMPANION_WORKFLOW"  # set for the processes of run_chapters
+# Measured at profile quick. With two slots the last chapter to start should be a short one; nothing else depends on it.
+LONGEST_FIRST = (
+    "04_dps_fwi",
+    "06_calibration",
+    "05_samplers",
+    "08_first_breaks",
+    "02_gaussian_mixture_prior",
+    "07_fine_tuning",
+    "09_inception",
+)
 KEPT_DAYS = 60  # in the store, from the last use
 STOPPED = 130  # the status of what Ctrl-C ended
 KEPT = "what had ended is kept, and the long parts of what had not: the same command goes on from there"
@@ -44,6 +54,11 @@ class Plan:
     points: dict[str, tuple[int, dict]]
     parts: dict[str, "PlannedPart"] = field(default_factory=dict)
     long: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+
+    @staticmethod
+    def priority(name: str) -> int:
+        """Of two chapters that could start, the one with the higher number does."""
+        return len(LONGEST_FIRST) - LONGEST_FIRST.index(name) if name in LONGEST_FIRST else 0
 
     @staticmethod
     def destinations(root: Path, name: str, profile: str, seed: int, overrides: dict) -> set[Path]:

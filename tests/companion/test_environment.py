@@ -48,7 +48,7 @@ def test_run_shows_the_same_figure_in_a_hostile_home(tmp_path, monkeypatch):
         (home / file).write_text(text)
 
     def cell_of(root):
-        done = companion(with_figure(root), "run", NAME)
+        done = companion(with_figure(root), "run", NAME, kernel=True)
         assert done.returncode == 0, done.stderr
         return nbformat.read(root / f"_build/run/quick/{NAME}/{NAME}.ipynb", as_version=4).cells[4].outputs
 
@@ -65,7 +65,7 @@ def test_run_shows_the_same_figure_in_a_hostile_home(tmp_path, monkeypatch):
 
 
 def test_run_fails_if_a_cell_does_not_show_its_figure(tmp_path):
-    done = companion(with_figure(tmp_path, WORK + "\n'a text'"), "run", NAME)
+    done = companion(with_figure(tmp_path, WORK + "\n'a text'"), "run", NAME, kernel=True)
     assert done.returncode == 1
     assert f"{NAME}: cell 5: expected it to show the figure 'fig-line', got text/plain" in done.stderr
     assert not (tmp_path / "_build" / "run" / "quick" / NAME / "results.json").exists()
@@ -74,9 +74,8 @@ def test_run_fails_if_a_cell_does_not_show_its_figure(tmp_path):
 @pytest.mark.parametrize("threads", ["1", "7"])
 def test_run_at_profile_quick_has_one_thread_in_any_shell(tmp_path, monkeypatch, threads):
     monkeypatch.setenv("OMP_NUM_THREADS", threads)
-    done = companion(
-        write_book(tmp_path, work=WORK + "\nimport os\nassert os.environ['OMP_NUM_THREADS'] == '1'"), "run", NAME
-    )
+    root = write_book(tmp_path, work=WORK + "\nimport os\nassert os.environ['OMP_NUM_THREADS'] == '1'")
+    done = companion(root, "run", NAME, kernel=True)
     assert done.returncode == 0, done.stderr
 
 

@@ -29,7 +29,7 @@ def results_of(root, folder=f"_build/run/quick/{NAME}"):
 
 def test_run_depends_on_its_seed_alone(book):
     for out, seed in (("a", "0"), ("b", "0"), ("c", "1")):  # not in the sources: new folders beside them
-        done = companion(book, "run", NAME, "--seed", seed, "--out", str(book / out))
+        done = companion(book, "run", NAME, "--seed", seed, "--out", str(book / out), kernel=out == "a")
         assert done.returncode == 0, done.stderr
     assert results_of(book, "a") == results_of(book, "b")
     claims = [json.loads(results_of(book, out))["claims"] for out in ("a", "c")]
@@ -88,7 +88,8 @@ def test_run_without_finish_fails(tmp_path):
 
 def test_run_with_other_settings_only_warns(tmp_path):
     root = write_book(tmp_path, work=WORK.replace("1.0 + 1.0", "4.0"))
-    done = companion(root, "run", NAME, "--overrides", '{"size": 5}')
+    with pytest.warns(UserWarning, match="claim tiny.answer: expected 2 ± 0.1, got 4"):
+        done = companion(root, "run", NAME, "--overrides", '{"size": 5}')
     assert done.returncode == 0, done.stderr
     assert "2 claims made, 1 out of bounds" in done.stdout
     label = runs.sweep_label(0, {"size": 5})
@@ -122,7 +123,10 @@ def test_run_killed_half_way_leaves_nothing_half_written(tmp_path):
 def test_run_started_again_finds_what_it_had_kept(tmp_path):
     stops = """
 import pathlib
-done = run.cached("long work", lambda _: pathlib.Path("calls").open("a").write("x"))
+def compute(folder):
+    with pathlib.Path("calls").open("a") as calls:
+        return calls.write("x")
+done = run.cached("long work", compute)
 assert pathlib.Path("go").exists(), "stopped after the long work"
 """
     root = write_book(tmp_path, work=stops + WORK)
@@ -206,7 +210,7 @@ def test_sweep_point_may_be_the_published_one(book, seed):
 def test_run_names_the_cell_and_memory_of_a_kernel_that_dies(tmp_path):
     dies = "import os, signal\nheld = b'x' * 400_000_000\nos.kill(os.getpid(), signal.SIGKILL)"
     root = write_book(tmp_path, work=dies)
-    done = companion(root, "run", NAME)
+    done = companion(root, "run", NAME, kernel=True)
     assert done.returncode == 1
     named = r"tiny: the kernel died in cell 4, crashed or killed, .*: it had held up to (\d+) MB of (\d+) MB"
     held, has = map(int, re.search(named, done.stderr).groups())
