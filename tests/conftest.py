@@ -1,7 +1,15 @@
 """What every test starts from: float64, and randomness that is seeded."""
 
+import os
+import sys
+from pathlib import Path
+
 import pytest
 import torch
+
+WITHOUT_GRAMMAR = Path(__file__).with_name("without_grammar")
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(WITHOUT_GRAMMAR), os.environ.get("PYTHONPATH")]))
+sys.path.insert(0, str(WITHOUT_GRAMMAR))
 
 
 def pytest_configure(config):

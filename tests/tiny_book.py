@@ -7,7 +7,6 @@ import shutil
 import warnings
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -133,8 +132,11 @@ def companion(root: Path, *arguments: str, kernel: bool = False) -> Done:
 
     kernel: notebooks run in a kernel of their own, as they do everywhere but in tests. Else here.
     """
-    out, err, engine = io.StringIO(), io.StringIO(), None if kernel else "in this process"
-    execute = partial(run.papermill.execute_notebook, engine_name=engine)
+    out, err, execute_notebook = io.StringIO(), io.StringIO(), run.papermill.execute_notebook
+
+    def execute(*given, **options):
+        return execute_notebook(*given, engine_name=None if kernel else "in this process", **options)
+
     with (
         mock.patch.object(run.papermill, "execute_notebook", execute),
         mock.patch.dict(os.environ, environment(root)),
@@ -145,5 +147,7 @@ def companion(root: Path, *arguments: str, kernel: bool = False) -> Done:
     return Done(status, out.getvalue(), err.getvalue())
 
 
-def environment(root: Path) -> dict:
-    return os.environ | {"COMPANION_ROOT": str(root)}
+def environment(root: Path, *folders: Path) -> dict:
+    """Of a process that works on the book at ``root``. folders: where it looks for modules first."""
+    path = os.pathsep.join([*map(str, folders), os.environ["PYTHONPATH"]])
+    return os.environ | {"COMPANION_ROOT": str(root), "PYTHONPATH": path}

@@ -79,9 +79,8 @@ def book(tmp_path):
 
 def start(root, *arguments):
     command = [sys.executable, "-m", "companion", *arguments]
-    surroundings = environment(root) | {"PYTHONPATH": str(root / "src")}
     kind = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": root}
-    return subprocess.Popen(command, env=surroundings, start_new_session=True, **kind)
+    return subprocess.Popen(command, env=environment(root, root / "src"), start_new_session=True, **kind)
 
 
 def finish(root, *arguments):
