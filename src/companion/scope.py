@@ -10,11 +10,11 @@ from pathlib import Path
 
 from companion.sources import read_notebook, read_yaml, toc_files
 
-KINDS = ("theorem", "proposition", "lemma", "corollary")
+PROVED = ("theorem", "proposition", "lemma", "corollary")
 FIELDS = {"assumes", "not proved"}
-STATEMENT = re.compile(rf"^(?:`{{3,}}|:{{3,}})\{{prf:({'|'.join(KINDS)})\}}[ \t]*(.*)\n(?::label:[ \t]*(\S+))?", re.M)
+STATEMENT = re.compile(rf"^(?:`{{3,}}|:{{3,}})\{{prf:({'|'.join(PROVED)})\}}[ \t]*(.*)\n(?::label:[ \t]*(\S+))?", re.M)
 PROOF = re.compile(r"^(?:`{3,}|:{3,})\{prf:proof\}.*\n\s*(.*)", re.M)
-HEADING = re.compile(r"^# (.+)$", re.M)
+PAGE_HEADING = re.compile(r"^# (.+)$", re.M)
 
 
 class ScopeError(ValueError):
@@ -44,7 +44,7 @@ def statements(root: Path) -> list[Statement]:
 def of_page(page: str, text: str) -> list[Statement]:
     """Those of a page's Markdown. A proof belongs to the statement that it follows."""
     found, starts = [], list(STATEMENT.finditer(text))
-    heading = HEADING.search(text)
+    heading = PAGE_HEADING.search(text)
     for at, start in enumerate(starts):
         kind, title, label = start.groups()
         if not label:
