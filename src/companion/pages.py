@@ -219,8 +219,8 @@ def claims_page(root: Path, names: list[str] | None = None) -> str:
     return "\n\n".join(parts)
 
 
-def argument(root: Path) -> dict[str, tuple[claims.Claim, float]]:
-    """The claims that carry the argument, by id, in its order, each with its recorded value: book/argument.yml.
+def argument(root: Path) -> dict[str, tuple[claims.Claim, float, str]]:
+    """The claims that carry the argument, by id, in its order, with recorded value and sentence: book/argument.yml.
 
     Raises :class:`PageError` for one that is not listed, not recorded, or whose bound would pass twice the value.
     """
@@ -232,7 +232,7 @@ def argument(root: Path) -> dict[str, tuple[claims.Claim, float]]:
         if full := full_run(root, name):
             recorded_values |= full[0]["claims"]
     carrying = {}
-    for id in read_yaml(file):
+    for id, sentence in read_yaml(file).items():
         if id not in listed:
             raise PageError(f"book/argument.yml: expected claims that are listed, got {id}")
         if id not in recorded_values:
@@ -240,7 +240,7 @@ def argument(root: Path) -> dict[str, tuple[claims.Claim, float]]:
         if not binds(listed[id], recorded_values[id]):
             bound = listed[id].bound
             raise PageError(f"book/argument.yml: {id}: expected a bound that refuses twice the value, got {bound}")
-        carrying[id] = (listed[id], recorded_values[id])
+        carrying[id] = (listed[id], recorded_values[id], sentence)
     return carrying
 
 
@@ -251,13 +251,10 @@ def binds(claim: claims.Claim, value: float) -> bool:
     return not claim.holds(2 * value if claim.at_most is not None else value / 2)
 
 
-def _argument_part(carrying: dict[str, tuple[claims.Claim, float]]) -> str:
+def _argument_part(carrying: dict[str, tuple[claims.Claim, float, str]]) -> str:
     """The claims that carry the argument, at the head of their page."""
     text = "Recorded full runs; each is marked with ★ where it stands among the others."
-    rows = [
-        [_line(one.statement).replace("|", "\\|"), _number(value), one.bound, _link(one)]
-        for one, value in carrying.values()
-    ]
+    rows = [[_line(said), _number(value), one.bound, _link(one)] for one, value, said in carrying.values()]
     table = Table(["claim", "recorded", "expected", "id"], rows).markdown()
     return f"(claims-argument)=\n## The {len(carrying)} that carry the argument\n\n{text}\n\n{table}"
 

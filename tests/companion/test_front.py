@@ -56,12 +56,12 @@ def keep_full(root, values):
 def test_argument_stands_first_on_the_claims_page_and_is_marked(tmp_path):
     root = write_book(tmp_path)
     (root / "book").mkdir()
-    (root / "book" / "argument.yml").write_text("- tiny.answer\n")
+    (root / "book" / "argument.yml").write_text("tiny.answer: It is this.\n")
     write_run(root)
     keep_full(root, {"tiny.answer": 1.95, "tiny.drawn": 0.25})
     page = pages.claims_page(root)
     assert page.startswith("(claims-argument)=\n## The 1 that carry the argument\n")
-    assert re.search(r"\| 1\.95 \| [^|]+ \| \{ref\}`tiny\.answer <claim-tiny\.answer>` \|", page)
+    assert re.search(r"\| It is this\. \| 1\.95 \| [^|]+ \| \{ref\}`tiny\.answer <claim-tiny\.answer>` \|", page)
     marked = re.findall(r"^\(claim-(\S+)\)=\n(★ )?", page, re.M)
     assert marked == [("tiny.answer", "★ "), ("tiny.drawn", "")]
     assert "claims-argument" not in pages.claims_page(root, [NAME])  # a course of some chapters has no such part
@@ -79,7 +79,7 @@ def test_argument_stands_first_on_the_claims_page_and_is_marked(tmp_path):
 def test_argument_names_a_claim_that_carries_nothing(tmp_path, id, values, message):
     root = write_book(tmp_path)
     (root / "book").mkdir()
-    (root / "book" / "argument.yml").write_text(f"- {id}\n")
+    (root / "book" / "argument.yml").write_text(f"{id}: It is this.\n")
     if values:
         keep_full(root, values)
     with pytest.raises(PageError, match=f"book/argument.yml: .*{message}"):
