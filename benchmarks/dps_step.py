@@ -241,14 +241,17 @@ def table(results: dict) -> str:
     def cells(row):
         return [str(row["batch"]), spread(row), clock(row["per_sample_s"]), figures(row["panel_core_hours"])]
 
+    def named(row):
+        return row["prior"].replace("memory of", "memorized, N =")
+
     costs = ["per sample", "published panel, core-hours"]
     steps = [
-        [row["prior"], row["waves"], *cells(row), *(figures(row[f"times_faster_than_{waves}"]) for waves in STENCILS)]
+        [named(row), row["waves"], *cells(row), *(figures(row[f"times_faster_than_{waves}"]) for waves in STENCILS)]
         for row in results["steps"]
     ]
     priors = [
         [
-            row["prior"],
+            named(row),
             f"{figures(row['weights'] / 1e6)} million" if row["weights"] else "",
             *cells(row),
             f"{100 * row['share_of_step']:.2g} %",
@@ -258,7 +261,7 @@ def table(results: dict) -> str:
     faster = ["times faster than textbook", "than five_point"]
     return "\n\n".join(
         [
-            markdown(["prior", "waves", "batch", "a step", *costs, *faster], steps),
+            markdown(["prior", "waves", "batch", "per step", *costs, *faster], steps),
             markdown(["prior alone", "weights", "batch", "two calls", *costs, "share of a spectral step"], priors),
         ]
     )

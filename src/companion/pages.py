@@ -7,12 +7,13 @@ import ast
 import html
 import importlib
 import json
+import math
 import re
 import shutil
 import sys
 from pathlib import Path
 
-from companion import api, claims, keys, paths, pictures, reading, tables
+from companion import api, claims, keys, paths, pictures, reading, scope, tables
 from companion.profiles import DEFAULT_SEED
 from companion.record import Strip
 from companion.results import PROVENANCE, RunError, read_run, read_sealed
@@ -39,7 +40,7 @@ def write_all(root: Path, stage: Path) -> None:
     api.write_pages(root, stage)
     shutil.copy2(root / "data" / "README.md", stage / "book" / "data.md")
     generated = {"claims": claims_page(root), "crosswalk": crosswalk_page(root), "api": api.index(root)}
-    generated["teach"] = exercise_table(root)
+    generated |= {"teach": exercise_table(root), "scope": scope.scope_page(root), "how_to_read": times(root)}
     parts = [(f"{name}.md", MARKER, text) for name, text in generated.items()]
     tables_of = write_benchmarks(root, stage)
     parts += [("benchmarks.md", f"<!-- generated: {script} -->", table) for script, table in tables_of.items()]
@@ -152,9 +153,7 @@ def measured(root: Path, name: str) -> str:
     line = f"**Time to run** {quick['wall_s']:.0f} s at profile quick ({quick['device']}, measured by this build)"
     if full := full_run(root, name):
         age = ", with older code" * is_stale(root, name, full[1])
-        # Long parts are stored one by one, often over several runs; the recorded time is that of the page after them.
-        parts = root.joinpath("src", *paths.package(name).split("."), "study.py").is_file()
-        after = " once its long parts are stored" * parts
+        after = " once its long parts are stored" * _has_parts(root, name)  # the recorded time is that of the page
         line += f"; {full[1]['wall_s']:.0f} s at profile full{after} ({full[1]['device']}, recorded{age})"
     to_read = reading.read(read_notebook(root / "notebooks" / f"{name}.ipynb")).time_to_read()
     return f"{to_read}\n\n{line}.\n"
@@ -203,7 +202,8 @@ def _said(root: Path, name: str, provenance: dict) -> str:
 
 def claims_page(root: Path, names: list[str] | None = None) -> str:
     """Every number that the book, or its chapters ``names``, quotes: what is expected, why by so much, what came."""
-    parts = []
+    carrying = argument(root)
+    parts = [_argument_part(carrying)] if carrying and not names else []
     for name in names or chapters(root):
         now = quick_run(root, name)[0]["claims"]
         full = full_run(root, name)
@@ -214,8 +214,92 @@ def claims_page(root: Path, names: list[str] | None = None) -> str:
             found += [f"full {_number(then[claim.id])}"] if claim.id in then else []
             statement, source, why = map(_line, (claim.statement, claim.source, claim.why))
             told = f"Expected {claim.bound}; found {', '.join(found) or 'nothing yet'}. Source: {source}."
-            parts.append(f"(claim-{claim.id})=\n{statement} `{claim.id}`\n: {told} Why this bound: {why}")
+            mark = "★ " * (claim.id in carrying)
+            parts.append(f"(claim-{claim.id})=\n{mark}{statement} `{claim.id}`\n: {told} Why this bound: {why}")
     return "\n\n".join(parts)
+
+
+def argument(root: Path) -> dict[str, tuple[claims.Claim, float, str]]:
+    """The claims that carry the argument, by id, in its order, with recorded value and sentence: book/argument.yml.
+
+    Raises :class:`PageError` for one that is not listed, not recorded, or whose bound would pass twice the value.
+    """
+    file = root / "book" / "argument.yml"
+    if not file.is_file():
+        return {}
+    listed, recorded_values = claims.load(root / "data" / "claims"), {}
+    for name in chapters(root):
+        if full := full_run(root, name):
+            recorded_values |= full[0]["claims"]
+    carrying = {}
+    for id, sentence in read_yaml(file).items():
+        if id not in listed:
+            raise PageError(f"book/argument.yml: expected claims that are listed, got {id}")
+        if id not in recorded_values:
+            raise PageError(f"book/argument.yml: expected claims of a recorded full run, got {id}")
+        if not binds(listed[id], recorded_values[id]):
+            bound = listed[id].bound
+            raise PageError(f"book/argument.yml: {id}: expected a bound that refuses twice the value, got {bound}")
+        carrying[id] = (listed[id], recorded_values[id], sentence)
+    return carrying
+
+
+def binds(claim: claims.Claim, value: float) -> bool:
+    """Would the claim refuse a value twice as far from 0, or half as far, whichever its bound is about?"""
+    if claim.expected is not None:
+        return True  # a tolerance of the expected value's size is refused where claims are read
+    return not claim.holds(2 * value if claim.at_most is not None else value / 2)
+
+
+def _argument_part(carrying: dict[str, tuple[claims.Claim, float, str]]) -> str:
+    """The claims that carry the argument, at the head of their page."""
+    text = "Recorded full runs; each is marked with ★ where it stands among the others."
+    rows = [[_line(said), _number(value), one.bound, _link(one)] for one, value, said in carrying.values()]
+    table = Table(["claim", "recorded", "expected", "id"], rows).markdown()
+    return f"(claims-argument)=\n## The {len(carrying)} that carry the argument\n\n{text}\n\n{table}"
+
+
+def times(root: Path) -> str:
+    """How long each chapter takes to read and to run, and what three ways through the book add up to."""
+    read, rows, to_skim = {}, [], reading.minutes_of(root.joinpath("book", "index.md").read_text("utf-8"))
+    seconds = {}
+    for name in chapters(root):
+        notebook = read_notebook(root / "notebooks" / f"{name}.ipynb")
+        read[name], seconds[name] = reading.read(notebook), quick_run(root, name)[1]["wall_s"]
+        skim = reading.head_and_summary(notebook)
+        to_skim += reading.minutes_of(skim)
+        full = full_run(root, name)
+        parts = " *" * _has_parts(root, name)
+        counts = [f"{read[name].words:,}", str(read[name].open_lines), str(read[name].minutes)]
+        spent = [f"{seconds[name]:.0f}", f"{full[1]['wall_s']:.0f}{parts}" if full else "none"]
+        rows.append([f"{{doc}}`{_title(root, name)} </notebooks/{name}>`", *counts, *spent])
+    head = ["chapter", "words", "open lines", "minutes to read", "seconds, quick", "seconds, full"]
+    ways = [["The argument: the first page, and each chapter's question and summary", math.ceil(to_skim), 0.0]]
+    for what, names in (
+        ("The paper: chapters 1 to 6", [name for name in read if name[:2] <= "06"]),
+        ("All chapters", list(read)),
+    ):
+        ways.append([what, sum(read[name].minutes for name in names), sum(seconds[name] for name in names)])
+    total = [
+        [what, _duration(60 * minutes), _duration(spent) if spent else "nothing to run"]
+        for what, minutes, spent in ways
+    ]
+    return (
+        f"{Table(['way', 'to read', 'to run, quick'], total).markdown()}\n\n"
+        f"{Table(head, rows).markdown()}\n\n"
+        "\\* once its long parts are stored: they run one by one, often over several runs, and are not in this number."
+    )
+
+
+def _duration(seconds: float) -> str:
+    """In minutes, or in hours and minutes, rounded up."""
+    minutes = math.ceil(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+
+
+def _has_parts(root: Path, name: str) -> bool:
+    """Has the chapter long parts, which are stored one by one, often over several runs?"""
+    return root.joinpath("src", *paths.package(name).split("."), "study.py").is_file()
 
 
 def crosswalk(root: Path) -> list[dict]:

@@ -24,6 +24,7 @@ WORDS_A_MINUTE, LINES_A_MINUTE = 200, 20  # of prose, and of code
 SOLUTION = re.compile(r"^\s*(?:`{3,}|:{3,})\{solution-(start|end)\}(?:[^\n]*\n\s*(?:`{3,}|:{3,})[ \t]*$)?", re.M)
 EXERCISES = re.compile(r"^#+ +Exercises\b.*\Z|^\s*(?:`{3,}|:{3,})\{exercise-start\}.*\Z", re.M | re.S)
 HEADING = re.compile(r"^#+ +Exercises\b", re.M)
+SUMMARY = re.compile(r"^## +Summary\b.*?(?=^#|\Z)", re.M | re.S)
 FENCE = re.compile(r"\s*(`{3,}|:{3,}|~{3,})\s*(?:\{([^}]*)\})?\s*(.*)")
 OPTION = re.compile(r"\s*:([\w-]+):(.*)")
 FOLDED = ("dropdown", "toggle")
@@ -101,6 +102,18 @@ def read(notebook: NotebookNode) -> Reading:
         tuple(name for name in named if name.rpartition(".")[2] not in used),
         any(HEADING.search(text) for text in texts),
     )
+
+
+def minutes_of(text: str) -> float:
+    """How long prose takes to read."""
+    return len(words(text)) / WORDS_A_MINUTE
+
+
+def head_and_summary(notebook: NotebookNode) -> str:
+    """A chapter's question with its answer, which stand first, and its summary."""
+    texts = [source for kind, source, _ in _without_solutions(notebook) if kind == "markdown"]
+    summary = next((found[0] for text in texts if (found := SUMMARY.search(text))), "")
+    return f"{texts[0] if texts else ''}\n\n{summary}"
 
 
 def words(text: str) -> list[str]:

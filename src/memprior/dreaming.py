@@ -446,10 +446,10 @@ def band_matrix(height: int, dt_s: float, low_hz: float, high_hz: float, *, dtyp
 def ascent_rate(step: float, gap: float) -> float:
     r"""Factor by which the tangent of the angle to the top singular vector falls in a step, with the section held.
 
-    .. math:: \rho = \frac{1 + \eta\, (1 - \gamma)}{1 + \eta}, \qquad \gamma = 1 - \sigma_2^2 / \sigma_1^2
+    .. math:: \rho = \frac{1 + \eta\, (1 - \Delta)}{1 + \eta}, \qquad \Delta = 1 - \sigma_2^2 / \sigma_1^2
 
     An upper bound at every step, and the limit where the second singular vector is in the start: the theorem of
-    the page on dreams. step: eta; gap: gamma, in [0, 1].
+    the page on dreams. step: eta; gap: Delta, in [0, 1].
 
     Example:
         >>> from memprior.dreaming import ascent_rate

@@ -274,8 +274,10 @@ def test_recorded_table_stands_in_the_page_that_includes_it(tmp_path):
         (root / "book").mkdir()
         (root / "data" / "README.md").write_text("data")
         (root / "data" / "crosswalk.yml").write_text("[]")
-        for page in ("claims", "crosswalk", "api", "teach"):
+        for page in ("claims", "crosswalk", "api", "teach", "scope", "how_to_read"):
             (root / "book" / f"{page}.md").write_text(f"# {page}\n\n{pages.MARKER}\n")
+        (root / "book" / "index.md").write_text("# The first page\n")
+        (root / "_toc.yml").write_text(f"root: book/index\nchapters: [{{file: notebooks/{NAME}}}]\n")
         book.stage(root, tmp_path / "stage")
     assert (tmp_path / "stage" / "book" / "_run" / NAME / "table-swap.md").read_text() == expected
     (target / "table-swap.json").write_text("{}")
