@@ -10,6 +10,7 @@ import html
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import ceil
 
 from bs4 import BeautifulSoup
 from docutils import nodes
@@ -21,7 +22,9 @@ BUILDER = "revealjs"
 FEW_WORDS = 45  # of text on a slide that also shows something
 MANY_WORDS = 75  # of text alone
 STATEMENT_WORDS = 110  # of a theorem that is shown whole
-FEW_ROWS = 9  # of a table that can be read from the last bench
+WORDS_OF_FORMULA = 25  # that a line of a displayed formula takes the room of
+FEW_LINES = 10  # of a table that can be read from the last bench
+WIDE = 88  # letters in a line of a table
 LONG_CODE = 18  # lines; a longer cell stays on the page
 END = re.compile(r"[.?!](?=\s)")  # of a sentence, in a text that goes on
 ABBREVIATED = re.compile(r"(?:\b(?:e\.g|i\.e|vs|cf|al|Fig|Eq|No)|\s[A-Z])$")
@@ -176,7 +179,7 @@ class _Maker:
         return Slide(title, [image, *(_paragraph(part, "caption") for part in shown[:2])], notes, ("look",))
 
     def table(self, title: list[nodes.Node], block: nodes.Element, caption: str) -> Slide | None:
-        if _rows(block) > FEW_ROWS:
+        if _lines(block) > FEW_LINES:
             return None
         said = RECORDED.sub("", caption) if RECORDED.match(caption) else ""
         return Slide(title, [block.deepcopy(), nodes.paragraph("", said, classes=["caption"])], classes=("look",))
@@ -284,15 +287,25 @@ def _listed(items: list[list[nodes.Node]]) -> nodes.bullet_list:
 
 
 def _words(node: nodes.Node) -> int:
+    """How much room a block takes, in words; a line of a displayed formula is as high as many."""
     if isinstance(node, nodes.raw | nodes.image | nodes.table):
         return 0
-    return len(node.astext().split())
+    formulas = [node] if isinstance(node, nodes.math_block) else list(node.findall(nodes.math_block))
+    lines = sum(formula.astext().count("\\\\") + 1 for formula in formulas)
+    words = len(node.astext().split()) - sum(len(formula.astext().split()) for formula in formulas)
+    return words + WORDS_OF_FORMULA * lines
 
 
-def _rows(block: nodes.Element) -> int:
-    if isinstance(block, nodes.table):
-        return sum(1 for _ in block.findall(nodes.row))
-    return len(BeautifulSoup(block.astext(), "html.parser").find_all("tr"))
+def _lines(table: nodes.Element) -> int:
+    """How high a table is, about, when its columns share the slide's width as their words ask for it."""
+    if isinstance(table, nodes.table):
+        rows = [[len(entry.astext()) for entry in row.children] for row in table.findall(nodes.row)]
+    else:
+        html_rows = BeautifulSoup(table.astext(), "html.parser").find_all("tr")
+        rows = [[len(cell.get_text()) for cell in row.find_all(["th", "td"])] for row in html_rows]
+    widths = [max(column) + 3 for column in zip(*rows, strict=True)]
+    shares = [max(width * min(1.0, WIDE / sum(widths)), 1) for width in widths]
+    return sum(max(ceil((length + 3) / share) for length, share in zip(row, shares, strict=True)) for row in rows)
 
 
 def _is_recorded(figure: nodes.figure) -> bool:

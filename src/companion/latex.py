@@ -15,6 +15,7 @@ from sphinx_proof.nodes import NODE_TYPES, proof_node, unenumerable_node
 
 APPENDIX = "Appendix"  # the part of _toc.yml at whose end solutions stand
 LONG_TABLE = 30  # rows: more than fit under a heading
+LETTERS_OF_LINE = 96  # of a table
 OVERVIEW = "The argument, and what this book is"
 SOLUTIONS = "solutions"  # the name of their page
 OF_CLAIM = "claim-"  # what a reference to a number's claim begins with
@@ -22,7 +23,6 @@ OF_CLAIM = "claim-"  # what a reference to a number's claim begins with
 PREAMBLE = r"""
 \usepackage[breakable,skins]{tcolorbox}
 \usepackage{unicode-math}
-\usepackage{needspace}
 \usepackage{titlesec}
 \newcommand{\R}{\mathbb{R}}
 \newcommand{\E}{\mathbb{E}}
@@ -39,7 +39,8 @@ PREAMBLE = r"""
 % Columns are as wide as their words where these are few, and cells are set ragged.
 \newcolumntype{T}{L}
 \setlength{\tymin}{70pt}
-\AtBeginEnvironment{tabulary}{\small}
+\AtBeginEnvironment{tabulary}{\footnotesize}
+\AtBeginEnvironment{longtable}{\footnotesize}
 \definecolor{bookblue}{HTML}{0B4F9E}
 \definecolor{bookgray}{HTML}{5A6370}
 \definecolor{bookgreen}{HTML}{1B6E4A}
@@ -52,6 +53,7 @@ PREAMBLE = r"""
 \newcommand{\bookprovenance}[1]{{\par\footnotesize\color{bookgray}\raggedright#1\par}}
 \renewcommand{\sphinxstyleindexentry}[1]{#1}
 \raggedbottom
+\renewcommand{\sphinxtablecontinued}[1]{\footnotesize\emph{continued}}
 % Two pictures and their captions fit on a page.
 \makeatletter
 \AtBeginDocument{\spx@image@maxheight.38\textheight}
@@ -192,11 +194,15 @@ class ForPages(SphinxPostTransform):
             _part(self.document, APPENDIX).append(file)
 
     def _number_figures(self):
-        for figure in list(self.document.findall(nodes.figure)):
-            numbers = self.env.toc_fignumbers.get(_docname(figure), {}).get("figure", {})
-            if number := next((numbers[id] for id in figure["ids"] if id in numbers), None):
-                place = figure.parent.index(figure)
-                figure.parent.insert(place, _tex(rf"\setcounter{{figure}}{{{number[-1] - 1}}}"))
+        for caption in self.document.findall(nodes.caption):
+            for cited in [part for part in caption.findall(nodes.inline) if "bibtex-citation" in part["classes"]]:
+                cited.children = [part for part in cited.findall(nodes.Text) if not isinstance(part.parent, nodes.raw)]
+        for kind, counter in ((nodes.figure, "figure"), (nodes.table, "table")):
+            for shown in list(self.document.findall(kind)):
+                numbers = self.env.toc_fignumbers.get(_docname(shown), {}).get(counter, {})
+                if number := next((numbers[id] for id in shown["ids"] if id in numbers), None):
+                    place = shown.parent.index(shown)
+                    shown.parent.insert(place, _tex(rf"\setcounter{{{counter}}}{{{number[-1] - 1}}}"))
 
     def _name_pages(self):
         for reference in list(self.document.findall(nodes.reference)):
@@ -312,14 +318,14 @@ def _pointer(document: nodes.Node, exercise: str, label: str) -> None:
 
 
 def _fit(table: nodes.Element) -> None:
-    """Columns as wide as their words, within the page; a table of several pages is told how wide they are."""
+    """Columns as wide as their words, within the page; one of several pages is told how wide if need be."""
     table["classes"] = [name for name in table["classes"] if not name.startswith("colwidths")]
     rows = list(table.findall(nodes.row))
     if len(rows) > LONG_TABLE:
-        table["classes"] += ["longtable", "colwidths-given"]
-        longest = [max(len(row[k].astext()) for row in rows) for k in range(len(rows[0]))]
+        longest = [max(len(row[k].astext()) for row in rows) + 2 for k in range(len(rows[0]))]
+        table["classes"] += ["longtable"] + ["colwidths-given"] * (sum(longest) > LETTERS_OF_LINE)
         for column, length in zip(table.findall(nodes.colspec), longest, strict=True):
-            column["colwidth"] = min(max(length, 8), 40)
+            column["colwidth"] = min(length, LETTERS_OF_LINE // 2)
 
 
 def _keep_with_caption(table: nodes.Element) -> None:
@@ -327,8 +333,7 @@ def _keep_with_caption(table: nodes.Element) -> None:
     place = table.parent.index(table)
     before = table.parent[place - 1] if place else None
     if isinstance(before, nodes.paragraph) and all(isinstance(child, nodes.emphasis) for child in before.children):
-        rows = sum(1 for _ in table.findall(nodes.row))
-        table.parent.insert(place - 1, _tex(rf"\needspace{{{min(rows + 4, 40)}\baselineskip}}"))
+        table.parent.insert(place, _tex("\\par\\nopagebreak "))
 
 
 def _open_proof(proof: nodes.Element) -> None:
