@@ -22,6 +22,7 @@ from companion.sources import read_notebook, read_yaml
 
 NAMED = re.compile(r"WARNING|ERROR|CRITICAL|SEVERE|[Ee]rror:|Exception")  # lines of Sphinx's log that name a culprit
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # what colors a terminal, and moves its cursor
+PAGES_ALONE = {"sphinx.ext.viewcode"}  # extensions that write pages of a site
 BROWSER_NEEDS = "with chromium, nodejs and npm installed, `make browser` readies them"
 BROWSER_ABSENT = 3  # exit status of browse.mjs where there is no browser to look with
 
@@ -162,7 +163,8 @@ def jupyter_book(root: Path, config: Path, builder: str) -> Path:
 def settings(root: Path, name: str, *, extensions: list[str], config: dict, **parts: dict) -> Path:
     """The book's settings for another form of it, as _build/NAME.yml: more extensions, values, parts."""
     told = copy.deepcopy(read_yaml(root / "_config.yml"))
-    told["sphinx"]["extra_extensions"] += extensions
+    kept = [name for name in told["sphinx"]["extra_extensions"] if name not in PAGES_ALONE]
+    told["sphinx"]["extra_extensions"] = kept + extensions
     told["sphinx"]["config"] |= config
     file = root / "_build" / f"{name}.yml"
     file.write_text(yaml.safe_dump(told | parts, allow_unicode=True))

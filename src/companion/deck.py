@@ -101,7 +101,7 @@ class _Maker:
                     parts = [part for part in paragraph.children if part.astext() not in ("", label)]
                     said = _paragraph(parts)
                     whole = label == "The question." and _words(said) <= MANY_WORDS
-                    shown = [parts] if whole else key_sentences(said, MANY_WORDS)
+                    shown = [parts] if whole else key_sentences(said, MANY_WORDS, every=True)
                     shown = [_paragraph(sentence) for sentence in shown]
                     made.append(Slide([nodes.Text(label.rstrip("."))], shown, [said.astext()], ("large",)))
         pictures = [block for block in blocks if isinstance(block, nodes.figure)]
@@ -120,12 +120,13 @@ class _Maker:
         Of a recorded picture or table and the same of this build, which a page shows as the check, the recorded one.
         """
         made, notes, lead, title = [], [], [], _title(section)
-        checked, has_code = set(), False
+        checked, has_code, prose = set(), False, []
         for block in _blocks(section):
             slide = None
             if isinstance(block, nodes.paragraph):
                 notes.append(block.astext())
                 lead = lead or key_sentences(block, FEW_WORDS)
+                prose = prose or key_sentences(block, FEW_WORDS, every=True)
             elif isinstance(block, nodes.bullet_list | nodes.enumerated_list):
                 items = [sentences(item.next_node(nodes.paragraph))[0] for item in block.children]
                 if whole_lists or not made:
@@ -151,8 +152,8 @@ class _Maker:
             if slide:
                 slide.notes, notes = [*notes, *slide.notes], []
                 made.append(slide)
-        if not made and lead:
-            made = [Slide(title, [*map(_paragraph, lead)], notes, ("large",))]
+        if not made and prose:
+            made = [Slide(title, [*map(_paragraph, prose)], notes, ("large",))]
         elif made and notes:
             made[-1].notes += notes
         for deeper in (child for child in section.children if isinstance(child, nodes.section)):
@@ -228,12 +229,12 @@ def sentences(paragraph: nodes.Element) -> list[list[nodes.Node]]:
     return found
 
 
-def key_sentences(paragraph: nodes.Element, most_words: int) -> list[list[nodes.Node]]:
-    """The first sentence and those with bold words, as long as they are few words together."""
+def key_sentences(paragraph: nodes.Element, most_words: int, *, every: bool = False) -> list[list[nodes.Node]]:
+    """The first sentence and those with bold words, or every one in turn, as long as they are few words together."""
     found = sentences(paragraph)
     chosen, words = [], 0
     for k, sentence in enumerate(found):
-        is_key = k == 0 or any(isinstance(part, nodes.strong) for part in sentence)
+        is_key = every or k == 0 or any(isinstance(part, nodes.strong) for part in sentence)
         length = sum(len(part.astext().split()) for part in sentence)
         if is_key and (not chosen or words + length <= most_words):
             chosen.append(sentence)

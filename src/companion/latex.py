@@ -5,6 +5,8 @@ Folded set-up code is left out, a slider is its picture, and a reference to anot
 touches another builder than LaTeX's.
 """
 
+import re
+
 from bs4 import BeautifulSoup
 from docutils import nodes
 from sphinx import addnodes
@@ -15,6 +17,7 @@ from sphinx_proof.nodes import NODE_TYPES, proof_node, unenumerable_node
 
 APPENDIX = "Appendix"  # the part of _toc.yml at whose end solutions stand
 LONG_TABLE = 30  # rows: more than fit under a heading
+SLASH = re.compile(r"(?<=\S)/(?=\S{3})")
 LETTERS_OF_LINE = 96  # of a table
 OVERVIEW = "The argument, and what this book is"
 SOLUTIONS = "solutions"  # the name of their page
@@ -24,6 +27,7 @@ PREAMBLE = r"""
 \usepackage[breakable,skins]{tcolorbox}
 \usepackage{unicode-math}
 \usepackage{titlesec}
+\usepackage{multicol}
 \newcommand{\R}{\mathbb{R}}
 \newcommand{\E}{\mathbb{E}}
 % Titles bring their own numbers, those of the site; figures and equations are numbered through, as there.
@@ -32,13 +36,24 @@ PREAMBLE = r"""
 \AtBeginDocument{\counterwithout{figure}{chapter}\counterwithout{table}{chapter}\counterwithout{equation}{chapter}}
 \titleformat{\chapter}{\sffamily\bfseries\LARGE\raggedright}{}{0pt}{}
 \titlespacing*{\chapter}{0pt}{0pt}{14pt}
+\makeatletter
+\renewcommand{\l@chapter}{\@dottedtocline{0}{0em}{1.5em}}
+\makeatother
 % A part is a line of the contents and of the outline; it needs no page of its own.
 \renewcommand{\part}[1]{\clearpage\phantomsection\addcontentsline{toc}{part}{#1}}
 \hypersetup{pdfencoding=auto,psdextra,bookmarksopenlevel=0,bookmarksdepth=3}
 \emergencystretch=3em
+\usepackage{newunicodechar}
+\newunicodechar{≤}{\ensuremath{\le}}
+\newunicodechar{≥}{\ensuremath{\ge}}
+\newunicodechar{^^^^202f}{\,}
+\newunicodechar{^^^^200b}{\allowbreak}
+% A name of code may be cut after an underscore and a colon, too.
+\DeclareRobustCommand{\_}{\ifmmode\text{\textunderscore}\else\textunderscore\allowbreak\fi}
+\pdfstringdefDisableCommands{\def\_{\textunderscore}}
 % Columns are as wide as their words where these are few, and cells are set ragged.
 \newcolumntype{T}{L}
-\setlength{\tymin}{70pt}
+\setlength{\tymin}{60pt}
 \AtBeginEnvironment{tabulary}{\footnotesize}
 \AtBeginEnvironment{longtable}{\footnotesize}
 \definecolor{bookblue}{HTML}{0B4F9E}
@@ -171,6 +186,10 @@ class ForPages(SphinxPostTransform):
         for page in list(self.document.findall(addnodes.start_of_file)):
             if page["docname"].endswith("/references"):
                 page.replace_self(list(page.findall(nodes.citation)))
+            elif page["docname"].endswith("/claims"):  # long, and looked up rather than read
+                head = page.next_node(nodes.section)
+                head.insert(1, _tex(r"\begin{multicols}{2}\footnotesize\raggedright"))
+                head += _tex(r"\end{multicols}")
 
     def _move_solutions(self):
         """Of all chapters into an appendix of their own, a section each: nobody reads them by accident."""
@@ -321,6 +340,8 @@ def _fit(table: nodes.Element) -> None:
     """Columns as wide as their words, within the page; one of several pages is told how wide if need be."""
     table["classes"] = [name for name in table["classes"] if not name.startswith("colwidths")]
     rows = list(table.findall(nodes.row))
+    for text in list(table.findall(nodes.Text)):  # an address may be cut after its slashes
+        text.parent.replace(text, nodes.Text(SLASH.sub("/\u200b", text.astext())))
     if len(rows) > LONG_TABLE:
         longest = [max(len(row[k].astext()) for row in rows) + 2 for k in range(len(rows[0]))]
         table["classes"] += ["longtable"] + ["colwidths-given"] * (sum(longest) > LETTERS_OF_LINE)

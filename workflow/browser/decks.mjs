@@ -27,11 +27,11 @@ function look() {
   const findings = [];
   const box = slide.getBoundingClientRect();
   const scale = window.Reveal.getScale();
-  const parts = [...slide.querySelectorAll(':scope > :not(aside), .slide *')].filter(part => part.checkVisibility() && !part.closest('mjx-assistive-mml'));
+  const parts = [...slide.querySelectorAll(':scope > :not(aside), .slide *')].filter(part => part.checkVisibility() && !part.closest('mjx-assistive-mml')); // which only a screen reader sees
   const bottom = Math.max(...parts.map(part => part.getBoundingClientRect().bottom - box.top)) / scale;
   const right = Math.max(...parts.map(part => part.getBoundingClientRect().right - box.left)) / scale;
-  if (Math.max(bottom, slide.scrollHeight) > height + 1) findings.push(`is ${Math.round(Math.max(bottom, slide.scrollHeight))} high, expected at most ${height}`);
-  if (Math.max(right, slide.scrollWidth) > width + 1) findings.push(`is ${Math.round(Math.max(right, slide.scrollWidth))} wide, expected at most ${width}`);
+  if (bottom > height + 1) findings.push(`is ${Math.round(bottom)} high, expected at most ${height}`);
+  if (right > width + 1) findings.push(`is ${Math.round(right)} wide, expected at most ${width}`);
   for (const image of slide.querySelectorAll('img:not([hidden])')) {
     if (!image.naturalWidth) findings.push(`has a picture that does not load: ${image.src.slice(-60)}`);
     if (!image.alt) findings.push('has a picture without alternative text');
