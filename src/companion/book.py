@@ -160,7 +160,7 @@ def jupyter_book(root: Path, config: Path, builder: str) -> Path:
     return written
 
 
-def settings(root: Path, name: str, *, extensions: list[str], config: dict, **parts: dict) -> Path:
+def written_settings(root: Path, name: str, *, extensions: list[str], config: dict, **parts: dict) -> Path:
     """The book's settings for another form of it, as _build/NAME.yml: more extensions, values, parts."""
     told = copy.deepcopy(read_yaml(root / "_config.yml"))
     kept = [name for name in told["sphinx"]["extra_extensions"] if name not in PAGES_ALONE]

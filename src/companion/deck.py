@@ -26,12 +26,12 @@ WORDS_OF_FORMULA = 25  # that a line of a displayed formula takes the room of
 FEW_LINES = 10  # of a table that can be read from the last bench
 WIDE = 88  # letters in a line of a table
 LONG_CODE = 18  # lines; a longer cell stays on the page
-END = re.compile(r"[.?!](?=\s)")  # of a sentence, in a text that goes on
+SENTENCE_END = re.compile(r"[.?!](?=\s)")  # of a sentence, in a text that goes on
 ABBREVIATED = re.compile(r"(?:\b(?:e\.g|i\.e|vs|cf|al|Fig|Eq|No)|\s[A-Z])$")
 SKIPPED = ("Exercises", "Numbers of this page", "Where this page deviates")
 WRONG = "What would prove this wrong"
 SUMMARY = "Summary"
-RECORDED = re.compile(r"^Recorded full run, commit [^.]*\.\s*")
+SAID_RECORDED = re.compile(r"^Recorded full run, commit [^.]*\.\s*")
 
 
 @dataclass
@@ -138,7 +138,7 @@ class _Maker:
             elif isinstance(block, nodes.figure | nodes.table) or _is_number_table(block):
                 kind = "picture" if isinstance(block, nodes.figure) else "table"
                 caption = (notes or [""])[-1]
-                if RECORDED.match(caption) if kind == "table" else _is_recorded(block):
+                if SAID_RECORDED.match(caption) if kind == "table" else _is_recorded(block):
                     checked.add(kind)
                 elif kind in checked:
                     checked.remove(kind)
@@ -174,7 +174,7 @@ class _Maker:
         image = next(iter(figure.findall(nodes.image))).deepcopy()
         said = [part.deepcopy() for part in figure.findall(nodes.caption)]
         if said and isinstance(said[0][0], nodes.Text):
-            said[0][0] = nodes.Text(RECORDED.sub("", said[0][0].astext()))
+            said[0][0] = nodes.Text(SAID_RECORDED.sub("", said[0][0].astext()))
         shown = key_sentences(said[0], FEW_WORDS) if said else []
         notes = [part.astext() for part in said]
         return Slide(title, [image, *(_paragraph(part, "caption") for part in shown[:2])], notes, ("look",))
@@ -182,7 +182,7 @@ class _Maker:
     def table(self, title: list[nodes.Node], block: nodes.Element, caption: str) -> Slide | None:
         if _lines(block) > FEW_LINES:
             return None
-        said = RECORDED.sub("", caption) if RECORDED.match(caption) else ""
+        said = SAID_RECORDED.sub("", caption) if SAID_RECORDED.match(caption) else ""
         return Slide(title, [block.deepcopy(), nodes.paragraph("", said, classes=["caption"])], classes=("look",))
 
     def code(self, title: list[nodes.Node], block: nodes.Element) -> Slide | None:
@@ -214,7 +214,7 @@ def sentences(paragraph: nodes.Element) -> list[list[nodes.Node]]:
                 now.append(part.deepcopy())
             continue
         text, start = part.astext(), 0
-        for end in END.finditer(text):
+        for end in SENTENCE_END.finditer(text):
             if ABBREVIATED.search(text[start : end.start()]):
                 continue
             now.append(nodes.Text(text[start : end.end()]))
@@ -239,6 +239,8 @@ def key_sentences(paragraph: nodes.Element, most_words: int, *, every: bool = Fa
         if is_key and (not chosen or words + length <= most_words):
             chosen.append(sentence)
             words += length
+        elif is_key:
+            every = False  # what follows may lean on what is left out
     return chosen
 
 

@@ -75,7 +75,7 @@ PREAMBLE = r"""
 \makeatother
 """
 
-FONTS = r"""
+PAPER_FONTS = r"""
 \setmainfont{lmroman10-regular.otf}[BoldFont=lmroman10-bold.otf, ItalicFont=lmroman10-italic.otf,
   BoldItalicFont=lmroman10-bolditalic.otf]
 \setsansfont{lmsans10-regular.otf}[BoldFont=lmsans10-bold.otf, ItalicFont=lmsans10-oblique.otf,
@@ -414,7 +414,7 @@ def for_paper(app, config):
         "pointsize": "10pt",
         "extraclassoptions": "openany,oneside",
         "geometry": r"\usepackage[a4paper,margin=2.3cm,headheight=14pt]{geometry}",
-        "fontpkg": FONTS,
+        "fontpkg": PAPER_FONTS,
         "fncychap": "",
         "figure_align": "H",
         "fvset": r"\fvset{fontsize=\footnotesize}",

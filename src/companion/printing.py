@@ -14,7 +14,7 @@ from companion.sources import read_notebook, read_yaml
 
 FILE = "priors-that-remember.pdf"
 PROGRAMS = ("xelatex", "latexmk", "makeindex")
-PACKAGES = "texlive-xetex texlive-latex-extra latexmk lmodern fonts-dejavu-core"
+APT_PACKAGES = "texlive-xetex texlive-latex-extra latexmk lmodern fonts-dejavu-core"
 SUBTITLE = (
     "An executable companion to Siahkoohi and Sabeddu, “On the role of memorization in learned priors for geophysical "
     "inverse problems”"
@@ -45,7 +45,7 @@ def print_book(root: Path) -> Path:
         check_pdf(made, made.with_suffix(".log").read_text("utf-8", "replace"), list(titles_by_name(root).values()))
     )
     shutil.copy2(made, root / "_build" / FILE)
-    print(f"{describe(made)}, {time.monotonic() - began:.0f} s", flush=True)
+    print(f"{describe_pdf(made)}, {time.monotonic() - began:.0f} s", flush=True)
     return root / "_build" / FILE
 
 
@@ -54,7 +54,7 @@ def missing_programs() -> list[str]:
     named = [program for program in PROGRAMS if not shutil.which(program)]
     if not named:
         return []
-    return [f"make pdf: expected LaTeX, found no {', '.join(named)}; on Debian and Ubuntu: apt install {PACKAGES}"]
+    return [f"make pdf: expected LaTeX, found no {', '.join(named)}; on Debian and Ubuntu: apt install {APT_PACKAGES}"]
 
 
 def config_for_paper(root: Path) -> Path:
@@ -66,7 +66,7 @@ def config_for_paper(root: Path) -> Path:
         f"Computed at profile quick, commit {', '.join(commits)}; recorded full runs name their own.",
         f"Sources, and these pages with their sliders: {address}",
     ]
-    return book.settings(
+    return book.written_settings(
         root,
         "latex",
         extensions=["companion.latex"],
@@ -134,7 +134,7 @@ def overfull(log: str) -> list[tuple[float, str]]:
     return [(float(match[2]), match[0]) for match in OVERFULL.finditer(log)]
 
 
-def describe(file: Path) -> str:
+def describe_pdf(file: Path) -> str:
     """Pages and size of a PDF, and how far its lines stick out."""
     out = overfull(file.with_suffix(".log").read_text("utf-8", "replace"))
     widest = f", the widest by {max(width for width, _ in out):.1f} pt" if out else ""

@@ -10,7 +10,7 @@ from companion import book
 from companion.book import BuildError
 from companion.printing import titles_by_name
 
-INDEX = """<!doctype html>
+DECKS_PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}: slides</title>
 <style>body {{ font: 1.1rem/1.6 sans-serif; max-width: 44rem; margin: 3rem auto; padding: 0 1rem; color: #1f2933 }}
@@ -32,7 +32,7 @@ REVEAL = {
     "transition": "none",
     "controlsTutorial": False,
 }
-CONFIG = {
+DECK_CONFIG = {
     "revealjs_style_theme": "white",
     "revealjs_static_path": ["book/_static"],
     "revealjs_css_files": ["pygments.css", "slides.css"],
@@ -56,17 +56,17 @@ def make_slides(root: Path) -> Path:
     book.stop_at(book.check_runs(root))
     print("making the slides with Sphinx", flush=True)
     book.stage(root, root / "_build" / "stage")
-    told = book.settings(
-        root, "slides", extensions=["sphinx_revealjs", "companion.deck"], config=CONFIG, launch_buttons={}
+    told = book.written_settings(
+        root, "slides", extensions=["sphinx_revealjs", "companion.deck"], config=DECK_CONFIG, launch_buttons={}
     )
     made = book.jupyter_book(root, told, "revealjs")
     folder = root / "_build" / "slides"
-    gather(made, folder, titles_by_name(root))
+    gather_decks(made, folder, titles_by_name(root))
     print(look_at(root, folder))
     return folder / "index.html"
 
 
-def gather(made: Path, folder: Path, names: dict[str, str]) -> None:
+def gather_decks(made: Path, folder: Path, names: dict[str, str]) -> None:
     """Take the decks alone, with what they show: Sphinx has written every page of the book.
 
     names: name of a chapter -> its title. Raises :class:`BuildError` for a chapter without a deck.
@@ -81,7 +81,7 @@ def gather(made: Path, folder: Path, names: dict[str, str]) -> None:
     for name in names:
         shutil.copy2(made / "notebooks" / f"{name}.html", folder / "notebooks")
     decks = [f'<li><a href="notebooks/{name}.html">{html.escape(title)}</a></li>' for name, title in names.items()]
-    (folder / "index.html").write_text(INDEX.format(title="Priors That Remember", decks="\n".join(decks)))
+    (folder / "index.html").write_text(DECKS_PAGE.format(title="Priors That Remember", decks="\n".join(decks)))
 
 
 def look_at(root: Path, folder: Path) -> str:

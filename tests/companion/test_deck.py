@@ -152,9 +152,9 @@ def test_decks_alone_are_gathered_with_what_they_show(tmp_path):
     for file in ("_static/a.css", "_images/a.png", "book/page.html", "notebooks/01_one.html"):
         (made / file).parent.mkdir(parents=True, exist_ok=True)
         (made / file).write_text("x")
-    slides.gather(made, folder, {"01_one": "Chapter 1 · <One>"})
+    slides.gather_decks(made, folder, {"01_one": "Chapter 1 · <One>"})
     files = sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
     assert files == ["_images/a.png", "_static/a.css", "index.html", "notebooks/01_one.html"]
     assert '<a href="notebooks/01_one.html">Chapter 1 · &lt;One&gt;</a>' in (folder / "index.html").read_text()
     with pytest.raises(book.BuildError, match="expected a deck of each chapter, got none of 02_two"):
-        slides.gather(made, folder, {"02_two": "Chapter 2"})
+        slides.gather_decks(made, folder, {"02_two": "Chapter 2"})

@@ -94,7 +94,7 @@ def written(root):
     nbformat.write(
         new_notebook(cells=[new_markdown_cell(other)], metadata=kernel), stage / "notebooks" / "02_two.ipynb"
     )
-    told = book.settings(
+    told = book.written_settings(
         root,
         "latex",
         extensions=["companion.latex"],
@@ -179,7 +179,7 @@ def test_latex_error_is_told_with_its_line(tmp_path):
 def test_settings_of_another_form_keep_the_books_own(tmp_path):
     (tmp_path / "_config.yml").write_text(CONFIG)
     (tmp_path / "_build").mkdir()
-    told = read_yaml(book.settings(tmp_path, "x", extensions=["e"], config={"k": 1}, p={"q": 2}))
+    told = read_yaml(book.written_settings(tmp_path, "x", extensions=["e"], config={"k": 1}, p={"q": 2}))
     assert told["sphinx"]["extra_extensions"] == ["sphinx_exercise", "sphinx_proof", "e"]
     assert told["sphinx"]["config"] == {"proof_title_format": " (%t)", "k": 1}
     assert told["p"] == {"q": 2}

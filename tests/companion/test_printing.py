@@ -18,12 +18,12 @@ def test_missing_programs_are_named_with_their_packages(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     [problem] = printing.missing_programs()
     assert "found no xelatex, latexmk, makeindex" in problem
-    assert f"apt install {printing.PACKAGES}" in problem
+    assert f"apt install {printing.APT_PACKAGES}" in problem
 
 
 @pytest.mark.parametrize("file", ["README.md", ".github/workflows/cpu.yml"])
 def test_packages_are_the_same_wherever_they_are_named(file):
-    assert printing.PACKAGES in (REPOSITORY / file).read_text()
+    assert printing.APT_PACKAGES in (REPOSITORY / file).read_text()
 
 
 def test_overfull_lines_are_read_with_their_width():
