@@ -18,6 +18,7 @@ from sphinx_proof.nodes import NODE_TYPES, proof_node, unenumerable_node
 APPENDIX = "Appendix"  # the part of _toc.yml at whose end solutions stand
 LONG_TABLE = 30  # rows: more than fit under a heading
 SLASH = re.compile(r"(?<=\S)/(?=\S{3})")
+DIGEST = re.compile(r"[0-9a-f]{40,}")
 LETTERS_OF_LINE = 96  # of a table
 OVERVIEW = "The argument, and what this book is"
 SOLUTIONS = "solutions"  # the name of their page
@@ -340,8 +341,9 @@ def _fit(table: nodes.Element) -> None:
     """Columns as wide as their words, within the page; one of several pages is told how wide if need be."""
     table["classes"] = [name for name in table["classes"] if not name.startswith("colwidths")]
     rows = list(table.findall(nodes.row))
-    for text in list(table.findall(nodes.Text)):  # an address may be cut after its slashes
-        text.parent.replace(text, nodes.Text(SLASH.sub("/\u200b", text.astext())))
+    for text in list(table.findall(nodes.Text)):  # an address may be cut after its slashes, a digest anywhere
+        cut = DIGEST.sub(lambda found: "\u200b".join(found[0]), SLASH.sub("/\u200b", text.astext()))
+        text.parent.replace(text, nodes.Text(cut))
     if len(rows) > LONG_TABLE:
         longest = [max(len(row[k].astext()) for row in rows) + 2 for k in range(len(rows[0]))]
         table["classes"] += ["longtable"] + ["colwidths-given"] * (sum(longest) > LETTERS_OF_LINE)

@@ -14,7 +14,7 @@ from companion.sources import read_notebook, read_yaml
 
 FILE = "priors-that-remember.pdf"
 PROGRAMS = ("xelatex", "latexmk", "makeindex")
-APT_PACKAGES = "texlive-xetex texlive-latex-extra latexmk lmodern fonts-dejavu-core"
+APT_PACKAGES = "texlive-xetex texlive-latex-extra texlive-fonts-recommended latexmk fonts-lmodern fonts-dejavu-core"
 SUBTITLE = (
     "An executable companion to Siahkoohi and Sabeddu, “On the role of memorization in learned priors for geophysical "
     "inverse problems”"
