@@ -27,7 +27,7 @@ function look() {
   const findings = [];
   const box = slide.getBoundingClientRect();
   const scale = window.Reveal.getScale();
-  const parts = [...slide.querySelectorAll(':scope > :not(aside), .slide *')].filter(part => part.checkVisibility() && !part.closest('mjx-assistive-mml')); // which only a screen reader sees
+  const parts = [...slide.querySelectorAll(':scope > :not(aside), .slide *')].filter(part => part.checkVisibility() && !part.parentElement.closest('mjx-container')); // a formula's box, not its glyphs, whose own are larger
   const bottom = Math.max(...parts.map(part => part.getBoundingClientRect().bottom - box.top)) / scale;
   const right = Math.max(...parts.map(part => part.getBoundingClientRect().right - box.left)) / scale;
   if (bottom > height + 1) findings.push(`is ${Math.round(bottom)} high, expected at most ${height}`);
