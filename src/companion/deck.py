@@ -30,7 +30,7 @@ SENTENCE_END = re.compile(r"[.?!](?=\s)")  # of a sentence, in a text that goes 
 ABBREVIATED = re.compile(r"(?:\b(?:e\.g|i\.e|vs|cf|al|Fig|Eq|No)|\s[A-Z])$")
 SKIPPED = ("Exercises", "Numbers of this page", "Where this page deviates")
 WRONG = "What would prove this wrong"
-SUMMARY = "Summary"
+LAST_SECTION = "Summary"
 SAID_RECORDED = re.compile(r"^Recorded full run, commit [^.]*\.\s*")
 
 
@@ -76,7 +76,7 @@ class _Maker:
             if name.startswith(SKIPPED):
                 continue
             made = self.section(section, whole_lists=name == WRONG)
-            if name == SUMMARY:
+            if name == LAST_SECTION:
                 paragraph = next(child for child in section.children if isinstance(child, nodes.paragraph))
                 made = [Slide(_title(section), [_listed(sentences(paragraph))], classes=("text",))]
             if made:
