@@ -4,16 +4,20 @@ BIN := .venv/bin
 CORES ?= 2
 # Where a machine has no GPU: make book TORCH=cpu, for an environment of less than half the size.
 TORCH ?=
+# Adds a target's own packages to the environment.
+WITH = PIP_CONSTRAINT=constraints.txt PIP_USER=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
 # A shell's own Python modules, backend or home must not change what is run here; text is UTF-8 whatever the terminal.
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONOPTIMIZE PYTHONWARNINGS PYTHONIOENCODING MPLBACKEND MATPLOTLIBRC
 export PYTHONUTF8 := 1
 
-.PHONY: help book test test-device lab full clean release browser course
+.PHONY: help book pdf slides test test-device lab full clean release browser course
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make book     run the chapters (profile quick), build the book, check it, say where to open it"
+	@echo "make pdf      the book as one PDF, from the runs of make book (needs LaTeX)"
+	@echo "make slides   a deck of slides for each chapter, from the runs of make book"
 	@echo "make test     the tests"
 	@echo "make test-device  every chapter, and what needs a GPU, on one that is not there (needs a C++ compiler)"
 	@echo "make lab      the notebooks in JupyterLab"
@@ -26,6 +30,15 @@ help:
 book: .venv/ready
 	@$(BIN)/python -m companion chapters --profile quick --cores $(CORES)
 	@$(BIN)/python -m companion book
+
+# Both start from the runs of `make book`, and run no chapter themselves.
+pdf: .venv/ready
+	@$(BIN)/python -c 'import pypdf' 2>/dev/null || $(WITH) '.[print]'
+	@$(BIN)/python -m companion pdf
+
+slides: .venv/ready
+	@$(BIN)/python -c 'import sphinx_revealjs' 2>/dev/null || $(WITH) '.[slides]'
+	@$(BIN)/python -m companion slides
 
 test: .venv/ready
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
@@ -53,7 +66,7 @@ CHAPTERS ?= 03
 OUT ?= course
 course: .venv/ready
 	@test -n "$(SEED)" || { echo "course: expected SEED=, a number that students cannot guess, got none"; exit 1; }
-	@$(BIN)/python -c 'import nbgrader' 2>/dev/null || PIP_CONSTRAINT=constraints.txt PIP_USER=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[course]' || echo "course: going on without nbgrader"
+	@$(BIN)/python -c 'import nbgrader' 2>/dev/null || $(WITH) '.[course]' || echo "course: going on without nbgrader"
 	@$(BIN)/python -m companion course make --seed $(SEED) --chapters $(CHAPTERS) --out $(OUT)
 
 # Chromium checks of the site need npm; the book does not.

@@ -11,7 +11,7 @@ from memprior import paper
 
 SRC = Path(__file__).parents[1] / "src"
 TREES = {file.relative_to(SRC): ast.parse(file.read_text()) for file in sorted(SRC.rglob("*.py"))}
-ENTRY = "main"  # of every command
+ENTRIES = {"main", "setup"}  # of every command, and of every extension of Sphinx
 
 
 def defined(tree: ast.Module) -> Iterator[tuple[str, ast.stmt]]:
@@ -39,7 +39,7 @@ def twice(trees: dict[Path, ast.Module]) -> dict[str, list[str]]:
     return {
         name: files
         for name, files in found.items()
-        if len(files) > 1 and name != ENTRY and any(not file.startswith("chapters/") for file in files)
+        if len(files) > 1 and name not in ENTRIES and any(not file.startswith("chapters/") for file in files)
     }
 
 

@@ -1,5 +1,5 @@
-"""python -m companion run NAME | part NAME PART | chapters | book | open | recorded | keep NAME | address URL |
-data NAME | course make, run or grade."""
+"""python -m companion run NAME | part NAME PART | chapters | book | pdf | slides | open | recorded | keep NAME |
+address URL | data NAME | course make, run or grade."""
 
 import argparse
 import json
@@ -39,6 +39,8 @@ def main(argv: list[str] | None = None) -> int:
     whole.add_argument("--profile", default="quick", help="quick or full")
     whole.add_argument("--cores", type=int, default=2, help="processor cores to use")
     commands.add_parser("book", help="build the site from the quick runs and check it")
+    commands.add_parser("pdf", help="print the book from the quick runs by LaTeX, and check it")
+    commands.add_parser("slides", help="make a deck of each chapter from the quick runs, and check it")
     commands.add_parser("open", help="print how much of each chapter's code stands open, and its words")
     commands.add_parser("recorded", help="check that every chapter's recorded full run is of this code")
     keep = commands.add_parser("keep", help="record a finished full run under data/recorded")
@@ -80,6 +82,12 @@ def main(argv: list[str] | None = None) -> int:
         elif args.command == "book":
             with workflow.only_build(root), environment.of_run(root, {}):
                 print(f"The book is ready: open {book.build(root)}")
+        elif args.command in ("pdf", "slides"):
+            from companion import printing, slides  # which need what the site does without
+
+            with workflow.only_build(root), environment.of_run(root, {}):
+                made = printing.print_book(root) if args.command == "pdf" else slides.make_slides(root)
+                print(f"Ready: open {made}")
         elif args.command == "open":
             print(pages.open_code(root))
         elif args.command == "recorded":

@@ -4,6 +4,7 @@ The stage is a folder with the executed notebooks, the prose pages and the gener
 nothing else.
 """
 
+import copy
 import os
 import re
 import shutil
@@ -12,14 +13,16 @@ import sys
 from pathlib import Path
 
 import nbformat
+import yaml
 
 from companion import claims, pages, pictures, site, tables, weights
 from companion.results import PROVENANCE, RESULTS, RunError, read_run, seal
 from companion.run import chapters
-from companion.sources import read_notebook
+from companion.sources import read_notebook, read_yaml
 
 NAMED = re.compile(r"WARNING|ERROR|CRITICAL|SEVERE|[Ee]rror:|Exception")  # lines of Sphinx's log that name a culprit
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # what colors a terminal, and moves its cursor
+PAGES_ALONE = {"sphinx.ext.viewcode"}  # extensions that write pages of a site
 BROWSER_NEEDS = "with chromium, nodejs and npm installed, `make browser` readies them"
 BROWSER_ABSENT = 3  # exit status of browse.mjs where there is no browser to look with
 
@@ -34,12 +37,12 @@ def build(root: Path) -> Path:
     Raises :class:`BuildError` naming every culprit: a chapter not run, results that cannot be read, claims that do
     not hold, source notebooks with outputs, a warning of Sphinx, a problem on a page.
     """
-    _stop_at(check_runs(root) + check_sources(root))
+    stop_at(check_runs(root) + check_sources(root))
     print("building the pages with Sphinx", flush=True)
     stage(root, root / "_build" / "stage")
     html = sphinx(root)
     print("checking the pages, in Chromium too where there is one", flush=True)
-    _stop_at([str(problem) for problem in site.check_pages(html, root / "_toc.yml")])
+    stop_at([str(problem) for problem in site.check_pages(html, root / "_toc.yml")])
     print(browse(root, html))
     return html / "index.html"
 
@@ -132,16 +135,20 @@ def sphinx(root: Path) -> Path:
 
     Raises :class:`BuildError` with the warnings.
     """
-    html, log = root / "_build" / "html", root / "_build" / "sphinx.log"
-    shutil.rmtree(html, ignore_errors=True)  # a page that is no longer written must not stay
-    command = [
-        Path(sys.executable).with_name("jupyter-book"),
-        "build",
-        root / "_build" / "stage",
-        "--config",
-        root / "_config.yml",
-    ]
-    command += ["--toc", root / "_toc.yml", "--path-output", root, "-W", "-n", "--keep-going", "--all"]
+    return jupyter_book(root, root / "_config.yml", "html")
+
+
+def jupyter_book(root: Path, config: Path, builder: str) -> Path:
+    """Run Jupyter Book on the stage with a builder of Sphinx; returns the folder of what it wrote, made afresh.
+
+    Raises :class:`BuildError` with the warnings; the whole log is _build/sphinx.log, for html, or that of the builder.
+    """
+    written, log = root / "_build" / builder, root / "_build" / f"sphinx{f'-{builder}' * (builder != 'html')}.log"
+    shutil.rmtree(written, ignore_errors=True)  # a page that is no longer written must not stay
+    command = [Path(sys.executable).with_name("jupyter-book"), "build", root / "_build" / "stage"]
+    command += ["--config", config, "--toc", root / "_toc.yml", "--path-output", root]
+    command += ["--builder", "html"] if builder == "html" else ["--builder", "custom", "--custom-builder", builder]
+    command += ["-W", "-n", "--keep-going", "--all"]
     with log.open("w") as output:
         done = subprocess.run(
             command, cwd=root, stdout=output, stderr=subprocess.STDOUT, env=os.environ | {"NO_COLOR": "1"}, check=False
@@ -150,7 +157,18 @@ def sphinx(root: Path) -> Path:
         said = ANSI.sub("", log.read_text("utf-8", "replace")).splitlines()
         culprits = list(dict.fromkeys(filter(NAMED.search, said))) or said[-20:]
         raise BuildError("\n".join([*culprits, f"Sphinx ended with status {done.returncode}; whole log: {log}"]))
-    return html
+    return written
+
+
+def written_settings(root: Path, name: str, *, extensions: list[str], config: dict, **parts: dict) -> Path:
+    """The book's settings for another form of it, as _build/NAME.yml: more extensions, values, parts."""
+    told = copy.deepcopy(read_yaml(root / "_config.yml"))
+    kept = [name for name in told["sphinx"]["extra_extensions"] if name not in PAGES_ALONE]
+    told["sphinx"]["extra_extensions"] = kept + extensions
+    told["sphinx"]["config"] |= config
+    file = root / "_build" / f"{name}.yml"
+    file.write_text(yaml.safe_dump(told | parts, allow_unicode=True))
+    return file
 
 
 def browse(root: Path, html: Path) -> str:
@@ -182,7 +200,7 @@ def check_recorded(root: Path) -> None:
             problems.append(
                 f"{name}: recorded with older code; run `make full`, then `python -m companion keep {name}`"
             )
-    _stop_at(problems)
+    stop_at(problems)
 
 
 def keep(root: Path, name: str) -> Path:
@@ -211,6 +229,7 @@ def keep(root: Path, name: str) -> Path:
     return target
 
 
-def _stop_at(problems: list[str]) -> None:
+def stop_at(problems: list[str]) -> None:
+    """Raise :class:`BuildError` where there are any."""
     if problems:
         raise BuildError("\n".join(problems))

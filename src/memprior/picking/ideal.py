@@ -2,7 +2,7 @@ r"""The ideal picker of one trace: the exact posterior of the onset of a known w
 
 A trace x of n samples has one arrival, of known wavelet w, onset tau, amplitude a and polarity s:
 
-.. math:: x = s \, a \, w_\tau + \eta, \quad (w_\tau)_i = w(i \, dt - \tau), \quad \eta \sim N(0, C), \quad
+.. math:: x = s \, a \, w_\tau + \eta, \quad (w_\tau)_i = w(i \, dt - \tau), \quad \eta \sim N(0, C), \\
           a \sim N(m, v^2), \quad s = \pm 1 \text{ with } 1/2, \quad \tau \text{ uniform on the window.}
 
 Given tau and s the trace is Gaussian, of mean s m w and covariance C + v^2 w w^T. With
