@@ -1,0 +1,227 @@
+"""What others bring, read and looked at before any work: a folder of models, data, samples.
+
+One error each, naming file and model, what was expected and what came: :class:`memprior.report.BadInput`, which the
+command prints in one line.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from memprior._check import expect
+from memprior.report import BadInput, load_points
+from memprior.waves import read_openfwi_models
+from memprior.waves.segy import read_traces
+
+FORMATS = "npy", "openfwi", "segy"
+ENDINGS = {".npy": "npy", ".sgy": "segy", ".segy": "segy"}
+UNIT_FACTOR = 300.0  # a factor between sizes of positive models that one unit does not have and a thousand has
+
+
+@dataclass(frozen=True, eq=False)
+class Models:
+    """points: (N, *shape), float64, finite. places: where each stands, "FILE[number]"."""
+
+    points: torch.Tensor
+    places: tuple[str, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one model."""
+        return tuple(self.points.shape[1:])
+
+
+def read_models(
+    path: str | Path,
+    *,
+    shape: Sequence[int] | None = None,
+    form: str | None = None,
+    window: Sequence[int] | None = None,
+    name: str = "models",
+) -> Models:
+    """All models of a folder, or of one file, in the order of the files' names.
+
+    Args:
+        path: .npy files of (n, *shape), or of one model where ``shape`` is given; SEG-Y files.
+        shape: of one model, as the operator takes it; None: that of the files, which must agree.
+        form: one of ``FORMATS``, of all files; None: by their endings. "openfwi" reads (n, 1, 70, 70) in m/s as
+            (n, 70, 70) in km/s, x first.
+        window: (traces, samples), cuts SEG-Y sections side by side and below each other, without overlap; None: one
+            model a file, (traces, samples), as stored.
+        name: of the argument, for messages.
+
+    Returns:
+        The models.
+
+    Raises:
+        BadInput: nothing to read; a file that is not readable or not of numbers; NaN; shapes that differ, or that are
+            the operator's with their axes swapped; dead traces; a window larger than its section.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from memprior.diagnose import read_models
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/a.npy", np.ones((3, 4, 5)))
+        ...     np.save(f"{folder}/b.npy", np.ones((4, 5)))
+        ...     models = read_models(folder, shape=(4, 5))
+        >>> models.points.shape, models.places[-1]
+        (torch.Size([4, 4, 5]), 'b.npy[0]')
+    """
+    files = _files(name, Path(path))
+    shape = None if shape is None else tuple(int(size) for size in shape)
+    parts, places = [], []
+    for file in files:
+        form_here = form or ENDINGS.get(file.suffix.lower())
+        try:
+            part = {"npy": _npy, "openfwi": _openfwi, "segy": _segy}[form_here or "npy"](file, shape, window, form)
+        except (BadInput, ValueError, OSError) as error:
+            raise BadInput(f"{name}: {error}") from error
+        _expect_shape(name, file, tuple(part.shape[1:]), shape or tuple((parts or [part])[0].shape[1:]), shape is None)
+        parts.append(part)
+        places += [f"{file.name}[{number}]" for number in range(len(part))]
+    return Models(torch.cat(parts), tuple(places))
+
+
+def _files(name: str, path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise BadInput(f"{name}: expected a folder of models, or a file, got no {path}")
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() in ENDINGS and not file.name.startswith("."))
+    if not files:
+        raise BadInput(f"{name}: expected {', '.join(ENDINGS)} files in {path}, got none")
+    return files
+
+
+def _npy(file: Path, shape, window, form) -> torch.Tensor:
+    if window is not None:
+        raise BadInput(f"{file.name}: expected a SEG-Y section to cut windows from, got an .npy file")
+    try:
+        points = load_points(file.name, str(file))
+    except BadInput as error:
+        raise BadInput(str(error).replace("NaN or infinite, in", "NaN or infinite, expected none, in")) from None
+    if shape is not None and tuple(points.shape) == shape:
+        points = points[None]
+    if form is None and tuple(points.shape[1:]) == (1, 70, 70) and (shape is None or shape == (70, 70)):
+        raise BadInput(
+            f"{file.name}: expected --format openfwi (km/s, x first) or --format npy (as stored) beside a file of "
+            f"OpenFWI's shape (n, 1, 70, 70), got neither"
+        )
+    return points
+
+
+def _openfwi(file: Path, shape, window, form) -> torch.Tensor:
+    return read_openfwi_models(file).double()
+
+
+def _segy(file: Path, shape, window, form) -> torch.Tensor:
+    section = read_traces(file)
+    if not bool(section.live.all()):
+        dead = int((~section.live).sum())
+        raise BadInput(
+            f"{file.name}: expected live seismic traces, got {dead} dead or auxiliary of {len(section.live)}"
+        )
+    return windows(section.traces.double(), window or section.traces.shape, name=file.name)
+
+
+def windows(section: torch.Tensor, size: Sequence[int], *, name: str = "section") -> torch.Tensor:
+    """A section (H, W) cut into windows of ``size``, side by side, without overlap; what is left at the ends is left.
+
+    Returns:
+        (n, *size), along W first.
+
+    Raises:
+        ValueError: a window that is larger than the section.
+
+    Example:
+        >>> import torch
+        >>> from memprior.diagnose import windows
+        >>> windows(torch.arange(12.0).reshape(2, 6), (2, 3))
+        tensor([[[ 0.,  1.,  2.],
+                 [ 6.,  7.,  8.]],
+        <BLANKLINE>
+                [[ 3.,  4.,  5.],
+                 [ 9., 10., 11.]]])
+    """
+    height, width = (int(one) for one in size)
+    good = 0 < height <= section.shape[0] and 0 < width <= section.shape[1]
+    expect(good, name, f"a section of at least {height} x {width} (traces, samples)", tuple(section.shape))
+    cut = section.unfold(0, height, height).unfold(1, width, width)
+    return cut.reshape(-1, height, width).contiguous()
+
+
+def _expect_shape(name: str, file: Path, came: tuple[int, ...], wanted: tuple[int, ...], from_files: bool) -> None:
+    if came == wanted:
+        return
+    whose = "as the other files hold" if from_files else "as the operator takes"
+    swapped = sorted(came) == sorted(wanted)
+    hint = ": its axes are swapped, transpose the models" if swapped else ""
+    raise BadInput(f"{name}: expected models of shape {wanted}, {whose}, got {came} in {file.name}{hint}")
+
+
+def expect_models(models: Models, bounds: Sequence[float] | None) -> None:
+    """Raise :class:`BadInput` for too few, all equal, or out of ``bounds`` (low, high); or one in another unit.
+
+    Without bounds: positive models of which one is 300 times larger or smaller than most.
+    """
+    points, places = models.points.flatten(1), models.places
+    if len(points) < 5:
+        raise BadInput(f"models: expected at least 5, got {len(points)}")
+    if bool((points == points[:1]).all()):
+        raise BadInput(f"models: expected models that differ, got {len(points)} equal ones")
+    if bounds is not None:
+        low, high = (float(end) for end in bounds)
+        outside = ((points < low) | (points > high)).any(1).nonzero()[:, 0].tolist()
+        if not outside:
+            return
+        first = points[outside[0]]
+        came = f"{float(first.min()):.4g} to {float(first.max()):.4g} in {places[outside[0]]}"
+        raise BadInput(
+            f"models: expected numbers from {low:g} to {high:g}, the operator's bounds, got {came} "
+            f"({len(outside)} of {len(points)} models are outside){_unit_hint(first, low, high)}"
+        )
+    if bool((points > 0).all()):
+        size = points.log().mean(1)
+        away = size - size.median()
+        worst = int(away.abs().argmax())
+        if abs(float(away[worst])) > math.log(UNIT_FACTOR):
+            raise BadInput(
+                f"models: expected one unit, got {places[worst]} {math.exp(abs(float(away[worst]))):.3g} times "
+                f"{'larger' if away[worst] > 0 else 'smaller'} than most: m/s and km/s, or metres and km, mixed?"
+            )
+
+
+def _unit_hint(first: torch.Tensor, low: float, high: float) -> str:
+    for factor, words in ((1e-3, "m/s for km/s, or metres for km"), (1e3, "km/s for m/s, or km for metres")):
+        if bool(((factor * first >= low) & (factor * first <= high)).all()):
+            return f": {words}? times {factor:g} it is inside"
+    return ""
+
+
+def read_observed(path: str | Path) -> torch.Tensor:
+    """The data y, (m,), float64, of an .npy file of any shape, flattened, or of a SEG-Y file, trace by trace.
+
+    Raises :class:`BadInput` for what cannot be read, complex numbers, NaN.
+    """
+    file = Path(path)
+    if file.suffix.lower() in (".sgy", ".segy"):
+        try:
+            return read_traces(file).traces.double().flatten()
+        except (ValueError, OSError) as error:
+            raise BadInput(f"data: {error}") from error
+    try:
+        return load_points("data", str(file)).flatten()
+    except BadInput as error:
+        if "is shape (n, 1)" not in str(error):
+            raise
+    import numpy as np
+
+    line = torch.from_numpy(np.load(file, allow_pickle=False).astype(np.float64))
+    bad = len(line) - int(torch.isfinite(line).sum())
+    if bad:
+        raise BadInput(f"data: expected finite numbers, got {bad} NaN or infinite of {len(line)} in {file.name}")
+    return line
