@@ -136,6 +136,10 @@ ON_AX = {
     "rows.named_rows": ((["a", "b"],), {"pad": 6}),
     "rows.whisker": (((0.4, 0.3, 0.5), 1), {"color": "red"}),
     "rows.interval_rows": ((ROWS, dict.fromkeys(ROWS, "red").get), {}),
+    "diagnosis.misfit_panel": ((draw(30), (0.5, 1.5)), TITLE),
+    "diagnosis.coverage_rows": ((ROWS, 0.9), TITLE),
+    "diagnosis.importance_bar": ((0.5, 0.05), TITLE),
+    "diagnosis.swap_panel": ((draw(50), 0.7), TITLE),
     "report.ratio_histogram": (({"samples": draw(30), "held-out draws": draw(40)}, 0.7), {}),
     "report.share_curves": (({"samples": draw(30)},), {"xlabel": "x", "right": 1.0, "threshold": 0.3, **TITLE}),
     A1 + "wavefield_map": ((torch.polar(draw(5, 5), draw(5, 5)),), {"side_km": 2.0, "survey": SURVEY, **TITLE}),
@@ -240,6 +244,10 @@ ON_AXES = {
 }
 WHOLE = {
     "style.panels": ((1, 2), {}),
+    "diagnosis.diagnosis_figure": (
+        (draw(30), (0.5, 1.5), ROWS, 0.9, 0.5, 0.05, draw(50), 0.7),
+        {"words": dict.fromkeys(("fit", "coverage", "linearization", "copying"), "w"), **TITLE},
+    ),
     "report.report_figure": (({"samples": draw(30)}, {"samples": draw(30)}, {"samples": draw(30)}), TITLE),
     C1 + "families_and_truth": (
         (PLANE, PLANE, dict.fromkeys(FAMILIES, PLANE), "e"),

@@ -14,7 +14,7 @@ import pytest
 from helpers import PATHS
 from matplotlib import pyplot as plt
 
-from memprior.diagnose.__main__ import main, split
+from memprior.diagnose.__main__ import main, split_models
 from memprior.diagnose.inputs import read_models, read_observed
 from memprior.report import BadInput
 
@@ -315,7 +315,7 @@ def test_command_names_samples_that_do_not_fit(folder, capsys):
 
 def test_command_tests_samples_against_a_split(folder, capsys):
     models = np.concatenate([np.load(folder / "models" / f"{name}.npy") for name in "ab"])
-    trained = split(read_models(folder / "models"), 20, 3)[0].points.numpy()
+    trained = split_models(read_models(folder / "models"), 20, 3)[0].points.numpy()
     for name, samples, found in (("copies", trained[:30], "refuse the prior"), ("fresh", models + 0.01, None)):
         np.save(folder / f"{name}.npy", samples)
         out = str(folder / name)

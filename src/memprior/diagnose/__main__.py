@@ -154,7 +154,7 @@ def _inputs(args) -> tuple[DiagnosisPlan, ForwardOperator, Models, torch.Tensor,
     if args.held_out is not None:
         others["held_out"] = read_models(args.held_out, shape=models.shape, name="held_out", **read).points
     if args.split is not None:
-        models, others["held_out"] = split(models, *args.split)
+        models, others["held_out"] = split_models(models, *args.split)
     if others["groups"] is not None and len(others["groups"]) != len(models.points):
         raise BadInput(f"groups: expected a label for each of {len(models.points)} models, got {len(others['groups'])}")
     expect_models(models, args.bounds or getattr(forward, "bounds", None))
@@ -180,7 +180,7 @@ def _inputs(args) -> tuple[DiagnosisPlan, ForwardOperator, Models, torch.Tensor,
     return plan, forward, models, observed, others
 
 
-def split(models: Models, num: int, seed: int) -> tuple[Models, torch.Tensor]:
+def split_models(models: Models, num: int, seed: int) -> tuple[Models, torch.Tensor]:
     """The models that were trained on, and ``num`` held-out ones (num, *shape), drawn by a seed.
 
     Raises :class:`~memprior.report.BadInput` for fewer than 5 on either side.

@@ -197,7 +197,7 @@ def least_truths(level: float, tolerance: float) -> int:
     Example:
         >>> from memprior.diagnose import least_truths
         >>> least_truths(0.9, 0.1)
-        49
+        45
     """
     num = 5
     while jeffreys(math.floor(level * num + 0.5) / num, num)[0] < level - tolerance:

@@ -73,7 +73,8 @@ def read_models(
     """
     files = _files(name, Path(path))
     shape = None if shape is None else tuple(int(size) for size in shape)
-    parts, places = [], []
+    parts: list[torch.Tensor] = []
+    places: list[str] = []
     for file in files:
         form_here = form or ENDINGS.get(file.suffix.lower())
         try:

@@ -120,9 +120,8 @@ def look_up(predicted: torch.Tensor, observed: torch.Tensor, noise_std: float) -
     misfits = (observed - predicted).square().mean(1) / noise_std**2
     least, law = num * float(misfits.min()), stats.chi2(num)
     alone = float(law.ppf(0.025)) / num, float(law.ppf(0.975)) / num
-    return ExactLookup(
-        log_weights, misfits, float(law.sf(least)), min(1.0, len(predicted) * float(law.cdf(least))), alone
-    )
+    p_low = min(1.0, len(predicted) * float(law.cdf(least)))
+    return ExactLookup(log_weights, misfits, float(law.sf(least)), p_low, alone)
 
 
 @dataclass(frozen=True)
@@ -151,7 +150,7 @@ def left_out_bandwidth(points: torch.Tensor, labels: torch.Tensor | None = None)
         >>> from memprior.diagnose import left_out_bandwidth
         >>> x = torch.linspace(0, 9, 10, dtype=torch.float64)[:, None]
         >>> round(left_out_bandwidth(x).value, 2)
-        0.5
+        2.28
     """
     labels = torch.arange(len(points)) if labels is None else labels
     expect(len(labels.unique()) >= 3, "models", "at least 3 that differ (or groups)", len(labels.unique()))
