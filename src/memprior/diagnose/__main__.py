@@ -48,10 +48,15 @@ class _Progress:
 def main(arguments: list[str] | None = None) -> int:
     """The page on stdout, progress on stderr. 0 whatever the verdict; 2 and one line on stderr for bad input."""
     args = _parser().parse_args(arguments)
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: print(f"{COMMAND}: {message}", file=sys.stderr)
+        return _run(args)
+
+
+def _run(args) -> int:
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())  # as `python -m` has it
     progress = _Progress()
-    warnings.showwarning = lambda message, *_, **__: print(f"{COMMAND}: {message}", file=sys.stderr)
     try:
         plan, forward, models, observed, others = _inputs(args)
         out = None if args.out is None else _folder(args.out)

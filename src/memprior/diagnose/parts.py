@@ -184,6 +184,14 @@ def smoothed_posterior(
     r"""The linearized posterior of kernels N(z_n, h^2 I), from data (N, m) and Jacobians (N, m, q) that are known.
 
     Beside it the least :math:`(y - F_n)^T C_n^{-1} (y - F_n) / m`: how far the data are from the smoothed models.
+
+    Example:
+        >>> import torch
+        >>> from memprior.diagnose import smoothed_posterior
+        >>> z, rows = torch.zeros(1, 1), torch.ones(1, 1, 1)
+        >>> posterior, far = smoothed_posterior(z, 1.0, z, rows, torch.tensor([2.0]), 1.0)
+        >>> posterior.means, round(far, 6)  # C = 1 + 1, 2^2 / 2
+        (tensor([[1.]]), 2.0)
     """
     known = KnownData(predicted, rows)
     likelihood = GaussianLikelihood(known, observed, noise_std)
@@ -261,6 +269,16 @@ def left_out_credibility(
     linearized posterior, uniform on (0, 1) when calibrated; and how far the data are from the models and from the
     smoothed ones, per datum, for :func:`p_alike_of`. NaN without ``rows``. The bandwidth is chosen without the truth,
     unless given.
+
+    Example:
+        >>> import torch
+        >>> from memprior.diagnose import left_out_credibility
+        >>> z = torch.eye(6, dtype=torch.float64)
+        >>> found = left_out_credibility(
+        ...     0, z, torch.arange(6), z, None, 0.01, num_draws=99, bandwidth=None, purpose="an example"
+        ... )
+        >>> bool(found[0, 0] > 0.98)  # the lookup has collapsed on another model
+        True
     """
     rest, generator = labels != labels[truth], generator_for(purpose)
     others, data = points[rest], predicted[rest]

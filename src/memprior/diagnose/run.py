@@ -51,6 +51,11 @@ class DiagnosisPlan:
 
     Raises:
         ValueError: a number out of its range.
+
+    Example:
+        >>> from memprior.diagnose import DiagnosisPlan
+        >>> DiagnosisPlan(num_truths=50).level
+        0.9
     """
 
     level: float = 0.9
@@ -67,7 +72,7 @@ class DiagnosisPlan:
         for name in ("level", "tolerance"):
             value = positive_number(name, getattr(self, name))
             expect(value < 1, name, "a number in (0, 1)", value)
-        for name, least in (("num_truths", 5), ("num_draws", 19), ("num_proposals", 32), ("seed", 0), ("chunk", 1)):
+        for name, least in (("num_truths", 5), ("num_draws", 19), ("num_proposals", 16), ("seed", 0), ("chunk", 1)):
             expect_whole(name, getattr(self, name), least)
         if self.bandwidth is not None:
             positive_number("bandwidth", self.bandwidth)
@@ -78,10 +83,11 @@ class Diagnosis:
     """What :func:`diagnose` found.
 
     predicted: data of the models, (N, m). lookup: the N solves. bandwidth, importance: of the linearized posterior,
-    None where it was not computed, for the reason ``why_not``; num_refused: draws of it that the operator
-    refused, whose weight is 0. coverage: over ``truths``, of "lookup" and, where computed, "linearized"; credibilities:
-    (T, 2). copies: the report on the samples, or None. repeats: models that repeat an earlier one, left out with it.
-    decision: the verdict. plan, noise_std: as used. size, rank: numbers of a model; dimensions of the models' span.
+    None where it was not computed, for the reason ``why_not``; num_refused: draws of it that the operator refused,
+    whose weight is 0. coverage: over ``truths``, of "lookup" and, where computed, "linearized"; credibilities: (T, 2).
+    distances: of the data of left-out models from the others, (T, 1 or 2); p_alike: of the data's own beside them.
+    copies: the report on the samples, or None. repeats: models that repeat an earlier one, left out with it. decision:
+    the verdict. plan, noise_std: as used. size, rank: numbers of a model; dimensions of the models' span.
     """
 
     predicted: torch.Tensor
@@ -93,6 +99,7 @@ class Diagnosis:
     num_refused: int
     coverage: dict[str, Coverage]
     credibilities: torch.Tensor
+    distances: torch.Tensor
     truths: torch.Tensor
     copies: Report | None
     repeats: int
@@ -274,7 +281,8 @@ def diagnose(
         )
 
     beside = kept.in_chunks("truths", len(truths), 1, left_out, told)
-    credibilities, p_alike = beside[:, :2], p_alike_of(beside[:, 2 : 2 + len(own)], torch.tensor(own).to(beside))
+    credibilities, distances = beside[:, :2], beside[:, 2 : 2 + len(own)]
+    p_alike = p_alike_of(distances, torch.tensor(own).to(beside))
     coverage = {"lookup": coverage_of(credibilities[:, 0], plan.level)}
     if rows is not None:
         coverage["linearized"] = coverage_of(credibilities[:, 1], plan.level)
@@ -290,6 +298,7 @@ def diagnose(
         num_refused,
         coverage,
         credibilities,
+        distances,
         truths,
         copies,
         repeats,
