@@ -107,7 +107,7 @@ def claims(numbers: dict, profile: str) -> dict[str, float]:
             made |= {
                 f"{name}_{key}{end}": value[what] for end, what in (("", "value"), ("_low", "low"), ("_high", "high"))
             }
-        made |= {f"{name}_efficiency": one["efficiency"], f"{name}_effective": one["effective"]}
+        made[f"{name}_efficiency"] = one["efficiency"]
         made |= {f"{name}_{kind}": one["swaps"][kind]["value"] for kind in ("memorized", "fresh")}
         made |= {f"{name}_alarm_{kind}": one["alarms"][kind]["value"] for kind in ("units", "fresh", "foreign")}
     return {f"b1.{profile}_{id}": float(value) for id, value in made.items()}
