@@ -93,10 +93,11 @@ def _comparison(points):
     return Of(exact=exact, linearized=made, released=made, sigma=0.5, distance=0.1, distance_released=0.2)
 
 
-A1, C1, C2, C3, C4, C5, C6, C7, C9 = (
+A1, OWN, C1, C2, C3, C4, C5, C6, C7, C9 = (
     f"{name}.figures."
     for name in (
         "a1_waves",
+        "b1_bring_your_own",
         "ch01_maximum_likelihood",
         "ch02_gaussian_mixture_prior",
         "ch03_linearized_posterior",
@@ -151,6 +152,10 @@ ON_AX = {
     A1 + "digits_scatter": (({"a": ([2, 20], [1e-6, 1e-4]), "b": ([3, 30], [1e-5, 1e-3])}, 100.0), {}),
     A1 + "misfit_curves": ((INVERSIONS,), {}),
     A1 + "error_curves": ((INVERSIONS, {"x": [1.0, 0.7, 0.5]}), {}),
+    OWN + "own_models": ((draw(3, 4, 2),), TITLE),
+    OWN + "covered": (({"lookup": (0.4, 0.3, 0.5)}, 0.9), TITLE),
+    OWN + "fired": ((ROWS, 0.05), TITLE),
+    OWN + "heaviest": ((draw(30),), TITLE),
     C1 + "sample_panel": ((PLANE, PLANE), {"color": "red", **TITLE}),
     C1 + "memorization_plane": (({"flow": [LOOKS, LOOKS], "Gaussian": [LOOKS[:1]]}, 2.0), {}),
     C1 + "floor_curves": ((Of(floors=SIGMAS / 10, train=-SIGMAS, held_out=-2 * SIGMAS, best=0.1),), {}),

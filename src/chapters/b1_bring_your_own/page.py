@@ -104,9 +104,7 @@ def claims(numbers: dict, profile: str) -> dict[str, float]:
     made = {}
     for name, one in numbers.items():
         for key, value in one["coverage"].items():
-            made |= {
-                f"{name}_{key}{end}": value[what] for end, what in (("", "value"), ("_low", "low"), ("_high", "high"))
-            }
+            made |= {f"{name}_{key}_{end}": value[end] for end in ("value", "low", "high")}
         made[f"{name}_efficiency"] = one["efficiency"]
         made |= {f"{name}_{kind}": one["swaps"][kind]["value"] for kind in ("memorized", "fresh")}
         made |= {f"{name}_alarm_{kind}": one["alarms"][kind]["value"] for kind in ("units", "fresh", "foreign")}
