@@ -8,7 +8,7 @@ from memprior.figures.rows import interval_rows, named_rows, whisker
 from memprior.figures.style import BLUE, GRAY, GREEN, PALE, PURPLE, VERMILION, array
 
 POSTERIORS = {"lookup": VERMILION, "linearized": GREEN}
-SAMPLES = {"memorized": VERMILION, "fresh": BLUE}
+SAMPLE_COLORS = {"memorized": VERMILION, "fresh": BLUE}
 
 
 def own_models(ax: Axes, models, *, title: str) -> Axes:
@@ -41,7 +41,7 @@ def fired(ax: Axes, shares: dict, level: float, *, title: str) -> Axes:
     ax.axvline(level, color=GRAY, lw=1, ls=":")
     for height, (name, interval) in enumerate(shares.items()):
         ax.axhline(height, color=PALE, lw=0.8, zorder=0)
-        whisker(ax, interval, height, color=SAMPLES.get(name, GREEN))
+        whisker(ax, interval, height, color=SAMPLE_COLORS.get(name, GREEN))
     named_rows(ax, shares)
     ax.set(xlim=(-0.02, 1.02), xlabel="share of tests that fire", title=title)
     return ax

@@ -4,7 +4,7 @@ import torch
 from matplotlib.figure import Figure
 
 from chapters.b1_bring_your_own import figures as draw
-from chapters.b1_bring_your_own.sets import NAMES, OwnSet
+from chapters.b1_bring_your_own.sets import SETS, OwnSet
 from companion.frames import Frames
 from companion.tables import Table
 from memprior.figures.style import panels
@@ -25,7 +25,7 @@ def _words(one: dict) -> str:
 def answer(numbers: dict) -> Figure:
     """Coverage of left-out truths, upper row, and the swap test's two controls, lower row, of each set."""
     figure, axes = panels(2, 3, height=3.9)
-    for name, upper, lower in zip(NAMES, axes[:3], axes[3:], strict=True):
+    for name, upper, lower in zip(SETS, axes[:3], axes[3:], strict=True):
         one = numbers[name]
         shares = {key: _ends(value) for key, value in one["coverage"].items()}
         draw.covered(upper, shares, LEVEL, title=f"{name}: {one['verdict']}")
@@ -86,14 +86,14 @@ def noise_slider(numbers: dict, factors) -> Frames:
 
     def frame(factor: float) -> Figure:
         figure, axes = panels(1, 3, height=2.4)
-        for ax, name in zip(axes, NAMES, strict=True):
+        for ax, name in zip(axes, SETS, strict=True):
             weights = numbers[name]["weights"][places[factor]]
             draw.heaviest(ax, weights, title=f"{name}: {effective(name, factor):.1f} effective")
         axes[0].set_ylabel("weight")
         return figure
 
     def alt(factor: float) -> str:
-        found = ", ".join(f"{name} {effective(name, factor):.1f}" for name in NAMES)
+        found = ", ".join(f"{name} {effective(name, factor):.1f}" for name in SETS)
         return f"Three bar charts of the largest weights at {factor:g} times the noise; effective models: {found}."
 
     return Frames(frame, factors, name="noise, times that of the data", alt=alt, start=0)

@@ -18,13 +18,13 @@ from memprior.geology import sections, velocity_models
 from memprior.operators import ForwardOperator
 from memprior.waves.segy import read_traces
 
-NAMES = ("layered", "section", "basin")
+SETS = ("layered", "section", "basin")
 SIZE = 12, 6  # of a layered model, depth first
 FAMILY, OTHER_FAMILY = "curve_vel_a", "curve_vel_b"
 WINDOW = 6, 12  # traces and samples
-KEPT = [0, 2, 4]  # traces that were recorded
+RECORDED_TRACES = [0, 2, 4]  # traces that were recorded
 WINDOWS = 6  # of each section
-NOISE_SHARE = {"layered": 0.3, "section": 0.3, "basin": 0.03}  # of the data's root mean square
+NOISE_OF = {"layered": 0.3, "section": 0.3, "basin": 0.03}  # of the data's root mean square
 STATIONS = 16
 
 
@@ -58,7 +58,7 @@ class PostStack:
 
 def kept_traces(x: torch.Tensor) -> torch.Tensor:
     """Every second trace of windows (B, 6, 12)."""
-    return x[:, KEPT].flatten(1)
+    return x[:, RECORDED_TRACES].flatten(1)
 
 
 def gravity(depths_km: np.ndarray) -> np.ndarray:
@@ -119,7 +119,7 @@ def section_windows(num: int, seed: int, facies: str = "clinoform") -> tuple[tor
 
 
 def own_set(name: str, num: int, num_fresh: int, seed: int) -> OwnSet:
-    """One of ``NAMES``."""
+    """One of ``SETS``."""
     total, groups = num + num_fresh, torch.arange(num + num_fresh)
     if name == "layered":
 
@@ -136,4 +136,4 @@ def own_set(name: str, num: int, num_fresh: int, seed: int) -> OwnSet:
         forward = numpy_operator(gravity, gravity_rows)
     size = float(forward(models[:num]).square().mean().sqrt())
     fresh = models[num:]
-    return OwnSet(name, models[:num], fresh, foreign, groups, forward, NOISE_SHARE[name] * size)
+    return OwnSet(name, models[:num], fresh, foreign, groups, forward, NOISE_OF[name] * size)

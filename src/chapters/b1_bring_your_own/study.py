@@ -31,7 +31,7 @@ def data_of(own: OwnSet, truths: torch.Tensor, purpose: str) -> torch.Tensor:
     return clean + own.noise_std * normal(*clean.shape, like=clean, generator=generator_for(f"{own.name} {purpose}"))
 
 
-def measured(own: OwnSet, settings: Settings, seed: int, folder: Path | None) -> dict:
+def set_numbers(own: OwnSet, settings: Settings, seed: int, folder: Path | None) -> dict:
     """All numbers of one set, as JSON."""
     observed = data_of(own, own.fresh, f"fresh {seed}")
     groups = own.groups[: len(own.models)]

@@ -14,7 +14,7 @@ from memprior.waves.segy import read_traces
 SMALL = Settings(24, 12, 39, 32, 10, 10, 99, (1.0, 4.0))
 
 
-@pytest.mark.parametrize("name", sets.NAMES)
+@pytest.mark.parametrize("name", sets.SETS)
 def test_set_keeps_the_contract_of_an_operator(name):
     own = sets.own_set(name, 24, 10, 0)
     num_data = own.forward(own.models[:2]).shape[1]
@@ -57,10 +57,10 @@ def test_sections_come_back_through_both_layouts(tmp_path):
     assert torch.equal(read_segy(tmp_path / "gather.sgy").traces, traces)
 
 
-@pytest.mark.parametrize("name", sets.NAMES)
+@pytest.mark.parametrize("name", sets.SETS)
 def test_controls_fire_on_copies_and_on_another_unit(name):
     own = sets.own_set(name, 24 if name != "section" else 72, 10, 0)
-    found = study.measured(own, Settings(24, 24, 39, 32, 10, 10, 99, (1.0, 4.0)), 0, None)
+    found = study.set_numbers(own, Settings(24, 24, 39, 32, 10, 10, 99, (1.0, 4.0)), 0, None)
     assert found["swaps"]["memorized"]["value"] > found["swaps"]["fresh"]["value"]
     assert found["alarms"]["fresh"]["value"] < 1
     assert sum(found["weights"][0]) == pytest.approx(1)
@@ -68,6 +68,6 @@ def test_controls_fire_on_copies_and_on_another_unit(name):
 
 def test_numbers_of_a_set_are_the_same_when_kept(tmp_path):
     own = sets.own_set("basin", 24, 10, 0)
-    first = study.measured(own, SMALL, 0, tmp_path)
-    assert study.measured(own, SMALL, 0, tmp_path) == first
-    assert study.measured(own, SMALL, 0, None) == first
+    first = study.set_numbers(own, SMALL, 0, tmp_path)
+    assert study.set_numbers(own, SMALL, 0, tmp_path) == first
+    assert study.set_numbers(own, SMALL, 0, None) == first
