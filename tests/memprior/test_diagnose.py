@@ -361,6 +361,24 @@ def test_diagnosis_page_says_verdict_reason_and_blind_spot():
 
 
 @pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: 1e200 * x, "models: expected numbers up to some"),
+        (lambda x: 1e-200 * x, "models: expected numbers up to some"),
+        (lambda x: x[:4].repeat(5, 1), "models: expected at least 5 that differ, or groups of them, got 4"),
+        (lambda x: x.float(), "models: expected float64, got torch.float32"),
+        (lambda x: x[:4], r"models: expected shape \(N, \*shape\), N >= 5, got \(4, 3\)"),
+    ],
+)
+def test_diagnosis_names_models_that_will_not_do_before_it_asks_the_operator(change, message):
+    def asked(x):
+        raise AssertionError("the operator was asked")
+
+    with pytest.raises(ValueError, match=message):
+        diagnose(change(normal(20, 3)), asked, torch.zeros(2), 1.0, plan=SMALL)
+
+
+@pytest.mark.parametrize(
     ("name", "value", "message"),
     [
         ("level", 1.0, r"level: expected a number in \(0, 1\), got 1.0"),

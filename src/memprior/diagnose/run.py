@@ -31,6 +31,7 @@ from memprior.diagnose.parts import (
 )
 from memprior.likelihood import GaussianLikelihood
 from memprior.memorization import Report, report
+from memprior.memorization._distances import expect_squares
 from memprior.mixture import IsotropicMixture
 from memprior.operators import ForwardOperator, jacobian
 
@@ -217,7 +218,12 @@ def diagnose(
     flat_samples = None if samples is None else _flat("samples", samples, models)
     flat_held_out = None if held_out is None else _flat("held_out", held_out, models)
     expect(samples is not None or held_out is None, "samples", "some beside held_out", "none")
-    span, labels = span_of(points), _labels(points, groups)
+    for name, x in (("models", points), ("observed", observed[None])):
+        expect_squares(name, x, lost=name == "models")
+    labels = _labels(points, groups)
+    num_labels = len(labels.unique())
+    expect(num_labels >= 5, "models", "at least 5 that differ, or groups of them", num_labels)
+    span = span_of(points)
     repeats = len(points) - len(torch.unique(points, dim=0))
     num, size, rank = len(points), points.shape[1], span.points.shape[1]
     with torch.no_grad():
