@@ -23,7 +23,7 @@ SIZE = 12, 6  # of a layered model, depth first
 FAMILY, OTHER_FAMILY = "curve_vel_a", "curve_vel_b"
 WINDOW = 6, 12  # traces and samples
 RECORDED_TRACES = [0, 2, 4]  # traces that were recorded
-WINDOWS = 6  # of each section
+SECTIONS = 12  # that the models are cut from, about
 NOISE_OF = {"layered": 0.3, "section": 0.3, "basin": 0.03}  # of the data's root mean square
 STATIONS = 16
 
@@ -107,18 +107,18 @@ def through_segy(section: torch.Tensor) -> torch.Tensor:
     return read.traces.double()
 
 
-def section_windows(num: int, seed: int, facies: str = "clinoform") -> tuple[torch.Tensor, torch.Tensor]:
-    """Windows (num, 6, 12) of sections that came through SEG-Y, six of each, and the number of the section, (num,)."""
-    count = -(-num // WINDOWS)
+def section_windows(num: int, of_each: int, seed: int, facies: str = "clinoform") -> tuple[torch.Tensor, torch.Tensor]:
+    """Windows (num, 6, 12) of sections that came through SEG-Y, and the number of the section of each, (num,)."""
+    count = -(-num // of_each)
     drawn, parts = sections(facies, count, seed=seed).seismic, []
     for number, section in enumerate(drawn):
         cut = windows(through_segy(section), WINDOW)
         order = torch.randperm(len(cut), generator=torch.Generator().manual_seed(1000 * seed + number))
-        parts.append(cut[order[:WINDOWS]])
-    return torch.cat(parts)[:num], (torch.arange(count * WINDOWS) // WINDOWS)[:num]
+        parts.append(cut[order[:of_each]])
+    return torch.cat(parts)[:num], (torch.arange(count * of_each) // of_each)[:num]
 
 
-def own_set(name: str, num: int, num_fresh: int, seed: int) -> OwnSet:
+def own_set(name: str, num: int, num_fresh: int, seed: int, device: torch.device | None = None) -> OwnSet:
     """One of ``SETS``."""
     total, groups = num + num_fresh, torch.arange(num + num_fresh)
     if name == "layered":
@@ -129,11 +129,14 @@ def own_set(name: str, num: int, num_fresh: int, seed: int) -> OwnSet:
         models, foreign = drawn(FAMILY, total, seed), drawn(OTHER_FAMILY, num_fresh, seed + 1)
         forward: ForwardOperator = PostStack(SIZE[0])
     elif name == "section":
-        (models, groups), foreign = section_windows(total, seed), section_windows(num_fresh, seed + 1, "chaotic")[0]
+        of_each = max(1, num // SECTIONS)
+        models, groups = section_windows(total, of_each, seed)
+        foreign, _ = section_windows(num_fresh, of_each, seed + 1, "chaotic")
         forward = kept_traces
     else:
         models, foreign = basins(total, seed), basins(num_fresh, seed, steep=True)
         forward = numpy_operator(gravity, gravity_rows)
+    models, foreign = models.to(device), foreign.to(device)
     size = float(forward(models[:num]).square().mean().sqrt())
     fresh = models[num:]
     return OwnSet(name, models[:num], fresh, foreign, groups, forward, NOISE_OF[name] * size)

@@ -7,7 +7,7 @@ import torch
 
 from chapters.b1_bring_your_own.sets import OwnSet
 from chapters.b1_bring_your_own.settings import Settings
-from memprior._random import generator_for, normal
+from memprior._random import choices, generator_for, normal
 from memprior.diagnose import DiagnosisPlan, diagnose, look_up, p_alike_of, smoothed_posterior, span_of
 from memprior.diagnose.run import Diagnosis
 from memprior.intervals import jeffreys
@@ -107,15 +107,16 @@ def swap_controls(own: OwnSet, observed: torch.Tensor, settings: Settings, seed:
     truths themselves, which know of no half. Groups are halved as a whole.
     """
     models, fresh = own.models.flatten(1), own.fresh.flatten(1)
-    groups = own.groups[: len(models)]
+    groups = own.groups[: len(models)].to(models.device)
     names, generator = groups.unique(), generator_for(f"{own.name} halves {seed}")
     predicted = own.forward(own.models)
     fired = {"memorized": 0, "fresh": 0}
     for _ in range(settings.num_swaps):
-        trained = torch.isin(groups, names[torch.randperm(len(names), generator=generator)[: len(names) // 2]])
+        half = torch.randperm(len(names), generator=generator)[: len(names) // 2]
+        trained = torch.isin(groups, names[half.to(names.device)])
         squares = (observed[:, None] - predicted[trained]).square().sum(2)
         weights = (-0.5 * squares / own.noise_std**2).softmax(1)
-        memorized = models[trained][torch.multinomial(weights, 1, generator=generator)[:, 0]]
+        memorized = models[trained][choices(weights, 1, generator=generator)[:, 0]]
         halves = groups[trained], groups[~trained]
         for name, samples in (("memorized", memorized), ("fresh", fresh)):
             test = swap_test(

@@ -152,7 +152,7 @@ def left_out_bandwidth(points: torch.Tensor, labels: torch.Tensor | None = None)
         >>> round(left_out_bandwidth(x).value, 2)
         2.28
     """
-    labels = torch.arange(len(points)) if labels is None else labels
+    labels = torch.arange(len(points), device=points.device) if labels is None else labels
     expect(len(labels.unique()) >= 3, "models", "at least 3 that differ (or groups)", len(labels.unique()))
     squares = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").square()
     return _bandwidth(squares.masked_fill(labels[:, None] == labels, math.inf), points.shape[1])

@@ -112,7 +112,7 @@ class Diagnosis:
 
 
 class Kept:
-    """Unfinished parts of one piece of work in a folder, one file each; without a folder nothing is kept.
+    """Unfinished parts of one piece of work in a folder, one file each, on the CPU; without a folder none is kept.
 
     A file of other work, or a damaged one, is begun anew.
     """
@@ -146,7 +146,7 @@ class Kept:
         if start >= total:
             return parts[0]
         for first in range(start, total, size):
-            parts.append(compute(first, min(first + size, total)))
+            parts.append(compute(first, min(first + size, total)).cpu())
             told(name, min(first + size, total), total)
             if time.monotonic() - saved > SAVE_EVERY_S and first + size < total:
                 parts = [torch.cat(parts)]
@@ -234,7 +234,7 @@ def diagnose(
     def solved(first: int, last: int) -> torch.Tensor:
         return _solved(forward, models[first:last], places[first:last])
 
-    predicted = kept.in_chunks("solves", num, plan.chunk, solved, told)
+    predicted = kept.in_chunks("solves", num, plan.chunk, solved, told).to(points)
     lookup = look_up(predicted, observed, noise_std)
     needed = 8 * num * rank * (3 * rank + 2 * len(observed))
     why_not = None if derivative else "without a derivative"
@@ -249,7 +249,7 @@ def diagnose(
         def tangents(first: int, last: int) -> torch.Tensor:
             return jacobian(forward, models[first:last]).detach() @ span.basis
 
-        rows = kept.in_chunks("jacobians", num, per_call, tangents, told)
+        rows = kept.in_chunks("jacobians", num, per_call, tangents, told).to(points)
     bandwidth, importance, num_refused = None, None, 0
     own = [float(lookup.misfits.min())]
     if rows is not None:
@@ -330,7 +330,7 @@ def _labels(points: torch.Tensor, groups) -> torch.Tensor:
     same = torch.unique(points, dim=0, return_inverse=True)[1]
     if groups is None:
         return same
-    given = torch.as_tensor(groups)
+    given = torch.as_tensor(groups, device=points.device)
     expect(given.shape == points.shape[:1], "groups", f"a label for each of {len(points)} models", tuple(given.shape))
     labels = torch.unique(given, return_inverse=True)[1]
     while True:  # until no two labels share a model that repeats

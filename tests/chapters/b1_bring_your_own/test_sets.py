@@ -59,7 +59,7 @@ def test_sections_come_back_through_both_layouts(tmp_path):
 
 @pytest.mark.parametrize("name", sets.SETS)
 def test_controls_fire_on_copies_and_on_another_unit(name):
-    own = sets.own_set(name, 24 if name != "section" else 72, 10, 0)
+    own = sets.own_set(name, 24, 10, 0)
     found = study.set_numbers(own, Settings(24, 24, 39, 32, 10, 10, 99, (1.0, 4.0)), 0, None)
     assert found["swaps"]["memorized"]["value"] > found["swaps"]["fresh"]["value"]
     assert found["alarms"]["fresh"]["value"] < 1
