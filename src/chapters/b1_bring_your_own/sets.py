@@ -30,7 +30,7 @@ STATIONS = 16
 
 @dataclass(frozen=True, eq=False)
 class OwnSet:
-    """models: (N, *shape). fresh, foreign: (M, *shape), of the same generator and of another one. groups: (N + M,),
+    """models: (N, ...). fresh, foreign: (M, ...), of the same generator and of another one. groups: (N + M,),
     models and fresh ones that share a group belong together. forward, noise_std: how data are made.
     """
 

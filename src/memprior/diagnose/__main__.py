@@ -186,7 +186,7 @@ def _inputs(args) -> tuple[DiagnosisPlan, ForwardOperator, Models, torch.Tensor,
 
 
 def split_models(models: Models, num: int, seed: int) -> tuple[Models, torch.Tensor]:
-    """The models that were trained on, and ``num`` held-out ones (num, *shape), drawn by a seed.
+    """The models that were trained on, and ``num`` held-out ones (num, ...), drawn by a seed.
 
     Raises :class:`~memprior.report.BadInput` for fewer than 5 on either side.
     """

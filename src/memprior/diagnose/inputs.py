@@ -23,7 +23,7 @@ UNIT_FACTOR = 300.0  # a factor between sizes of positive models that one unit d
 
 @dataclass(frozen=True, eq=False)
 class Models:
-    """points: (N, *shape), float64, finite. places: where each stands, "FILE[number]"."""
+    """points: (N, ...), float64, finite. places: where each stands, "FILE[number]"."""
 
     points: torch.Tensor
     places: tuple[str, ...]
@@ -45,7 +45,7 @@ def read_models(
     """All models of a folder, or of one file, in the order of the files' names.
 
     Args:
-        path: .npy files of (n, *shape), or of one model where ``shape`` is given; SEG-Y files.
+        path: .npy files of (n, ...), or of one model where ``shape`` is given; SEG-Y files.
         shape: of one model, as the operator takes it; None: that of the files, which must agree.
         form: one of ``FORMATS``, of all files; None: by their endings. "openfwi" reads (n, 1, 70, 70) in m/s as
             (n, 70, 70) in km/s, x first.
@@ -57,7 +57,7 @@ def read_models(
         The models.
 
     Raises:
-        BadInput: nothing to read; a file that is not readable or not of numbers; NaN; shapes that differ, or that are
+        memprior.report.BadInput: nothing to read; a file that is not readable or not of numbers; NaN; shapes that differ, or that are
             the operator's with their axes swapped; dead traces; a window larger than its section.
 
     Example:
@@ -133,7 +133,7 @@ def windows(section: torch.Tensor, size: Sequence[int], *, name: str = "section"
     """A section (H, W) cut into windows of ``size``, side by side, without overlap; what is left at the ends is left.
 
     Returns:
-        (n, *size), along W first.
+        (n, height, width), along W first.
 
     Raises:
         ValueError: a window that is larger than the section.
@@ -165,9 +165,10 @@ def _expect_shape(name: str, file: Path, came: tuple[int, ...], wanted: tuple[in
 
 
 def expect_models(models: Models, bounds: Sequence[float] | None) -> None:
-    """Raise :class:`BadInput` for too few, all equal, or out of ``bounds`` (low, high); or one in another unit.
+    """Refuse models that are too few, all equal, out of ``bounds`` (low, high), or in more than one unit.
 
-    Without bounds: positive models of which one is 300 times larger or smaller than most.
+    The last without bounds: positive models of which one is 300 times larger or smaller than most. Raises
+    :class:`~memprior.report.BadInput`.
     """
     points, places = models.points.flatten(1), models.places
     if len(points) < 5:
@@ -206,7 +207,7 @@ def _unit_hint(first: torch.Tensor, low: float, high: float) -> str:
 def read_observed(path: str | Path) -> torch.Tensor:
     """The data y, (m,), float64, of an .npy file of any shape, flattened, or of a SEG-Y file, trace by trace.
 
-    Raises :class:`BadInput` for what cannot be read, complex numbers, NaN.
+    Raises :class:`~memprior.report.BadInput` for what cannot be read, complex numbers, NaN.
     """
     file = Path(path)
     if file.suffix.lower() in (".sgy", ".segy"):

@@ -81,7 +81,7 @@ class DiagnosisPlan:
 
 @dataclass(frozen=True, eq=False)
 class Diagnosis:
-    """What :func:`diagnose` found.
+    """What :func:`~memprior.diagnose.run.diagnose` found.
 
     predicted: data of the models, (N, m). lookup: the N solves. bandwidth, importance: of the linearized posterior,
     None where it was not computed, for the reason ``why_not``; num_refused: draws of it that the operator refused,
@@ -178,12 +178,12 @@ def diagnose(
     for their data are those of the models with noise.
 
     Args:
-        models: (N, *shape), float64, N >= 5.
-        forward: F, (B, *shape) -> (B, m), as :func:`~memprior.diagnose.simulators.expect_operator` wants it.
+        models: (N, ...), float64, N >= 5.
+        forward: F, (B, ...) -> (B, m), as :func:`~memprior.diagnose.simulators.expect_operator` wants it.
         observed: y, (m,).
         noise_std: gamma > 0, of each real component.
-        samples: (S, *shape) of your prior or of your posteriors, for the swap test.
-        held_out: (M, *shape), models that it was not trained on; without them there is no test.
+        samples: (S, ...) of your prior or of your posteriors, for the swap test.
+        held_out: (M, ...), models that it was not trained on; without them there is no test.
         groups: (N,), models of one label (patches of one survey) are left out together; those that repeat each other
             are anyway. The swap test takes models one by one.
         plan: sizes and levels.

@@ -26,7 +26,7 @@ NO_DERIVATIVE = (
 
 
 class NumpySimulator:
-    """F(x), (B, *shape) -> (B, m), by a function of one numpy model that returns m real numbers; no derivative."""
+    """F(x), (B, ...) -> (B, m), by a function of one numpy model that returns m real numbers; no derivative."""
 
     def __init__(self, simulate: Callable[[np.ndarray], np.ndarray]):
         expect(callable(simulate), "simulate", "a function of one model", type(simulate).__name__)
@@ -47,7 +47,7 @@ class NumpySimulator:
 
 
 class NumpyOperator(NumpySimulator):
-    """:class:`NumpySimulator` with the user's Jacobian, which autograd then takes; made by :func:`numpy_operator`."""
+    """A numpy simulator with the user's Jacobian, which autograd then takes; ``numpy_operator`` makes it."""
 
     def __init__(self, simulate: Callable[[np.ndarray], np.ndarray], derivative: Callable[[np.ndarray], np.ndarray]):
         super().__init__(simulate)
@@ -85,12 +85,12 @@ def numpy_operator(
 
     Args:
         simulate: one model, any shape -> (m,), real; called model by model in float64.
-        jacobian: one model -> its derivative, (m, d) or (m, *shape); else ``simulate.jacobian``, else none. With it
+        jacobian: one model -> its derivative, (m, d) or (m, ...); else ``simulate.jacobian``, else none. With it
             autograd, :func:`memprior.operators.check_operator` and the linearized posterior see that derivative;
             without it data are to be had, and a derivative raises ``ValueError``.
 
     Returns:
-        F, (B, *shape) -> (B, m).
+        F, (B, ...) -> (B, m).
 
     Raises:
         ValueError: what is no function; when called, data or rows of another shape.
@@ -171,7 +171,7 @@ def _takes_nothing(found) -> bool:
 def expect_operator(
     forward: ForwardOperator, x: torch.Tensor, num_data: int, *, derivative: bool, generator: torch.Generator
 ) -> OperatorCheck | None:
-    """Raise ``ValueError`` unless F keeps its contract at x (B, *shape), B >= 2; its numbers, None without derivative.
+    """Raise ``ValueError`` unless F keeps its contract at x (B, ...), B >= 2; its numbers, None without derivative.
 
     Data of ``num_data`` real finite numbers, the same when asked again and whoever stands beside a model in its batch;
     with ``derivative`` what :func:`memprior.operators.check_operator` asks: Taylor, adjoint, batch.
