@@ -57,8 +57,8 @@ def read_models(
         The models.
 
     Raises:
-        memprior.report.BadInput: nothing to read; a file that is not readable or not of numbers; NaN; shapes that differ, or that are
-            the operator's with their axes swapped; dead traces; a window larger than its section.
+        memprior.report.BadInput: nothing to read; a file that is not readable or not of numbers; NaN; shapes that
+            differ, or that are the operator's with their axes swapped; dead traces; a window larger than its section.
 
     Example:
         >>> import tempfile
