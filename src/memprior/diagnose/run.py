@@ -132,6 +132,7 @@ class Kept:
             return None
 
     def write(self, name: str, rows: torch.Tensor) -> None:
+        """Keep the rows that there are of a part."""
         if self.folder is not None:
             save_atomically(self.folder / f"{name}.safetensors", {"rows": rows}, {"part": name, **self.identity})
 
