@@ -1,6 +1,7 @@
 """The GitHub Actions files, read offline: limits, permissions, targets that exist, no foreign code on the GPU."""
 
 import json
+import os
 import re
 import subprocess
 import tomllib
@@ -141,6 +142,22 @@ def test_gpu_workflow_goes_on_in_a_later_attempt_of_the_same_run_alone():
 def git(folder, *command):
     who = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "init.defaultBranch=main", "-c", "commit.gpgsign=false"]
     return subprocess.run(["git", *who, *command], cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize(("run", "kept"), [("7", True), ("8", False)], ids=["the same run again", "another run"])
+def test_gpu_workflow_keeps_what_a_killed_attempt_of_the_same_run_left(tmp_path, run, kept):
+    job = read(ROOT / ".github" / "workflows" / "gpu.yml")["jobs"]["run"]
+    (begin,) = (step["run"] for step in job["steps"] if "gpu-run" in step.get("run", ""))
+    git(tmp_path, "init", "--quiet")
+    (tmp_path / ".gitignore").write_text("/_build/\n")
+    part = tmp_path / "_build" / "store" / "part.safetensors"
+    part.parent.mkdir(parents=True)
+    part.write_text("")
+    (tmp_path / "_build" / "gpu-run").write_text("7\n")
+    surroundings = os.environ | {"GITHUB_RUN_ID": run}
+    subprocess.run(["bash", "-e", "-c", begin], cwd=tmp_path, env=surroundings, check=True)
+    assert part.exists() == kept
+    assert (tmp_path / "_build" / "gpu-run").read_text() == f"{run}\n"
 
 
 @pytest.mark.parametrize(
