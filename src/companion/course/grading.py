@@ -74,6 +74,7 @@ def feedback(root: Path, student: str, results: list[Result]) -> str:
         lines += [f"- `{name}`: {problem}" for name, problem in result.problems.items()]
         page = f"chapter {int(exercise.chapter)}, *{heading(root, exercise.chapter, exercise.page)}*"
         lines.append(f"- Read {page}.\n" if result.problems else "Right.\n")
+    lines.append("The questions in words are graded by hand and not counted here.\n")
     return "\n".join(lines)
 
 
