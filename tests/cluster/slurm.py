@@ -88,6 +88,8 @@ class Slurm:
         self.started: list[Path] = []  # files with process ids, in the order in which they were started
 
     def __enter__(self) -> "Slurm":
+        # Whoever is asked to end leaves through __exit__, as after an error or Ctrl-C.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         try:
             self._start()
         except BaseException:
