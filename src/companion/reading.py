@@ -25,6 +25,7 @@ SECOND_EDITION = (
     "07_fine_tuning",
     "08_first_breaks",
     "09_inception",
+    "a1_waves",
 )
 OPEN_SHARE, OPEN_LINES, WORDS = 0.6, 60, 2200
 WORDS_A_MINUTE, LINES_A_MINUTE = 200, 20  # of prose, and of code

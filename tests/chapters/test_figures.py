@@ -147,7 +147,7 @@ ON_AX = {
     A1 + "two_solvers": ((torch.polar(draw(6), draw(6)), torch.polar(draw(6), draw(6))), TITLE),
     A1 + "digits_scatter": (({"a": ([2, 20], [1e-6, 1e-4]), "b": ([3, 30], [1e-5, 1e-3])}, 100.0), {}),
     A1 + "misfit_curves": ((INVERSIONS,), {}),
-    A1 + "error_curves": ((INVERSIONS, {"x": [1.0, 0.7, 0.5]}), {}),
+    A1 + "error_curves": ((INVERSIONS, {"x": [Of(dot=(v, v - 0.1, v + 0.1)) for v in (1.0, 0.7, 0.5)]}), {}),
     C1 + "sample_panel": ((PLANE, PLANE), {"color": "red", **TITLE}),
     C1 + "memorization_plane": (({"flow": [LOOKS, LOOKS], "Gaussian": [LOOKS[:1]]}, 2.0), {}),
     C1 + "floor_curves": ((Of(floors=SIGMAS / 10, train=-SIGMAS, held_out=-2 * SIGMAS, best=0.1),), {}),
