@@ -417,8 +417,7 @@ def claims(results: Results) -> dict[str, float]:
     one = coarse[COARSE_CELLS]
     found |= {"coarse_gap": one.data_gap[0], "coarse_last": one.last[0]}
     if RELEASED_CELLS in coarse:
-        one = coarse[RELEASED_CELLS]
-        found |= {"released_gap": one.data_gap[0], "released_best": one.best[0], "released_last": one.last[0]}
+        found["released_gap"] = coarse[RELEASED_CELLS].data_gap[0]
     made = {f"a1.{id}": float(value) for id, value in found.items()}
     made |= {f"a1.{results.run.profile}_{id}": value for id, value in _over_truths(results).items()}
     return {id: value for id, value in made.items() if id in results.run.listed}
