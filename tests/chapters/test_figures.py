@@ -75,7 +75,8 @@ TESTS = {"x": Of(steps=np.array([1e-3, 1e-2, 1e-1]), remainders=np.array([1e-6, 
 INVERSIONS = {"x": Of(misfits=[9.0, 3.0, 0.6], iterations=[0, 1, 2])}
 LEVEL = Of(predicted=0.5, measured=0.6, error=0.1)
 SELECTION = {name: Of(frequencies=draw(5) / draw(5).sum()) for name in "abcd"}
-DOMINANCE = Of(num=50, sigmas=SIGMAS, exact=1 + draw(5), linearized=1 + draw(5), sigma_crit=0.5, onset=0.6)
+SCALES = Of(num=50, sigmas=SIGMAS, data=torch.tensor([-1.0, 0.0, 1.0]), excess=draw(3), sigma_crit=0.5)
+SCALES.exact, SCALES.linearized = 1 + draw(5, 3), 1 + draw(5, 3)
 MANY = Of(sizes=[10, 100], effective=1 + 9 * draw(3, 2), distances=draw(3, 2))
 MEAN = Of(value=0.4, half=0.1)
 BOUNDED = Of(value=0.4, half=0.1, low=0.3, high=0.5)
@@ -151,7 +152,7 @@ ON_AX = {
     A1 + "two_solvers": ((torch.polar(draw(6), draw(6)), torch.polar(draw(6), draw(6))), TITLE),
     A1 + "digits_scatter": (({"a": ([2, 20], [1e-6, 1e-4]), "b": ([3, 30], [1e-5, 1e-3])}, 100.0), {}),
     A1 + "misfit_curves": ((INVERSIONS,), {}),
-    A1 + "error_curves": ((INVERSIONS, {"x": [1.0, 0.7, 0.5]}), {}),
+    A1 + "error_curves": ((INVERSIONS, {"x": [Of(dot=(v, v - 0.1, v + 0.1)) for v in (1.0, 0.7, 0.5)]}), {}),
     OWN + "own_models": ((draw(3, 4, 2),), TITLE),
     OWN + "covered": (({"lookup": (0.4, 0.3, 0.5)}, 0.9), TITLE),
     OWN + "fired": ((ROWS, 0.05), TITLE),
@@ -186,10 +187,11 @@ ON_AX = {
     C3 + "two_posteriors": ((_comparison(X).exact, _density(X), LINE), {}),
     B3 + "lookup_stems": ((LINE, draw(3)), {}),
     B3 + "landing_bars": (({"run": Of(weights=draw(3), frequencies=draw(3))},), {}),
-    B3 + "effective_curves": (([DOMINANCE] * 5,), {}),
-    B3 + "onset_scatter": (([DOMINANCE] * 5,), {}),
+    B3 + "effective_curves": (([SCALES] * 5,), {}),
+    B3 + "excess_curves": (([SCALES] * 5,), {}),
+    B3 + "ratio_rows": (({"a": {"N = 3": (0.5, 0.1, 2.0)}, "b": {"N = 3": (1.0, 0.9, 1.1)}},), {}),
     B3 + "convergence_curve": ((MANY,), {}),
-    B3 + "effective_against_noise": ((Of(sizes=[50, 200], noises=SIGMAS, effective=1 + draw(2, 5)),), {}),
+    B3 + "effective_against_noise": ((SIGMAS, {50: [Of(dot=(2.0, 1.5, 2.5))] * 5}), {}),
     B3 + "ratio_histograms": (({50: 0.2 + 0.8 * draw(30)}, 0.7), {}),
     C4 + "share_panel": (({"true prior": {50: ROW, 200: ROW}, "trained network": {50: ROW, 200: ROW}},), {}),
     C4 + "history_panel": (({50: ([1, 10], [ROW.share] * 2)}, {50: 0.5}), {"xlabel": "x"}),

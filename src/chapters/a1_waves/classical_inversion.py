@@ -15,7 +15,15 @@ from chapters.a1_waves.accuracy import coarse_on_purpose, snapped
 from memprior.fields import CosineBasis
 from memprior.likelihood import GaussianLikelihood, observe
 from memprior.operators import ForwardOperator
-from memprior.paper import FREQUENCY_HZ, NOISE_SHARE, published_acquisition, published_truth, square
+from memprior.paper import (
+    FREQUENCY_HZ,
+    NOISE_SHARE,
+    TRUTH_SEED,
+    published_acquisition,
+    published_coefficients,
+    published_truth,
+    square,
+)
 from memprior.waves import Acquisition
 from memprior.waves.helmholtz import HelmholtzOperator
 from memprior.waves.stencil import FivePointOperator
@@ -25,18 +33,33 @@ _SLOWEST_KMS, _FASTEST_KMS = 1.2, 4.0  # an inversion of cells may not leave the
 
 @dataclass(frozen=True, eq=False)
 class MeasuredTruth:
-    """The paper's truth and what is measured of it. truth: (1, nx, nz), squared slowness; likelihood of the data."""
+    """A truth and what is measured of it. truth: (1, nx, nz), squared slowness; likelihood of the data."""
 
     truth: torch.Tensor
     likelihood: GaussianLikelihood
 
 
-def survey(forward: ForwardOperator, cells: int, *, generator, data_forward=None, noise_std=None) -> MeasuredTruth:
-    """The published truth on cells x cells, and its data, made by ``data_forward`` if given.
+def several_truths(num: int) -> torch.Tensor:
+    """Coefficients (num, 100): the paper's truth, then fields of the truths' own stream."""
+    unseen = published_coefficients(max(1, num - 1), seed=TRUTH_SEED)
+    return torch.cat([published_truth()[None], unseen])[:num]
+
+
+def survey(
+    forward: ForwardOperator,
+    cells: int,
+    *,
+    generator: torch.Generator,
+    coefficients: torch.Tensor | None = None,
+    data_forward: ForwardOperator | None = None,
+    noise_std: float | None = None,
+) -> MeasuredTruth:
+    """A truth z (100,), the published one unless given, on cells x cells, and its data, by ``data_forward`` if given.
 
     noise_std: as in the paper unless given, of each real component (then ``forward`` has one frequency).
     """
-    truth = CosineBasis(square(cells)).decode(published_truth()[None])
+    z = published_truth() if coefficients is None else coefficients
+    truth = CosineBasis(square(cells)).decode(z[None])
     if noise_std is None:
         with torch.no_grad():
             clean = (forward if data_forward is None else data_forward)(truth)

@@ -107,11 +107,21 @@ def misfit_curves(ax: Axes, inversions: dict) -> Axes:
 
 
 def error_curves(ax: Axes, inversions: dict, errors: dict) -> Axes:
-    """Error of the model at the kept iterations, by name; dotted: that of the start."""
+    """Error of the model at the kept iterations, name -> ``Mean`` over truths; dotted: that of the start."""
     for (name, results), color, style in zip(
         inversions.items(), (BLUE, ORANGE, VERMILION), ("o-", "s--", "^-."), strict=False
     ):
-        ax.plot(results.iterations, errors[name], style, ms=4, color=color, label=name)
+        value, low, high = np.array([mean.dot for mean in errors[name]]).T
+        ax.errorbar(
+            results.iterations,
+            value,
+            (value - low, high - value),
+            fmt=style,
+            ms=4,
+            color=color,
+            elinewidth=1,
+            label=name,
+        )
     ax.axhline(1, color=GRAY, lw=0.9, ls=":")
     ax.set(xlabel="iteration", ylabel="error of the model", ylim=(0, None))
     return ax

@@ -40,6 +40,7 @@ class Settings:
     num_digits: NumDigits
     time: Time
     compared_hz: Frequencies
+    num_truths: Annotated[int, Bounds(2)]
     iterations: Annotated[Iterations, Length(2)]  # for a slider
     coarse_cells: Annotated[tuple[Cells, ...], Ascending()]
     coarse_iterations: Iterations

@@ -5,7 +5,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from chapters.ch03_linearized_posterior.figures import line_densities
-from memprior.figures.style import BLUE, GRAY, GREEN, INK, PALE, SERIES, SKY, array, legend_below, panels
+from memprior.figures.style import (
+    BLUE,
+    GRAY,
+    GREEN,
+    INK,
+    PALE,
+    PURPLE,
+    SERIES,
+    SKY,
+    VERMILION,
+    array,
+    legend_below,
+    panels,
+)
 
 
 def lookup_stems(ax: Axes, train_set, weights) -> Axes:
@@ -28,32 +41,43 @@ def landing_bars(ax: Axes, runs: dict) -> Axes:
     return ax
 
 
-def effective_curves(ax: Axes, dominances) -> Axes:
-    """Effective components against sigma, exact (lines) and linearized (dots); diamonds mark the paper's sigma_crit."""
-    for dominance, color in zip(dominances, SERIES, strict=True):
-        sigmas = array(dominance.sigmas)
-        exact = array(dominance.exact)
-        ax.loglog(sigmas, exact, color=color, label=f"$N = {dominance.num}$")
-        ax.loglog(sigmas[::4], array(dominance.linearized)[::4], ".", color=color, ms=4)
-        height = np.interp(np.log(dominance.sigma_crit), np.log(sigmas), exact)
-        ax.plot(dominance.sigma_crit, height, "D", color=color, mec=INK, ms=6.5)
+def effective_curves(ax: Axes, scales) -> Axes:
+    """Effective components at y = 0 against sigma, exact (lines) and by Eq. 7 (dots); diamonds mark sigma_crit."""
+    for one, color in zip(scales, SERIES, strict=True):
+        sigmas, zero = array(one.sigmas), int(one.data.abs().argmin())
+        exact = array(one.exact[:, zero])
+        ax.loglog(sigmas, exact, color=color, label=f"$N = {one.num}$")
+        ax.loglog(sigmas[::4], array(one.linearized[::4, zero]), ".", color=color, ms=4)
+        height = np.interp(np.log(one.sigma_crit), np.log(sigmas), exact)
+        ax.plot(one.sigma_crit, height, "D", color=color, mec=INK, ms=6.5)
     ax.set(xlabel=r"$\sigma$", ylabel="effective components $e^{H}$", xlim=(sigmas[0], sigmas[-1]), ylim=(0.8, 500))
     return ax
 
 
-def onset_scatter(ax: Axes, dominances) -> Axes:
-    """The measured scale below which exp(H) has settled, against sigma_crit; a perfect prediction is the diagonal."""
-    span = [0.04, 1.3]
-    ax.loglog(span, span, color=GRAY, lw=1, ls=":")
-    for dominance, color in zip(dominances, SERIES, strict=True):
-        ax.plot(dominance.sigma_crit, dominance.onset, "D", color=color, mec=INK, ms=6.5)
-    ax.set(
-        xlabel=r"$\sigma_{\mathrm{crit}}$",
-        ylabel=r"measured: $e^{H}$ within 10 %",
-        xlim=span,
-        ylim=span,
-        aspect="equal",
-    )
+def excess_curves(ax: Axes, scales) -> Axes:
+    """Share by which exp(H) exceeds its limit at sigma_crit, against the data y; dotted: 10 %."""
+    for one, color in zip(scales, SERIES, strict=True):
+        ax.plot(array(one.data), 100 * array(one.excess), color=color, lw=1.2, label=f"$N = {one.num}$")
+    ax.axhline(10, color=GRAY, lw=0.9, ls=":")
+    ax.set(xlabel="data $y$", ylabel=r"$e^H$ above its limit at $\sigma_{\mathrm{crit}}$, %")
+    return ax
+
+
+def ratio_rows(ax: Axes, rows: dict) -> Axes:
+    """Settling scale over prediction, name -> {label: (median, low, high)}; 1 is right."""
+    labels, at = [], 0
+    for (name, cases), color, marker in zip(rows.items(), (VERMILION, PURPLE, BLUE), "Dso", strict=False):
+        for k, (label, (median, low, high)) in enumerate(cases.items()):
+            ax.plot([low, high], [at, at], color=color, lw=1.4, alpha=0.7)
+            ax.plot(median, at, marker, color=color, ms=5, label=name if k == 0 else None)
+            labels.append(label)
+            at += 1
+        at += 1
+        labels.append("")
+    ax.axvline(1, color=GRAY, lw=0.9, ls=":")
+    ax.set(xscale="log", xlabel="settling scale over its prediction", ylim=(at - 1, -1))
+    ax.set_yticks(range(len(labels)), labels, fontsize=8)
+    ax.tick_params(axis="y", length=0)
     return ax
 
 
@@ -73,11 +97,14 @@ def convergence_curve(ax: Axes, many) -> Axes:
     return ax
 
 
-def effective_against_noise(ax: Axes, lookup) -> Axes:
-    """Effective components of the lookup on the published sets against the noise of the travel times."""
-    for size, effective, color in zip(lookup.sizes, array(lookup.effective), SERIES, strict=False):
-        ax.loglog(1e3 * array(lookup.noises), effective, "o-", ms=3.5, color=color, label=f"$N = {size}$")
-    ax.set(xlabel="noise of the travel times, ms", ylabel="effective components $e^{H}$")
+def effective_against_noise(ax: Axes, factors, curves: dict) -> Axes:
+    """Effective components of the lookup against the noise, in units of the paper's; N -> ``Mean`` for each factor."""
+    for (size, means), color in zip(curves.items(), SERIES, strict=False):
+        value, low, high = np.array([mean.dot for mean in means]).T
+        ax.fill_between(array(factors), np.maximum(low, 1), high, color=color, alpha=0.25, lw=0)
+        ax.loglog(array(factors), value, "o-", ms=3.5, color=color, label=f"$N = {size}$")
+    ax.axvline(1, color=GRAY, lw=0.9, ls=":")
+    ax.set(xlabel="noise over the paper's", ylabel="effective examples $e^{H}$")
     return ax
 
 

@@ -140,3 +140,9 @@ def test_invert_starts_flat_falls_at_every_iterate_and_fits_the_noise(measured, 
     assert 0.45 < found.misfits[-1] < 0.56
     last = measured.likelihood.residual(found.models[-1:]) / measured.likelihood.noise_std
     assert found.misfits[-1] == pytest.approx(0.5 * float(last.square().mean()))
+
+
+def test_several_truths_begin_with_the_papers_and_go_on_with_unseen_ones():
+    found = inversion.several_truths(3)
+    assert torch.equal(found[0], paper.published_truth())
+    assert torch.equal(found[1:], paper.published_coefficients(2, seed=paper.TRUTH_SEED))
