@@ -76,8 +76,8 @@ def swap_columns(ax: Axes, rows: dict) -> Axes:
     """
     for at, (shares, interval, fresh, alone) in enumerate(rows.values()):
         first = at == 0
-        width, label = 0.7, "labels alone, 95 %" if first else None
-        ax.bar(at, alone[1] - alone[0], width, alone[0], color=PALE, label=label, zorder=0)
+        label = "labels alone, 95 %" if first else None
+        ax.bar(at, alone[1] - alone[0], 0.75, alone[0], color=PALE, label=label, zorder=0)
         ax.vlines(at - 0.15, *interval, color=GREEN, lw=2, label="networks, 95 % over seeds" if first else None)
         spread = at - 0.15 + 0.1 * np.linspace(-1, 1, len(shares))
         ax.plot(spread, shares, "o", color=GREEN, mec="white", mew=0.5, ms=5)
