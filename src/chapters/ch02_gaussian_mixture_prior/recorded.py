@@ -20,7 +20,7 @@ PICTURE_TEXTS = {  # of each recorded picture: alt text, caption
     "answer": (
         "Left, curves of a over b against the step on logarithmic axes: those of 50 examples fall below one near step "
         "900, those of 1000 examples stay above. Right, swap shares by N: networks on 50 examples near one, on 1000 "
-        "near the true distribution's half.",
+        "far lower, beside the true distribution.",
         "Left: distance to the memorized form over distance to the true one, a line for each network; shaded, 95 % for "
         "the step at which N = 50 crosses. Right: share of samples that are nearer to a training model than to a "
         "held-out one; dots are networks.",
