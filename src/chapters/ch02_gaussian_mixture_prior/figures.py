@@ -66,6 +66,8 @@ def quotient_curves(ax: Axes, histories: dict, crossing) -> Axes:
             label = f"$N = {num}$" if k == 0 else None
             ax.loglog(steps, array(values), line, color=BY_SIZE[num], lw=1.4, alpha=0.8, label=label)
     ax.set(xlabel="optimizer step", ylabel="$a/b$: below 1, nearer\nto the memorized form")
+    ax.set_yticks([0.25, 0.5, 1, 2, 4], ["1/4", "1/2", "1", "2", "4"])
+    ax.minorticks_off()
     return ax
 
 
