@@ -18,6 +18,7 @@ from companion.sources import parse
 
 # The chapters that are held to the bounds.
 SECOND_EDITION = (
+    "02_gaussian_mixture_prior",
     "03_linearized_posterior",
     "04_dps_fwi",
     "05_samplers",

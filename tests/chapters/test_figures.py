@@ -73,7 +73,7 @@ RATIOS = {
 }
 TESTS = {"x": Of(steps=np.array([1e-3, 1e-2, 1e-1]), remainders=np.array([1e-6, 1e-4, 1e-2]), slope=2.0)}
 INVERSIONS = {"x": Of(misfits=[9.0, 3.0, 0.6], iterations=[0, 1, 2])}
-LEVEL = Of(predicted=0.5, measured=0.6, error=0.1)
+LEVEL = Of(predicted=0.5, measured=0.6, half=0.1)
 SELECTION = {name: Of(frequencies=draw(5) / draw(5).sum()) for name in "abcd"}
 SCALES = Of(num=50, sigmas=SIGMAS, data=torch.tensor([-1.0, 0.0, 1.0]), excess=draw(3), sigma_crit=0.5)
 SCALES.exact, SCALES.linearized = 1 + draw(5, 3), 1 + draw(5, 3)
@@ -166,12 +166,11 @@ ON_AX = {
     C1 + "gaps_in_training": (({"flow": [LOOKS]}, 1.0, 2.0, 2), {}),
     C2 + "paths_panel": ((grid(2.9), _density(grid(2.9)), PLANE, draw(4, 3, 2), torch.tensor([0, 1, 4])), TITLE),
     C2 + "loss_curves": ((SIGMAS, {"memorized": draw(5), "true": draw(5)}), TITLE),
-    C2 + "level_curves": ((SIGMAS, {"10 steps": draw(5), "100": draw(5)}), {"ylabel": "y"}),
-    C2 + "control_curves": ((SIGMAS, {"set": draw(5), "other": 1 - draw(5)}), {}),
-    C2 + "gap_plane": (({"small": HISTORIES, "large": HISTORIES[:1]}, (10,)), {}),
+    C2 + "quotient_curves": (({50: ([1, 10], [[2.0, 0.5]]), 200: ([1, 10], [[2.0, 1.5]])}, (5, 4, 6)), {}),
+    C2 + "swap_columns": (({50: ([0.9, 0.95], (0.8, 1.0), (0.5, 0.4, 0.6), (0.4, 0.6))},), {}),
+    C2 + "gap_plane": (({50: HISTORIES, 1000: HISTORIES[:1]}, (10,)), {}),
     C2 + "gap_levels": ((SIGMAS, draw(5), 1 - draw(5)), TITLE),
-    C2 + "ratio_panel": (({"held out": draw(30), "true law": draw(40), "network": draw(50)}, 0.7), TITLE),
-    C2 + "nats_area": ((SIGMAS, 1 + draw(5), draw(5), 0.7), {}),
+    C2 + "ratio_panel": (({"held out": draw(30), "true denoiser": draw(40), "networks": draw(50)}, 0.7), TITLE),
     B2 + "responsibility_curves": ((SIGMAS, {50: draw(5), 200: draw(5)}, {50: 0.4, 200: 0.6}), {}),
     B2 + "level_scatter": (([LEVEL], {4: [LEVEL], 16: [LEVEL]}), {}),
     B2 + "sorted_frequencies": ((SELECTION,), {}),
@@ -263,10 +262,6 @@ WHOLE = {
     C1 + "kernel_density": ((grid(2.9), _density(grid(2.9)).exp(), PLANE), TITLE),
     C1 + "training_frame": ((LOOKS, 1, PLANE), {}),
     C2 + "arrows_frame": ((grid(3, 3), draw(9, 2), draw(9, 2), PLANE, SIGMAS, draw(5)), {"step": 10, "sigma": 0.5}),
-    B2 + "size_frame": (
-        (SIGMAS, draw(5)),
-        {"num": 50, "predicted": 2.0, "sizes": [50, 200], "levels": [2.0, 1.5]},
-    ),
     B2 + "sigma_frame": (
         (dict.fromkeys(("noised", "a", "b", "clean"), MODEL**-0.5), draw(5)),
         {"sigma": 0.5, "limits": (1.7, 2.5)},

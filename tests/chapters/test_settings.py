@@ -43,7 +43,7 @@ def test_settings_are_read_without_anything_heavy():
     ("name", "overrides"),
     [
         (FIRST, {"time_sizes": [5, 10], "num_seeds": 2}),
-        (SECOND, {"sizes": [50, 200, 1000], "num_seeds": [1, 1, 1]}),
+        (SECOND, {"sizes": [50, 200, 1000], "num_seeds": [2, 2, 2]}),
         (THIRD, {"num_draws": 200_000}),
         (FOURTH, {"waves_for_exact": [50], "unseen": UNSEEN | {"num_nonlinear": 2}, "step_sizes": [0.01, 0.07]}),
         (FOURTH, {"network": {"width": 128, "depth": 2, "batch_size": 64}, "finer": True}),
@@ -67,6 +67,7 @@ def test_settings_that_go_together_are_taken(name, overrides):
         (SECOND, {"sizes": [50, 500, 1000]}, "sizes to be among the published training sets (50, 200, 1000)"),
         (SECOND, {"start_sizes": [100]}, "start_sizes to be among the published training sets (50, 200, 1000)"),
         (SECOND, {"sizes": [50, 200]}, "sizes to be a list with 50 and 1000"),
+        (SECOND, {"num_held_out": 999}, "num_held_out to be at least 1000"),
         (SECOND, {"num_seeds": [3]}, "num_seeds to be one number for each of sizes, 2"),
         (SECOND, {"white_dims": [2, 5]}, "white_dims to be a list with 2, 10, 30 and 100"),
         (SECOND, {"train_steps": 20_001}, "train_steps to be at most plan_steps, 20000"),

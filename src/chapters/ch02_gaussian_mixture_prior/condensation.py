@@ -1,4 +1,4 @@
-"""Chapter 2: the noise level below which a noised example is identified among all others, predicted and measured.
+"""Chapter 2: the noise level below which a noised example is identified among all others, measured.
 
 No defaults: sizes come from notebooks/profiles.yml.
 """
@@ -9,37 +9,19 @@ from dataclasses import dataclass
 import torch
 from scipy.optimize import brentq
 
-from memprior._check import expect, expect_whole
-from memprior._random import float64_on, integers, normal
+from memprior._random import integers, normal
+from memprior.condensation import condensation_level
+from memprior.intervals import Mean
 from memprior.mixture import IsotropicMixture
-
-_LOWEST, _HIGHEST = math.log(1e-6), math.log(1e6)  # log levels that bracket the root
-
-
-def predicted_level(variances: torch.Tensor, num: int) -> float:
-    """The s at which 1/2 sum_i log(1 + lambda_i / s^2) = log N, for the eigenvalues lambda_i (d,) of the covariance.
-
-    The left side is the mutual information of x_0 and x_s for a Gaussian: below s, a noised example carries more than
-    the log N nats that identify it. After Biroli et al. 2024, where it is the condensation of a random-energy
-    model. Raises ``ValueError`` for num < 2 or variances none of which is above zero.
-    """
-    expect_whole("num", num, 2)
-    variances = variances.clamp(min=0)
-    expect(bool((variances > 0).any()), "variances", "at least one above zero", lambda: variances[:8].tolist())
-
-    def excess(log_s: float) -> float:
-        return 0.5 * float(torch.log1p(variances * math.exp(-2 * log_s)).sum()) - math.log(num)
-
-    return math.exp(brentq(excess, _LOWEST, _HIGHEST, xtol=1e-10))
 
 
 @dataclass(frozen=True)
 class CondensationLevel:
-    """A measured level beside its prediction. error: its standard error."""
+    """A measured level beside its prediction. half: half of its 95 % interval."""
 
     num: int
     measured: float
-    error: float
+    half: float
     predicted: float
 
     @property
@@ -47,8 +29,8 @@ class CondensationLevel:
         return self.predicted / self.measured
 
     @property
-    def ratio_error(self) -> float:
-        return self.ratio * self.error / self.measured
+    def ratio_half(self) -> float:
+        return self.ratio * self.half / self.measured
 
 
 class OwnShare:
@@ -72,24 +54,24 @@ def measured_level(
 ) -> CondensationLevel:
     """The level at which a noised example's mean responsibility for itself is 1/2, by ``num_draws`` draws.
 
-    Common random numbers make the mean a smooth function of the level; the error is that of the mean over its slope.
+    Common random numbers make the mean a smooth function of the level; the interval is over the draws, at this training
+    set: that of the mean over its slope.
     """
     share = OwnShare(train_set, num_draws, generator=generator)
-    predicted = predicted_level(variances, len(train_set))
+    predicted = condensation_level(variances, len(train_set))
     near = math.log(predicted)
     root = brentq(lambda log_s: float(share(math.exp(log_s)).mean()) - 0.5, near - 3, near + 3, xtol=1e-4)
     slope = float(share(math.exp(root + 0.01)).mean() - share(math.exp(root - 0.01)).mean()) / 0.02
-    spread = float(share(math.exp(root)).std()) / math.sqrt(num_draws)
-    return CondensationLevel(len(train_set), math.exp(root), math.exp(root) * spread / abs(slope), predicted)
+    half = Mean.over(share(math.exp(root)).cpu()).half
+    return CondensationLevel(len(train_set), math.exp(root), math.exp(root) * half / abs(slope), predicted)
 
 
-def white_levels(
-    dim: int, num: int, *, num_sets: int, num_draws: int, generator: torch.Generator, device=None
+def white_level(
+    dim: int, num: int, *, num_sets: int, num_draws: int, generator: torch.Generator, like: torch.Tensor
 ) -> CondensationLevel:
-    """The same for ``num`` draws of N(0, I_dim): the mean over ``num_sets`` training sets, error from their spread."""
-    ones = float64_on(device, generator).new_ones(dim)
+    """The same for ``num`` draws of N(0, I_dim): the mean over ``num_sets`` training sets, interval over them."""
+    ones = like.new_ones(dim)
     sets = [normal(num, dim, like=ones, generator=generator) for _ in range(num_sets)]
     results = [measured_level(x, ones, num_draws=num_draws, generator=generator) for x in sets]
-    levels = torch.tensor([c.measured for c in results], dtype=torch.float64)
-    error = float(levels.std()) / math.sqrt(num_sets)
-    return CondensationLevel(num, float(levels.mean()), error, results[0].predicted)
+    mean = Mean.over([c.measured for c in results])
+    return CondensationLevel(num, mean.value, mean.half, results[0].predicted)

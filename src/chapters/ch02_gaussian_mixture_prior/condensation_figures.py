@@ -4,15 +4,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from chapters.ch02_gaussian_mixture_prior.figures import BY_SIZE
 from memprior.figures.maps import velocity_map
-from memprior.figures.style import BLUE, GRAY, GREEN, INK, ORANGE, PALE, PURPLE, SERIES, SKY, VERMILION, array, panels
-
-SIZE_COLORS = dict(zip((50, 200, 1000), SERIES, strict=False))
+from memprior.figures.style import BLUE, GRAY, GREEN, INK, ORANGE, PALE, PURPLE, SKY, VERMILION, array, panels
 
 
 def responsibility_curves(ax: Axes, sigmas, curves: dict, predicted: dict) -> Axes:
     """Mean responsibility of a noised example for itself, by N, with the predicted level of each as a vertical tick."""
-    for (num, values), color in zip(curves.items(), SERIES, strict=False):
+    for num, values in curves.items():
+        color = BY_SIZE[num]
         ax.semilogx(array(sigmas), array(values), color=color, label=f"$N = {num}$")
         ax.plot([predicted[num]] * 2, [0.42, 0.58], color=color, lw=2.5, solid_capstyle="butt")
     ax.axhline(0.5, color=GRAY, lw=1, ls=":")
@@ -26,28 +26,12 @@ def level_scatter(ax: Axes, published, white: dict) -> Axes:
     ax.fill_between(span, 0.85 * span, span / 0.85, color=PALE, lw=0)
     ax.loglog(span, span, color=GRAY, lw=1, ls=":")
     for (dim, results), color in zip(white.items(), (GRAY, SKY, BLUE, GREEN, PURPLE, ORANGE), strict=False):
-        x, y, errors = ([getattr(c, key) for c in results] for key in ("predicted", "measured", "error"))
+        x, y, errors = ([getattr(c, key) for c in results] for key in ("predicted", "measured", "half"))
         ax.errorbar(x, y, errors, fmt="o", ms=4.5, color=color, label=f"white, $d = {dim}$")
     x, y = ([getattr(c, key) for c in published] for key in ("predicted", "measured"))
     ax.plot(x, y, "D", color=VERMILION, mec=INK, ms=6.5, label="published")
     ax.set(xlabel="predicted level", ylabel="measured level", xlim=span, ylim=span, aspect="equal")
     return ax
-
-
-def size_frame(sigmas, share, *, num: int, predicted: float, sizes, levels) -> Figure:
-    """A frame of the slider over N: responsibilities against sigma, and the predicted level of this N."""
-    figure, axes = panels(1, 2, height=2.6, width_ratios=[1.3, 1])
-    axes[0].semilogx(array(sigmas), array(share), color=BLUE)
-    axes[0].axvline(predicted, color=INK, lw=1, ls=":")
-    axes[0].axhline(0.5, color=GRAY, lw=1, ls=":")
-    axes[0].annotate(r"$\sigma_c$", (predicted, 0.92), xytext=(5, 0), textcoords="offset points")
-    axes[0].set(xlabel=r"$\sigma$", ylabel="mean responsibility\nfor itself", ylim=(0, 1.03))
-    axes[1].loglog(sizes, levels, color=GRAY)
-    axes[1].plot(num, predicted, "o", color=BLUE, ms=8)
-    axes[1].set(xlabel="examples $N$", ylabel=r"predicted $\sigma_c$", ylim=(1.4, 12), yticks=[2, 4, 8])
-    axes[1].set_yticklabels(["2", "4", "8"])
-    axes[1].minorticks_off()
-    return figure
 
 
 def sigma_frame(velocities: dict, shares, *, sigma: float, limits) -> Figure:
@@ -61,7 +45,7 @@ def sigma_frame(velocities: dict, shares, *, sigma: float, limits) -> Figure:
         ax.remove()
     ax = figure.add_subplot(grid[4].get_gridspec()[1, :])
     ax.bar(np.arange(len(shares)), array(shares), 0.9, color=BLUE)
-    ax.set(xlabel="training example $n$", ylabel="share $r_n$", ylim=(0, 1), xlim=(-1, len(shares)))
+    ax.set(xlabel="training example $n$", ylabel=r"$p(n \mid x)$", ylim=(0, 1), xlim=(-1, len(shares)))
     ax.set_title(rf"$\sigma = {sigma:g}$", loc="right")
     return figure
 
@@ -88,7 +72,7 @@ def favored(ax: Axes, norms, selection) -> Axes:
 def start_curves(ax: Axes, results: dict) -> Axes:
     """Total variation above its floor against the level a sampler starts from, over the predicted sigma_c of each N."""
     for (num, (ratios, excess)), marker in zip(results.items(), "os^", strict=False):
-        ax.plot(array(ratios), array(excess), f"{marker}-", ms=4.5, color=SIZE_COLORS[num], label=f"$N = {num}$")
+        ax.plot(array(ratios), array(excess), f"{marker}-", ms=4.5, color=BY_SIZE[num], label=f"$N = {num}$")
     ax.axhline(0, color=GRAY, lw=1, ls=":")
     ax.axvline(1, color=INK, lw=1, ls=":")
     ax.set(xscale="log", xlabel=r"start level over $\sigma_c$", ylabel="total variation\nabove its floor")

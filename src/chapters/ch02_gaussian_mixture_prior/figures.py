@@ -1,7 +1,7 @@
 """Figures of chapter 2, the priors and the networks: arrays in, Axes out; no science.
 
 Colors: blue the memorized (empirical) form, vermilion the true distribution, green a trained network, black the
-training examples.
+training examples. Training sets by size: BY_SIZE.
 """
 
 import numpy as np
@@ -11,7 +11,9 @@ from matplotlib.lines import Line2D
 
 from memprior.figures.maps import density_map
 from memprior.figures.ratios import BINS, ratio_axis
-from memprior.figures.style import BLUE, GRAY, GREEN, INK, ORANGE, PALE, PURPLE, SERIES, SKY, VERMILION, array, panels
+from memprior.figures.style import BLUE, GRAY, GREEN, INK, ORANGE, PALE, PURPLE, SERIES, VERMILION, array, panels
+
+BY_SIZE = {50: GREEN, 200: ORANGE, 1000: PURPLE}
 
 
 def paths_panel(ax: Axes, points, log_density, train_set, paths, chosen, *, title: str) -> Axes:
@@ -29,26 +31,6 @@ def loss_curves(ax: Axes, sigmas, curves: dict, *, title: str) -> Axes:
     for (name, values), color, line in zip(curves.items(), (BLUE, VERMILION), ("-", "--"), strict=True):
         ax.semilogx(array(sigmas), np.maximum(array(values), 1e-6), line, color=color, label=name)
     ax.set(xlabel=r"$\sigma$", yscale="log", ylim=(1e-3, 3), title=title)
-    return ax
-
-
-def level_curves(ax: Axes, sigmas, curves: dict, *, ylabel: str) -> Axes:
-    """Curves against sigma, from pale to dark in the order given: snapshots of one training run."""
-    shades = np.linspace(0.25, 1, len(curves))
-    for (name, values), shade in zip(curves.items(), shades, strict=True):
-        ax.plot(array(sigmas), array(values), "o-", ms=3, color=GREEN, alpha=shade, lw=1.5, label=name)
-    ax.set(xscale="log", xlabel=r"$\sigma$", ylabel=ylabel)
-    return ax
-
-
-def control_curves(ax: Axes, ratios, results: dict) -> Axes:
-    """Distance to the memorized form, in units of that to the true one, against sigma over each set's own level."""
-    for (name, values), color, style in zip(results.items(), (GREEN, PURPLE), ("o-", "s--"), strict=True):
-        ax.semilogx(array(ratios), array(values), style, color=color, ms=4, label=name)
-    ax.axhline(1, color=GRAY, lw=1, ls=":")
-    ax.set(xlabel=r"$\sigma / \sigma_c$ of the set", ylabel="$a$: 0 is the memorized form", ylim=(0, 1.25))
-    ax.set_xticks([0.5, 1, 2], ["1/2", "1", "2"])
-    ax.minorticks_off()
     return ax
 
 
@@ -71,27 +53,65 @@ def arrows_frame(grid, empirical, network, train_set, sigmas, errors, *, step: i
     return figure
 
 
+def quotient_curves(ax: Axes, histories: dict, crossing) -> Axes:
+    """a / b against the step, a line for each network; below one it is nearer to the memorized form.
+
+    histories: N -> (steps, quotients by network). crossing: (mean, low, high) of the first N, shaded.
+    """
+    if np.isfinite(crossing[1]):
+        ax.axvspan(crossing[1], crossing[2], color=PALE, lw=0)
+    ax.axhline(1, color=GRAY, lw=1, ls=":")
+    for (num, (steps, runs)), line in zip(histories.items(), ("-", "-.", "--"), strict=False):
+        for k, values in enumerate(runs):
+            label = f"$N = {num}$" if k == 0 else None
+            ax.loglog(steps, array(values), line, color=BY_SIZE[num], lw=1.4, alpha=0.8, label=label)
+    ax.set(xlabel="optimizer step", ylabel="$a/b$: below 1, nearer\nto the memorized form")
+    ax.set_yticks([0.25, 0.5, 1, 2, 4], ["1/4", "1/2", "1", "2", "4"])
+    ax.minorticks_off()
+    return ax
+
+
+def swap_columns(ax: Axes, rows: dict) -> Axes:
+    """The swap share by N: a dot for each network and the interval over them, fresh draws, and what labels alone do.
+
+    rows: N -> (shares of networks, (low, high), (value, low, high) of fresh draws, (low, high) of labels alone).
+    """
+    for at, (shares, interval, fresh, alone) in enumerate(rows.values()):
+        first = at == 0
+        label = "labels alone, 95 %" if first else None
+        ax.bar(at, alone[1] - alone[0], 0.75, alone[0], color=PALE, label=label, zorder=0)
+        ax.vlines(at - 0.15, *interval, color=GREEN, lw=2, label="networks, 95 % over seeds" if first else None)
+        spread = at - 0.15 + 0.1 * np.linspace(-1, 1, len(shares))
+        ax.plot(spread, shares, "o", color=GREEN, mec="white", mew=0.5, ms=5)
+        ax.vlines(at + 0.2, *fresh[1:], color=VERMILION, lw=2, label="true distribution" if first else None)
+        ax.plot(at + 0.2, fresh[0], "D", color=VERMILION, mec="white", mew=0.5, ms=5)
+    ax.axhline(0.5, color=GRAY, lw=1, ls=":")
+    ax.set_xticks(range(len(rows)), [f"$N = {num}$" for num in rows])
+    ax.set(ylabel="swap share: nearer to\na training model", ylim=(-0.02, 1.04), xlim=(-0.6, len(rows) - 0.4))
+    return ax
+
+
 def gap_plane(ax: Axes, histories: dict, labeled: tuple[int, ...]) -> Axes:
     """The paths of networks in the plane of a (distance to the memorized form) and b (distance to the true one).
 
-    courses: name -> list of (steps, a, b). labeled: steps marked on the first path.
+    histories: N -> list of (steps, a, b). labeled: steps marked on the first path.
     """
     ax.fill_between([0, 1], [1, 0], color=PALE, lw=0)
     ax.plot([0, 1.3], [0, 1.3], color=GRAY, lw=1, ls=":")
-    for (name, runs), color in zip(histories.items(), (GREEN, PURPLE, ORANGE), strict=False):
+    for num, runs in histories.items():
         for k, (_, a, b) in enumerate(runs):
-            ax.plot(a, b, "-", color=color, lw=1.4, alpha=0.7, label=name if k == 0 else None)
-            ax.plot(a[-1], b[-1], "o", color=color, ms=5)
-    first = next(iter(histories.values()))[0]
-    for step, x, y in zip(*first, strict=True):
+            ax.plot(a, b, "-", color=BY_SIZE[num], lw=1.4, alpha=0.7, label=f"$N = {num}$" if k == 0 else None)
+            ax.plot(a[-1], b[-1], "o", color=BY_SIZE[num], ms=5)
+    num, runs = next(iter(histories.items()))
+    for step, x, y in zip(*runs[0], strict=True):
         if step in labeled:
-            ax.plot(x, y, "o", mfc="white", mec=GREEN, ms=4)
+            ax.plot(x, y, "o", mfc="white", mec=BY_SIZE[num], ms=4)
             ax.annotate(f"{step:,}", (x, y), xytext=(5, 4), textcoords="offset points", fontsize=8.5, color=INK)
     ax.plot(0, 1, "D", color=BLUE, ms=7, clip_on=False)
     ax.plot(1, 0, "D", color=VERMILION, ms=7, clip_on=False)
-    ax.annotate("memorized form", (0, 1), xytext=(8, 6), textcoords="offset points", color=BLUE)
-    ax.annotate("true distribution", (1, 0), xytext=(-8, 7), textcoords="offset points", color=VERMILION, ha="right")
-    ax.set(xlabel="$a$: distance to the memorized form", ylabel="$b$: distance to the true form")
+    ax.annotate("memorized", (0, 1), xytext=(8, 6), textcoords="offset points", color=BLUE)
+    ax.annotate("true", (1, 0), xytext=(-8, 7), textcoords="offset points", color=VERMILION, ha="right")
+    ax.set(xlabel="$a$, to the memorized form", ylabel="$b$, to the true form")
     ax.set(xlim=(0, 1.3), ylim=(0, 1.3), aspect="equal")
     return ax
 
@@ -107,25 +127,9 @@ def gap_levels(ax: Axes, sigmas, a, b, *, title: str) -> Axes:
 
 def ratio_panel(ax: Axes, ratios: dict, threshold: float, *, title: str) -> Axes:
     """Densities of the ratio r for named sets of samples, with the threshold below which the paper says memorized."""
-    colors = {"held out": INK, "true law": VERMILION, "network": GREEN}
+    colors = {"held out": INK, "true denoiser": VERMILION, "networks": GREEN}
     for name, values in ratios.items():
-        filled = {"histtype": "stepfilled", "alpha": 0.3} if name == "network" else {"histtype": "step", "lw": 1.6}
+        filled = {"histtype": "stepfilled", "alpha": 0.3} if name == "networks" else {"histtype": "step", "lw": 1.6}
         ax.hist(array(values), bins=BINS, density=True, color=colors[name], label=name, **filled)
-    ax.plot(0, 0, "D", color=BLUE, ms=8, clip_on=False, zorder=5, label="memorized, all of them")
+    ax.plot(0, 0, "D", color=BLUE, ms=8, clip_on=False, zorder=5, label="memorized denoiser, all")
     return ratio_axis(ax, threshold, title=title)
-
-
-def nats_area(ax: Axes, sigmas, empirical, true, level: float) -> Axes:
-    """Nats per unit of log sigma under each distribution, and the level at which the true one has spent log N."""
-    sigmas, empirical, true = array(sigmas), array(empirical), array(true)
-    beyond = np.append(level, sigmas[sigmas > level])
-    ax.fill_between(sigmas, 0, empirical, color=SKY, alpha=0.45, lw=0)
-    hatched = {"facecolor": "none", "edgecolor": VERMILION, "hatch": "///", "lw": 0}
-    ax.fill_between(beyond, 0, np.interp(beyond, sigmas, true), **hatched)
-    ax.semilogx(sigmas, empirical, color=BLUE, label="memorized distribution")
-    ax.semilogx(sigmas, true, "--", color=VERMILION, label="true distribution")
-    ax.axvline(level, color=INK, lw=1, ls=":")
-    anchor = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
-    ax.annotate(r"$\sigma_c$", (level, 0.93), xytext=(5, 0), **anchor)
-    ax.set(xlabel=r"$\sigma$", ylabel=r"nats per unit of $\log\sigma$")
-    return ax

@@ -1,4 +1,4 @@
-"""Chapter 2: the two closed forms of the denoiser, their losses, and the paths of their probability flows.
+"""Chapter 2: the theorem's identity in numbers, losses of the two closed forms, paths of a probability flow.
 
 No defaults: sizes come from notebooks/profiles.yml. Coefficients of the published fields are standardized by their own
 training set, as in the paper.
@@ -9,20 +9,13 @@ from dataclasses import dataclass
 
 import torch
 
-from memprior._random import integers, normal
+from memprior._random import integers
 from memprior.closed_forms import Priors
 from memprior.denoiser import Denoiser
-from memprior.gaussian import Gaussian
 from memprior.mixture import IsotropicMixture
 from memprior.noise import perturb
 from memprior.sampling import trajectory
 from memprior.training import denoising_loss
-
-
-def plane_priors(train_set: torch.Tensor, spread: float) -> Priors:
-    """Points of the plane (N, 2) with the distribution N(0, spread^2 I); the points are the held-out draws too."""
-    eye = torch.eye(2, dtype=train_set.dtype, device=train_set.device)
-    return Priors(train_set, train_set, Gaussian(train_set.new_zeros(2), spread**2 * eye))
 
 
 def score_gap(train_set: torch.Tensor, sigma: float, *, num_points: int, generator: torch.Generator) -> float:
@@ -73,35 +66,6 @@ def loss_curve(
     """E |D(x + sigma eps) - x|^2 / d over clean points (P, d) at each level, (S,)."""
     points = points.repeat(num_repeats, 1)
     return torch.stack([denoising_loss(denoiser, points, s, generator=generator).mean() for s in sigmas.tolist()])
-
-
-def nats_per_level(
-    train_set: torch.Tensor, sigmas: torch.Tensor, *, num_draws: int, generator: torch.Generator
-) -> torch.Tensor:
-    """-dI / d(log sigma) = E |x_0 - D|^2 / sigma^2 for the empirical distribution, (S,).
-
-    I is the mutual information of x_0 and x_sigma, whose derivative by sigma^-2 / 2 is the loss that no denoiser can
-    avoid (Guo, Shamai and Verdu 2005). The area under the curve is log N: the nats that name an example.
-    """
-    chosen = integers(len(train_set), num_draws, like=train_set, generator=generator)
-    eps = normal(num_draws, train_set.shape[1], like=train_set, generator=generator)
-    squares = train_set.square().sum(1)
-    slopes = []
-    for sigma in sigmas.tolist():
-        shares = IsotropicMixture(train_set, sigma).responsibilities(train_set[chosen] + sigma * eps)
-        variance = shares @ squares - (shares @ train_set).square().sum(1)
-        slopes.append(variance.mean() / sigma**2)
-    return torch.stack(slopes)
-
-
-def gaussian_nats_per_level(variances: torch.Tensor, sigmas: torch.Tensor) -> torch.Tensor:
-    """The same for a Gaussian with these eigenvalues (d,): sum_i lambda_i / (lambda_i + sigma^2), (S,)."""
-    return (variances / (variances + sigmas[:, None] ** 2)).sum(1)
-
-
-def area(sigmas: torch.Tensor, slopes: torch.Tensor) -> float:
-    """The integral of ``slopes`` over log sigma, by trapezoids."""
-    return float(torch.trapezoid(slopes, sigmas.log()))
 
 
 def flow_paths(denoiser: Denoiser, start: torch.Tensor, sigmas: torch.Tensor, *, generator) -> torch.Tensor:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from companion.store import Tensors
 from memprior._check import expect
 from memprior.closed_forms import ClosedFormReference, relative_distances
 from memprior.denoiser import Denoiser, NetworkDenoiser
@@ -41,7 +42,7 @@ def follow(
     train_set: torch.Tensor,
     plan: TrainingPlan,
     steps: list[int],
-    measure: Callable[[int, NetworkDenoiser], dict],
+    measure: Callable[[int, NetworkDenoiser], Tensors],
     *,
     spread: float,
     width: int,
@@ -49,7 +50,7 @@ def follow(
     weights: torch.Generator,
     generator: torch.Generator,
     folder: Path | None,
-) -> list[dict]:
+) -> list[Tensors]:
     """Train a residual network; results of ``measure(step, averaged denoiser)`` at each of ``steps``.
 
     weights: generator of the initial weights. generator: of batches and noise.
@@ -73,20 +74,26 @@ class TrainingHistory:
     steps: of the checkpoints. squares: name of a reference -> (steps, S, 4). samples: (B, d), at the end.
     """
 
-    steps: list[int]
-    squares: dict[str, torch.Tensor]
+    steps: tuple[int, ...]
+    squares: Tensors
     samples: torch.Tensor
 
     @classmethod
-    def of(cls, steps: list[int], measured: list[dict]) -> "TrainingHistory":
-        """From the results of :func:`published_measure` at each step."""
-        names = [name for name in measured[0] if name != "samples"]
-        squares = {name: torch.tensor([at[name] for at in measured], dtype=torch.float64) for name in names}
-        return cls(list(steps), squares, torch.tensor(measured[-1]["samples"], dtype=torch.float64))
+    def of(cls, steps: tuple[int, ...], measured: Tensors) -> "TrainingHistory":
+        """From what a run has come to, on the CPU."""
+        found = {name: values.cpu() for name, values in measured.items()}
+        samples = found.pop("samples")
+        return cls(steps, found, samples)
 
     def shares(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
         """a and b of a reference over all of its levels together, each (steps,)."""
         return relative_distances(self.squares[name].sum(1))
+
+    def quotient(self, name: str, until: float = math.inf) -> float:
+        """a / b at the last checkpoint until a step."""
+        at = max(k for k, step in enumerate(self.steps) if step <= until)
+        a, b = self.shares(name)
+        return float(a[at] / b[at])
 
     @property
     def crossing(self) -> float:
@@ -94,13 +101,12 @@ class TrainingHistory:
         return crossing_step(self.steps, *self.shares("train"))
 
 
-def plane_measure(references: dict[str, ClosedFormReference], grid: torch.Tensor, sigma: float) -> Callable[..., dict]:
-    """Function of (step, network in the plane) -> JSON: its squares, and its denoised grid of points."""
+def plane_measure(reference: ClosedFormReference, grid: torch.Tensor, sigma: float) -> Callable[..., Tensors]:
+    """Function of (step, network in the plane) -> its squares, and its denoised grid of points."""
 
-    def measure(step: int, denoiser: NetworkDenoiser) -> dict:
+    def measure(step: int, denoiser: NetworkDenoiser) -> Tensors:
         with torch.no_grad():
-            sent = denoiser(grid, sigma).tolist()
-        return {name: reference.squares(denoiser).tolist() for name, reference in references.items()} | {"sent": sent}
+            return {"squares": reference.squares(denoiser), "sent": denoiser(grid, sigma)}
 
     return measure
 
@@ -110,16 +116,16 @@ def published_measure(
     last: int,
     start: torch.Tensor,
     plan: TrainingPlan,
-    num_levels: int,
     *,
+    num_levels: int,
     generator,
-) -> Callable[[int, NetworkDenoiser], dict]:
-    """Function of (step, network) -> JSON: its squares on each reference and, at step ``last``, its samples."""
+) -> Callable[[int, NetworkDenoiser], Tensors]:
+    """Function of (step, network) -> its squares on each reference and, at step ``last``, its samples."""
 
-    def measure(step: int, denoiser: NetworkDenoiser) -> dict:
-        measured = {name: reference.squares(denoiser).tolist() for name, reference in references.items()}
+    def measure(step: int, denoiser: NetworkDenoiser) -> Tensors:
+        measured = {name: reference.squares(denoiser) for name, reference in references.items()}
         if step == last:
-            measured["samples"] = draw(denoiser, start, plan, num_levels, generator=generator).tolist()
+            measured["samples"] = draw(denoiser, start, plan, num_levels, generator=generator)
         return measured
 
     return measure

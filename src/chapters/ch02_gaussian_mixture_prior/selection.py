@@ -32,21 +32,36 @@ class Selection:
     floor: float
     floor_std: float
 
+    @classmethod
+    def of(cls, chosen: torch.Tensor, num: int, *, generator: torch.Generator) -> "Selection":
+        """Of the indices (B,) of the chosen among ``num`` examples; generator: of the uniform draws."""
+        uniform = torch.full((num,), 1 / num, dtype=torch.float64, device=chosen.device)
+        frequencies = chosen.bincount(minlength=num).double() / len(chosen)
+        distance = float(total_variation(frequencies, uniform))
+        return cls(chosen, frequencies, distance, *multinomial_floor(uniform, len(chosen), generator=generator))
+
     @property
     def excess(self) -> float:
         """Distance above the floor, in standard deviations of the floor."""
         return (self.distance - self.floor) / self.floor_std
 
+    @property
+    def half(self) -> float:
+        """Half of a 95 % interval of the distance about its mean, over draws.
 
-def select(train_set: torch.Tensor, start: torch.Tensor, sigmas: torch.Tensor, *, generator) -> Selection:
-    """Deterministic DDIM with the exact memorized denoiser from ``start`` (num, d) at sigmas[0] down to 0."""
+        One of B draws changes the distance by at most 1/B, so that McDiarmid's inequality gives sqrt(log 40 / (2 B)).
+        """
+        return math.sqrt(math.log(40) / (2 * len(self.chosen)))
+
+
+def select(train_set: torch.Tensor, start: torch.Tensor, sigmas: torch.Tensor, *, generator) -> torch.Tensor:
+    """Index (num,) of the example on which each path ends.
+
+    Deterministic DDIM with the exact memorized denoiser from ``start`` (num, d) at sigmas[0] down to 0.
+    """
     denoiser = EmpiricalDenoiser(train_set)
     ends = [sample(denoiser, x, sigmas, step=euler_step, generator=generator) for x in start.split(_CHUNK)]
-    chosen = nearest_neighbors(torch.cat(ends), train_set, 1).indices[:, 0]
-    uniform = torch.full((len(train_set),), 1 / len(train_set), dtype=torch.float64, device=train_set.device)
-    frequencies = chosen.bincount(minlength=len(train_set)).double() / len(chosen)
-    distance = float(total_variation(frequencies, uniform))
-    return Selection(chosen, frequencies, distance, *multinomial_floor(uniform, len(chosen), generator=generator))
+    return nearest_neighbors(torch.cat(ends), train_set, 1).indices[:, 0]
 
 
 def gaussian_start(num: int, like: torch.Tensor, sigma, *, generator: torch.Generator) -> torch.Tensor:
