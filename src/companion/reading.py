@@ -17,7 +17,15 @@ from nbformat import NotebookNode
 from companion.sources import parse
 
 # The chapters that are held to the bounds.
-SECOND_EDITION = ("04_dps_fwi", "05_samplers", "06_calibration", "07_fine_tuning", "08_first_breaks", "09_inception")
+SECOND_EDITION = (
+    "01_maximum_likelihood",
+    "04_dps_fwi",
+    "05_samplers",
+    "06_calibration",
+    "07_fine_tuning",
+    "08_first_breaks",
+    "09_inception",
+)
 OPEN_SHARE, OPEN_LINES, WORDS = 0.6, 60, 2200
 WORDS_A_MINUTE, LINES_A_MINUTE = 200, 20  # of prose, and of code
 
