@@ -152,14 +152,14 @@ class Study(LongWork):
 
     @property
     def parts(self) -> list[Long]:
-        size = self.settings
+        size, (least, *larger) = self.settings, self.settings.published_sizes
         found: list[Long] = []
         for seed in self.seeds:
             found += [self.fits(PLANE, num, seed) for num in size.plane_sizes]
-            found += [self.fits(FIELDS, num, seed) for num in size.published_sizes]
-            found += [self.longer(seed)] * self.has_longer
+            found += [self.fits(FIELDS, least, seed)] + [self.longer(seed)] * self.has_longer
             found += [self.timing(num, seed) for num in size.time_sizes]
-        return found + [self.errors(num, seed) for num in self.few_and_many for seed in range(size.many_seeds)]
+            found += [self.errors(num, seed) for num in self.few_and_many if seed < size.many_seeds]
+        return found + [self.fits(FIELDS, num, seed) for num in reversed(larger) for seed in self.seeds]
 
     def arguments(self, part: Long) -> dict:
         """Its fields, and the seed of all randomness."""
