@@ -104,10 +104,14 @@ def control_results(study: Study, num: int) -> list[dict]:
     return [study.result(study.errors(num, seed)) for seed in range(study.settings.many_seeds)]
 
 
-def last_change(study: Study, num: int) -> Mean:
-    """By how much, relatively, the error at held-out points changed from the last checkpoint but one to the last."""
-    points = [result["points"] for result in control_results(study, num)]
-    return Mean.over([of[-1]["held out"][1] / of[-2]["held out"][1] - 1 for of in points])
+def least_error(study: Study, num: int) -> Mean:
+    """The least distance from the true denoiser, at held-out points, that training passed."""
+    return Mean.over([min(point["held out"][1] for point in of["points"]) for of in control_results(study, num)])
+
+
+def ends_apart(study: Study, num: int) -> Mean:
+    """The root mean square distance of the memorized from the true denoiser, at noised examples."""
+    return Mean.over([of["units"]["examples"] for of in control_results(study, num)])
 
 
 # ---- short computations, made anew in every run ----------------------------------------------------------------------

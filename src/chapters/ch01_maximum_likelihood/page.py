@@ -84,16 +84,11 @@ def control_table(study: Study) -> Table:
     """The same network and training on few and on many examples: absolute errors to both closed forms."""
     lines = []
     for num in study.few_and_many:
-        cells = [
-            shown(mean)
-            for at in ("examples", "held out")
-            for mean in measures.erring(study, num, at)  # to memory, to truth
-        ]
-        change = measures.last_change(study, num)
-        half = f" ± {change.half:.1%}" if change.half else ""
-        lines.append([str(num), *cells, f"{change.value:+.1%}{half}"])
-    header = ["N", "examples: error to memorized", "to true", "held out: error to memorized", "to true"]
-    return Table([*header, "last change"], lines)
+        own, held_out = (measures.erring(study, num, at) for at in ("examples", "held out"))
+        cells = measures.ends_apart(study, num), *own, measures.least_error(study, num), held_out.to_truth
+        lines.append([str(num), *map(shown, cells)])
+    header = ["N", "examples: the ends apart", "from memorized", "from true", "held out: from true, least"]
+    return Table([*header, "at the end"], lines)
 
 
 # ---- pictures ------------------------------------------------------------------------------------------------------

@@ -78,7 +78,9 @@ def _of_study(study: Study) -> dict[str, float]:
             errors = measures.erring(study, num, at)
             key = f"{id}_{at.replace(' ', '_')}"
             of |= _mean(f"{key}_to_memory", errors.to_memory) | _mean(f"{key}_to_truth", errors.to_truth)
-        of |= _mean(f"{id}_change", measures.last_change(study, num))
+        of |= _mean(f"{id}_least", measures.least_error(study, num)) | _mean(
+            f"{id}_ends", measures.ends_apart(study, num)
+        )
     of |= {"many": size.many_examples, "many_steps": size.many_steps, "many_half_way": measures.half_way_of_many(study)}
     if study.has_longer:
         for key, name in (("to_memory", "distance"), ("spread", "spread"), ("nearest", "nearest")):
@@ -104,7 +106,7 @@ def tables(study: Study) -> dict[str, tuple[Table, str]]:
         "away": (page.away_table(study), f"Published fields, N = 50, first and last checkpoint, {again}."),
         "control": (
             page.control_table(study),
-            f"Root mean square errors after {study.settings.many_steps} steps, {few}; last change: of the last error.",
+            f"Root mean square distances of a denoiser after {study.settings.many_steps} steps, {few}.",
         ),
     }
 

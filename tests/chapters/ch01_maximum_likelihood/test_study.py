@@ -52,7 +52,7 @@ def made_up(study: Study) -> Study:
         elif isinstance(part, Errors):
             last = {"examples": [1.0, 0.2], "held out": [1.0, 0.1 + 0.02 * part.seed]}
             before = {"examples": [1.0, 0.4], "held out": [1.0, 0.2]}
-            study._results[part] = {"points": [before, last], "units": {}}
+            study._results[part] = {"points": [before, last], "units": {"examples": 0.3}}
         else:
             size = 1 if part.kind == PLANE else 100
             point = {"step": 1, "to_memory": 1.0 + part.seed, "to_truth": 0.5, "spread": 0.9, "nearest": 1.0}
@@ -72,7 +72,7 @@ def test_times_of_a_power_law_have_its_exponent(two):
     assert measures.times(two)[0] == pytest.approx([2 * n**1.5 for n in (5, 10, 20)])
     exponent = measures.exponent(two)
     assert (exponent.value, exponent.half) == (pytest.approx(1.5), pytest.approx(0, abs=1e-9))
-    assert measures.half_way_of_many(two) == pytest.approx(2 * 5000**1.5, rel=1e-6)
+    assert measures.half_way_of_many(two) == pytest.approx(2 * 640**1.5, rel=1e-6)
     assert measures.nearest_to_other(two) == 1.5
 
 
@@ -88,16 +88,17 @@ def test_nats_are_means_over_seeds_and_per_coordinate_for_fields(two):
 
 
 def test_errors_of_the_control_are_those_at_its_end(two):
-    found = measures.erring(two, 5000, "held out")
+    found = measures.erring(two, 640, "held out")
     assert (found.to_memory.value, found.to_truth.value) == (1.0, pytest.approx(0.11))
-    assert measures.last_change(two, 5000).value == pytest.approx(-0.45)
+    assert measures.least_error(two, 640).value == pytest.approx(0.11)
+    assert measures.ends_apart(two, 640).value == 0.3
 
 
 def test_tables_have_a_row_for_each_family_and_size(two):
     assert [row[:2] for row in page.plane_table(two).rows] == [[family, "10"] for family in problems.FAMILIES]
     assert "±" in page.plane_table(two).rows[0][2]
     assert len(page.away_table(two).rows) == 2 * len(page.TRAINED)
-    assert [row[0] for row in page.control_table(two).rows] == ["5", "5000"]
+    assert [row[0] for row in page.control_table(two).rows] == ["5", "640"]
 
 
 def test_shown_has_an_interval_where_there_is_one(two):
