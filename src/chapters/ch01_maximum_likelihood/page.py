@@ -20,7 +20,7 @@ REACH = {PLANE: 1.7, FIELDS: 2.3}  # of the axes of distances
 TITLES = {PLANE: "plane", FIELDS: "published fields"}
 
 
-def with_interval(mean: Mean, digits: int = 3) -> str:
+def mean_text(mean: Mean, digits: int = 3) -> str:
     """A mean with half of its interval, where it has one."""
     return f"{mean.value:.{digits}g}" + (f" ± {mean.half:.2g}" if mean.half else "")
 
@@ -33,7 +33,7 @@ def plane_table(study: Study) -> Table:
     return Table(
         ["family", "N", "nats from memory", "nats from the truth", "distance to empirical", "distance to truth"],
         [
-            [family, str(num), *(with_interval(mean) for mean in _standing(study, PLANE, num, family))]
+            [family, str(num), *(mean_text(mean) for mean in _standing(study, PLANE, num, family))]
             for family in FAMILIES
             for num in study.settings.plane_sizes
         ],
@@ -47,7 +47,7 @@ def fields_table(study: Study) -> Table:
         for num in study.settings.published_sizes:
             spread = measures.ending(study, FIELDS, num, family, "spread")
             cells = (*_standing(study, FIELDS, num, family), spread)
-            lines.append([family, str(num), *(with_interval(mean) for mean in cells)])
+            lines.append([family, str(num), *(mean_text(mean) for mean in cells)])
     header = ["family", "N", "nats from memory", "nats from the truth", "distance to empirical", "distance to truth"]
     return Table([*header, "spread over the truth's"], lines)
 
@@ -66,7 +66,7 @@ def away_table(study: Study) -> Table:
         for checkpoint in (0, -1):
             keys = ("to_memory", "spread", "nearest")
             cells = (measures.ending(study, FIELDS, num, family, key, checkpoint, longer=longer) for key in keys)
-            lines.append([LONGER if longer else family, str(steps[checkpoint]), *map(with_interval, cells)])
+            lines.append([LONGER if longer else family, str(steps[checkpoint]), *map(mean_text, cells)])
     header = ["family", "step", "distance to empirical", "spread over the truth's", "distance to nearest example"]
     return Table(header, lines)
 
@@ -86,7 +86,7 @@ def control_table(study: Study) -> Table:
     for num in study.few_and_many:
         own, held_out = (measures.erring(study, num, at) for at in ("examples", "held out"))
         cells = measures.ends_apart(study, num), *own, measures.least_error(study, num), held_out.to_truth
-        lines.append([str(num), *map(with_interval, cells)])
+        lines.append([str(num), *map(mean_text, cells)])
     header = ["N", "examples: the ends apart", "from memorized", "from true", "held out: from true, least"]
     return Table([*header, "at the end"], lines)
 

@@ -101,8 +101,8 @@ def test_tables_have_a_row_for_each_family_and_size(two):
     assert [row[0] for row in page.control_table(two).rows] == ["5", "640"]
 
 
-def test_with_interval_has_an_interval_where_there_is_one(two):
+def test_mean_text_has_an_interval_where_there_is_one(two):
     mean = measures.ending(two, PLANE, 10, "flow", "to_memory")
-    assert page.with_interval(mean) == "1.5 ± 6.4"
-    assert page.with_interval(replace(mean, half=0.0)) == "1.5"
+    assert page.mean_text(mean) == "1.5 ± 6.4"
+    assert page.mean_text(replace(mean, half=0.0)) == "1.5"
     assert math.isclose(mean.half, 6.35, rel_tol=1e-2)
