@@ -8,10 +8,10 @@ import torch
 
 from chapters.ch01_maximum_likelihood import families, problems
 from chapters.ch01_maximum_likelihood.memorization_time import first_below, power
-from chapters.ch01_maximum_likelihood.study import FIELDS, HALF_WAY, PLANE, TIMED, Study, denoising
+from chapters.ch01_maximum_likelihood.study import HALF_WAY, PLANE, TIMED, VELOCITIES, Study, denoising
 from memprior.intervals import Mean
 
-DIMENSION = {PLANE: 2, FIELDS: 100}
+DIMENSION = {PLANE: 2, VELOCITIES: 100}
 SHORT_STEPS = 300  # of the denoiser whose ODE is refined
 
 
@@ -63,7 +63,7 @@ def curves(study: Study, num: int, whose: str = "own") -> list[list[tuple[int, f
     return [study.result(study.timing(num, seed))["curves"][whose] for seed in study.seeds]
 
 
-def times(study: Study) -> list[list[float]]:
+def memorization_times(study: Study) -> list[list[float]]:
     """Steps until a denoiser is half-way to memory: for each seed, for each number of examples."""
     sizes = study.settings.time_sizes
     by_size = [[first_below(curve, HALF_WAY) for curve in curves(study, num)] for num in sizes]
@@ -73,12 +73,12 @@ def times(study: Study) -> list[list[float]]:
 def time_of(study: Study, num: int) -> Mean:
     """Steps to memorize ``num`` examples."""
     at = study.settings.time_sizes.index(num)
-    return Mean.over([row[at] for row in times(study)])
+    return Mean.over([row[at] for row in memorization_times(study)])
 
 
 def exponent(study: Study) -> Mean:
     """The power of N with which the time to memorize grows."""
-    return Mean.over([power(study.settings.time_sizes, row) for row in times(study)])
+    return Mean.over([power(study.settings.time_sizes, row) for row in memorization_times(study)])
 
 
 def nearest_to_other(study: Study) -> float:
@@ -184,7 +184,7 @@ def spikes(study: Study) -> list[Spiked]:
 def half_way_of_many(study: Study) -> float:
     """Steps at which the power law puts the control's largest set half-way to memory: an extrapolation."""
     sizes = study.settings.time_sizes
-    logs = torch.tensor(times(study), dtype=torch.float64).log().mean(0)
+    logs = torch.tensor(memorization_times(study), dtype=torch.float64).log().mean(0)
     center = math.exp(float(logs.mean()))
     anchor = math.exp(sum(map(math.log, sizes)) / len(sizes))
     return center * (study.settings.many_examples / anchor) ** exponent(study).value

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from chapters.ch01_maximum_likelihood import families, figures, measures
 from chapters.ch01_maximum_likelihood.problems import FAMILIES
-from chapters.ch01_maximum_likelihood.study import FIELDS, HALF_WAY, PLANE, Study
+from chapters.ch01_maximum_likelihood.study import HALF_WAY, PLANE, VELOCITIES, Study
 from companion.frames import Frames
 from companion.tables import Table
 from memprior.figures import style
@@ -16,8 +16,8 @@ from memprior.mixture import IsotropicMixture
 
 TRAINED = ("flow", "autoencoder", "diffusion")
 LONGER = "diffusion, longer"
-REACH = {PLANE: 1.7, FIELDS: 2.3}  # of the axes of distances
-TITLES = {PLANE: "plane", FIELDS: "published fields"}
+REACH = {PLANE: 1.7, VELOCITIES: 2.3}  # of the axes of distances
+TITLES = {PLANE: "plane", VELOCITIES: "published fields"}
 
 
 def mean_text(mean: Mean, digits: int = 3) -> str:
@@ -45,8 +45,8 @@ def fields_table(study: Study) -> Table:
     lines = []
     for family in FAMILIES:
         for num in study.settings.published_sizes:
-            spread = measures.ending(study, FIELDS, num, family, "spread")
-            cells = (*_standing(study, FIELDS, num, family), spread)
+            spread = measures.ending(study, VELOCITIES, num, family, "spread")
+            cells = (*_standing(study, VELOCITIES, num, family), spread)
             lines.append([family, str(num), *(mean_text(mean) for mean in cells)])
     header = ["family", "N", "nats from memory", "nats from the truth", "distance to empirical", "distance to truth"]
     return Table([*header, "spread over the truth's"], lines)
@@ -62,10 +62,10 @@ def away_table(study: Study) -> Table:
     num, lines = study.settings.published_sizes[0], []
     runs = [(family, False) for family in TRAINED] + [("diffusion", True)] * study.has_longer
     for family, longer in runs:
-        steps, _ = measures.along(study, FIELDS, num, family, "to_memory", longer=longer)
+        steps, _ = measures.along(study, VELOCITIES, num, family, "to_memory", longer=longer)
         for checkpoint in (0, -1):
             keys = ("to_memory", "spread", "nearest")
-            cells = (measures.ending(study, FIELDS, num, family, key, checkpoint, longer=longer) for key in keys)
+            cells = (measures.ending(study, VELOCITIES, num, family, key, checkpoint, longer=longer) for key in keys)
             lines.append([LONGER if longer else family, str(steps[checkpoint]), *map(mean_text, cells)])
     header = ["family", "step", "distance to empirical", "spread over the truth's", "distance to nearest example"]
     return Table(header, lines)
@@ -97,7 +97,7 @@ def control_table(study: Study) -> Table:
 def answer(study: Study) -> Figure:
     """Where six families end between memory and truth, in the plane and on published fields."""
     figure, axes = style.panels(1, 2, height=3.9)
-    for ax, kind in zip(axes, (PLANE, FIELDS), strict=True):
+    for ax, kind in zip(axes, (PLANE, VELOCITIES), strict=True):
         num = _few(study, kind)
         ends = {
             family: tuple(measures.ending(study, kind, num, family, key) for key in ("to_memory", "to_truth"))
@@ -159,13 +159,13 @@ def gaps(study: Study, kind: str) -> Figure:
     return style.legend_below(figure, axes[:1], 2)
 
 
-def times(study: Study) -> Figure:
+def memorization_time_figure(study: Study) -> Figure:
     """How long a denoiser takes to be half-way to memory."""
     sizes = study.settings.time_sizes
     figure, axes = style.panels(1, 2, height=3.1)
     own, other = ({num: measures.curves(study, num, whose) for num in sizes} for whose in ("own", "other"))
     figures.memorization_curves(axes[0], own, other, HALF_WAY)
-    found = measures.times(study), measures.exponent(study).value
+    found = measures.memorization_times(study), measures.exponent(study).value
     figures.times_against_size(axes[1], sizes, *found).legend(loc="upper left")
     return style.legend_below(figure, axes[:1], 5)
 
@@ -176,9 +176,9 @@ def away(study: Study) -> Figure:
     figure, axes = style.panels(1, 3, height=3.0)
     panels = ("train", "nats from memory, per coordinate"), ("to_memory", "distance to empirical")
     for ax, (key, title) in zip(axes, (*panels, ("spread", "spread over the truth's")), strict=True):
-        lines = {family: measures.along(study, FIELDS, num, family, key) for family in TRAINED}
+        lines = {family: measures.along(study, VELOCITIES, num, family, key) for family in TRAINED}
         if study.has_longer:
-            lines[LONGER] = measures.along(study, FIELDS, num, "diffusion", key, longer=True)
+            lines[LONGER] = measures.along(study, VELOCITIES, num, "diffusion", key, longer=True)
         figures.along_training(ax, lines, title=title, level=None if key == "train" else 1.0)
     axes[0].set(yscale="log")
     axes[0].yaxis.set_major_formatter("{x:g}")

@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 
 from chapters.ch01_maximum_likelihood import measures, page
 from chapters.ch01_maximum_likelihood.problems import FAMILIES
-from chapters.ch01_maximum_likelihood.study import FIELDS, PLANE, Study
+from chapters.ch01_maximum_likelihood.study import PLANE, VELOCITIES, Study
 from companion.record import Run
 from companion.tables import Table
 from memprior.intervals import Mean
@@ -65,11 +65,11 @@ def _of_study(study: Study) -> dict[str, float]:
         of |= _mean(f"truth_{name}", measures.nats(study, PLANE, few, family, "held_out"))
         of |= _mean(f"distance_{name}", measures.ending(study, PLANE, few, family, "to_memory"))
         for num in size.published_sizes:
-            of |= _mean(f"fields_{name}_{num}", measures.nats(study, FIELDS, num, family, "train"))
-            of |= _mean(f"fields_distance_{name}_{num}", measures.ending(study, FIELDS, num, family, "to_memory"))
-            of |= _mean(f"fields_spread_{name}_{num}", measures.ending(study, FIELDS, num, family, "spread"))
+            of |= _mean(f"fields_{name}_{num}", measures.nats(study, VELOCITIES, num, family, "train"))
+            of |= _mean(f"fields_distance_{name}_{num}", measures.ending(study, VELOCITIES, num, family, "to_memory"))
+            of |= _mean(f"fields_spread_{name}_{num}", measures.ending(study, VELOCITIES, num, family, "spread"))
         least = size.published_sizes[0]
-        of |= _mean(f"fields_first_{name}", measures.ending(study, FIELDS, least, family, "to_memory", 0))
+        of |= _mean(f"fields_first_{name}", measures.ending(study, VELOCITIES, least, family, "to_memory", 0))
     for num in size.time_sizes:
         of |= _mean(f"time_{num}", measures.time_of(study, num))
     of |= _mean("exponent", measures.exponent(study)) | {"other_least": measures.nearest_to_other(study)}
@@ -85,7 +85,7 @@ def _of_study(study: Study) -> dict[str, float]:
     if study.has_longer:
         for key, name in (("to_memory", "distance"), ("spread", "spread"), ("nearest", "nearest")):
             least = size.published_sizes[0]
-            mean = measures.ending(study, FIELDS, least, "diffusion", key, longer=True)
+            mean = measures.ending(study, VELOCITIES, least, "diffusion", key, longer=True)
             of |= _mean(f"longer_{name}", mean)
         of["longer_steps"] = size.published_long_steps
     return of
@@ -113,6 +113,10 @@ def tables(study: Study) -> dict[str, tuple[Table, str]]:
 
 def pictures(study: Study) -> dict[str, tuple[Figure, str, str]]:
     """Name -> figure, alt text and caption, of what a full run keeps for its page."""
-    made = {"answer": page.answer(study), "gaps": page.gaps(study, PLANE), "times": page.times(study)}
+    made = {
+        "answer": page.answer(study),
+        "gaps": page.gaps(study, PLANE),
+        "times": page.memorization_time_figure(study),
+    }
     made["away"] = page.away(study)
     return {name: (figure, *PICTURE_TEXTS[name]) for name, figure in made.items()}

@@ -15,12 +15,12 @@ if TYPE_CHECKING:  # what settings may be changes no result
 
 HALF_WAY = 0.5  # of the distance from memory to truth: when a denoiser is said to have memorized
 TIMED = {"width": 128, "depth": 2}  # the network whose time is taken
-PLANE, FIELDS = "plane", "published"
+PLANE, VELOCITIES = "plane", "published"
 
 
 @dataclass(frozen=True)
 class Fits:
-    """Families fitted to one training set of a kind, :data:`PLANE` or :data:`FIELDS`; ``seed`` k draws it."""
+    """Families fitted to one training set of a kind, :data:`PLANE` or :data:`VELOCITIES`; ``seed`` k draws it."""
 
     kind: str
     num: int
@@ -42,10 +42,10 @@ class Fits:
     @property
     def budget(self) -> problems.Budget:
         """How large and how long."""
-        wide = 2 if self.kind == FIELDS else 1
+        wide = 2 if self.kind == VELOCITIES else 1
         return problems.Budget(
             components=self.components,
-            shape="diag" if self.kind == FIELDS else "full",
+            shape="diag" if self.kind == VELOCITIES else "full",
             flow=GradientPlan(self.flow_steps, 128, 2e-3, 64 * wide),
             autoencoder=GradientPlan(self.autoencoder_steps, 128, 2e-3, 128 * wide),
             diffusion=denoising(self.diffusion_steps, self.floor),
@@ -131,7 +131,7 @@ class Study(LongWork):
 
     def longer(self, seed: int) -> Fits:
         """The diffusion model on the smallest published set, trained for longer."""
-        short = asdict(self.fits(FIELDS, self.settings.published_sizes[0], seed))
+        short = asdict(self.fits(VELOCITIES, self.settings.published_sizes[0], seed))
         return Fits(**short | {"families": ("diffusion",), "diffusion_steps": self.settings.published_long_steps})
 
     def timing(self, num: int, seed: int) -> Timing:
@@ -156,10 +156,10 @@ class Study(LongWork):
         found: list[Long] = []
         for seed in self.seeds:
             found += [self.fits(PLANE, num, seed) for num in size.plane_sizes]
-            found += [self.fits(FIELDS, least, seed)] + [self.longer(seed)] * self.has_longer
+            found += [self.fits(VELOCITIES, least, seed)] + [self.longer(seed)] * self.has_longer
             found += [self.timing(num, seed) for num in size.time_sizes]
             found += [self.errors(num, seed) for num in self.few_and_many if seed < size.many_seeds]
-        return found + [self.fits(FIELDS, num, seed) for num in reversed(larger) for seed in self.seeds]
+        return found + [self.fits(VELOCITIES, num, seed) for num in reversed(larger) for seed in self.seeds]
 
     def arguments(self, part: Long) -> dict:
         """Its fields, and the seed of all randomness."""

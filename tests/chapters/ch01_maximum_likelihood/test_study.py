@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from chapters.ch01_maximum_likelihood import measures, page, problems
-from chapters.ch01_maximum_likelihood.study import FIELDS, PLANE, Errors, Fits, Study, Timing
+from chapters.ch01_maximum_likelihood.study import PLANE, VELOCITIES, Errors, Fits, Study, Timing
 from companion.profiles import PROFILES, settings
 from companion.store import Store
 
@@ -69,7 +69,7 @@ def two(tmp_path):
 
 
 def test_times_of_a_power_law_have_its_exponent(two):
-    assert measures.times(two)[0] == pytest.approx([2 * n**1.5 for n in (5, 10, 20)])
+    assert measures.memorization_times(two)[0] == pytest.approx([2 * n**1.5 for n in (5, 10, 20)])
     exponent = measures.exponent(two)
     assert (exponent.value, exponent.half) == (pytest.approx(1.5), pytest.approx(0, abs=1e-9))
     assert measures.half_way_of_many(two) == pytest.approx(2 * 640**1.5, rel=1e-6)
@@ -78,11 +78,11 @@ def test_times_of_a_power_law_have_its_exponent(two):
 
 def test_nats_are_means_over_seeds_and_per_coordinate_for_fields(two):
     half = 12.706 * 0.5  # Student's t of one degree of freedom; the two values are 1 and 2
-    for kind, num in ((PLANE, 10), (FIELDS, 50)):
+    for kind, num in ((PLANE, 10), (VELOCITIES, 50)):
         mean = measures.nats(two, kind, num, "flow", "train")
         assert (mean.value, mean.half) == (pytest.approx(1.5), pytest.approx(half, rel=1e-3))
         assert measures.ending(two, kind, num, "flow", "to_memory").value == 1.5
-    steps, (mean,) = measures.along(two, FIELDS, 50, "flow", "held_out")
+    steps, (mean,) = measures.along(two, VELOCITIES, 50, "flow", "held_out")
     assert steps == [1]
     assert mean.value == pytest.approx(1.5)
 
