@@ -400,15 +400,13 @@ def _number(value: float | None) -> str:
 
 
 def open_code(root: Path) -> Table:
-    """Of every chapter how much of its code stands open, its words before the exercises, and what a chapter of the
-    second edition may not have."""
+    """Of every chapter how much of its code stands open, its words before the exercises, and what it may not have."""
     rows = []
     for name in chapters(root):
         read = reading.read(read_notebook(root / "notebooks" / f"{name}.ipynb"))
         counts = [str(read.open_lines), str(read.code_lines), f"{read.open_share:.0%}", f"{read.words:,}"]
-        edition = "second" if name in reading.SECOND_EDITION else "first"
-        rows.append([name, edition, *counts, f"{read.minutes} min", "; ".join(read.problems()) or "none"])
-    return Table(["chapter", "edition", "open", "of", "share", "words", "to read", "findings"], rows)
+        rows.append([name, *counts, f"{read.minutes} min", "; ".join(read.problems()) or "none"])
+    return Table(["chapter", "open", "of", "share", "words", "to read", "findings"], rows)
 
 
 def _title(root: Path, name: str) -> str:

@@ -192,7 +192,7 @@ def check_glue(site: Site, name: str) -> list[PageProblem]:
 def check_notebooks(notebooks: Path) -> list[PageProblem]:
     """Source notebooks are valid, hold no results, take parameters, and keep solutions where a machine finds them.
 
-    Those of the second edition are open and short enough: :mod:`companion.reading`.
+    Chapters are open and short enough: :mod:`companion.reading`.
     """
     files = [path for path in sorted(notebooks.rglob("*.ipynb")) if ".ipynb_checkpoints" not in path.parts]
     by_page = {f"{notebooks.name}/{path.relative_to(notebooks).as_posix()}": _notebook_problems(path) for path in files}
@@ -219,7 +219,7 @@ def _notebook_problems(path: Path) -> Iterator[str]:
             edges += reading.SOLUTION.findall(cell.source)
         elif cell.cell_type == "code":
             yield from (f"cell {number}: {what}" for what in _cell_problems(cell, edges[-1] == "start"))
-    if path.stem in reading.SECOND_EDITION:
+    if reading.NUMBERED.match(path.stem):
         yield from reading.read(notebook).problems()
     yield from (f"two solution-{a} in a row, or one unpaired" for a, b in pairwise([*edges, "start"]) if a == b)
 

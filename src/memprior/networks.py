@@ -74,6 +74,16 @@ class VariationalAutoencoder(nn.Module):
 
     Its likelihood is bounded below by the encoder (Kingma and Welling's bound). Each decoder deviation is at least
     ``floor``: without a floor the bound has no maximum, like every likelihood of chapter 1.
+
+    Example:
+        >>> import torch
+        >>> from memprior.networks import VariationalAutoencoder
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> model = VariationalAutoencoder(2, latent=1, width=8, floor=0.1, generator=generator)
+        >>> model.sample(3, generator=generator).shape
+        torch.Size([3, 2])
+        >>> model.log_prob_bound(torch.zeros(3, 2), 4, generator=generator).shape
+        torch.Size([3])
     """
 
     def __init__(

@@ -65,6 +65,7 @@ FAMILIES = ("Gaussian", "kernel", "mixture", "flow", "autoencoder", "diffusion")
 ROW = Of(share=Of(dot=(0.4, 0.3, 0.5)), by_seed=(0.3, 0.5), null=(0.2, 0.8))
 HISTORIES = [(np.array([1, 10, 100]), np.array([1.1, 0.8, 0.2]), np.array([0.9, 0.5, 0.7]))] * 2
 LOOKS = [{"step": k, "to_memory": 1 / k, "to_truth": 2 / k, "train": -k, "held_out": -2 * k} for k in (1, 10, 100)]
+CURVES = {10: [[(1, 1.0), (10, 0.5)]], 20: [[(1, 0.9), (10, 0.6)]]}
 LOOKS = [look | {"points": draw(20, 2).numpy()} for look in LOOKS]
 RATIOS = {
     "trained network": draw(50),
@@ -158,12 +159,15 @@ ON_AX = {
     OWN + "fired": ((ROWS, 0.05), TITLE),
     OWN + "heaviest": ((draw(30),), TITLE),
     C1 + "sample_panel": ((PLANE, PLANE), {"color": "red", **TITLE}),
-    C1 + "memorization_plane": (({"flow": [LOOKS, LOOKS], "Gaussian": [LOOKS[:1]]}, 2.0), {}),
+    C1 + "memorization_plane": (
+        ({"flow": (MEAN, MEAN), "Gaussian": (MEAN, MEAN)}, {"flow": ([1.0, 0.4], [0.9, 0.4])}, 2.0),
+        {},
+    ),
+    C1 + "along_training": (({"flow": ([1, 9], [MEAN] * 2), "diffusion, longer": ([2], [MEAN])},), TITLE),
     C1 + "floor_curves": ((Of(floors=SIGMAS / 10, train=-SIGMAS, held_out=-2 * SIGMAS, best=0.1),), {}),
     C1 + "component_curves": (({1: LOOKS[0], 10: LOOKS[1]}, 1.0, -1.0), {}),
-    C1 + "memorization_curves": (({10: [[(1, 1.0), (10, 0.5)]], 20: [[(1, 0.9), (10, 0.6)]]}, 0.5), {}),
+    C1 + "memorization_curves": ((CURVES, CURVES, 0.5), {}),
     C1 + "times_against_size": (([10, 20, 40], [[100, 210, 400], [120, 190, 420]], 1.0), {}),
-    C1 + "gaps_in_training": (({"flow": [LOOKS]}, 1.0, 2.0, 2), {}),
     C2 + "paths_panel": ((grid(2.9), _density(grid(2.9)), PLANE, draw(4, 3, 2), torch.tensor([0, 1, 4])), TITLE),
     C2 + "loss_curves": ((SIGMAS, {"memorized": draw(5), "true": draw(5)}), TITLE),
     C2 + "quotient_curves": (({50: ([1, 10], [[2.0, 0.5]]), 200: ([1, 10], [[2.0, 1.5]])}, (5, 4, 6)), {}),

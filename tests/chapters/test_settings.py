@@ -42,7 +42,7 @@ def test_settings_are_read_without_anything_heavy():
 @pytest.mark.parametrize(
     ("name", "overrides"),
     [
-        (FIRST, {"time_sizes": [5, 10], "num_seeds": 2}),
+        (FIRST, {"time_sizes": [5, 10], "num_seeds": 2, "many_seeds": 2, "published_long_steps": 600}),
         (SECOND, {"sizes": [50, 200, 1000], "num_seeds": [2, 2, 2]}),
         (THIRD, {"num_draws": 200_000}),
         (FOURTH, {"waves_for_exact": [50], "unseen": UNSEEN | {"num_nonlinear": 2}, "step_sizes": [0.01, 0.07]}),
@@ -61,8 +61,9 @@ def test_settings_that_go_together_are_taken(name, overrides):
     ("name", "overrides", "told"),
     [
         (FIRST, {"sweep_examples": 79}, "components to be at most sweep_examples, 79"),
-        (FIRST, {"num_scored": 1501}, "num_scored to be at most num_fresh, 1500"),
-        (FIRST, {"time_sizes": [5, 10]}, "time_sizes to be so many that with num_seeds there are 3 times"),
+        (FIRST, {"num_scored": 1001}, "num_scored to be at most num_fresh, 1000"),
+        (FIRST, {"time_sizes": [5]}, "time_sizes to be a list of 2 or more entries"),
+        (FIRST, {"many_seeds": 2}, "many_seeds to be at most num_seeds, 1"),
         (FIRST, {"plane_sizes": [1]}, "plane_sizes[0] to be from 2"),
         (SECOND, {"sizes": [50, 500, 1000]}, "sizes to be among the published training sets (50, 200, 1000)"),
         (SECOND, {"start_sizes": [100]}, "start_sizes to be among the published training sets (50, 200, 1000)"),

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 
 import pytest
 from bs4 import BeautifulSoup
@@ -73,8 +74,10 @@ NOTEBOOK = {
 
 
 @pytest.fixture
-def book(tmp_path):
-    """A small clean book: its table of contents, its site and its one notebook."""
+def book(tmp_path, monkeypatch):
+    """A small clean book: its table of contents, its site and its one notebook, too short to be held to a chapter's
+    bounds."""
+    monkeypatch.setattr(site.reading, "NUMBERED", re.compile("none"))
     for name, text in FILES.items():
         write(tmp_path / name, text)
     write(tmp_path / "notebooks/01_chapter.ipynb", json.dumps(NOTEBOOK))

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 
 import torch
 import zuko
@@ -27,6 +28,7 @@ from memprior.training import TrainingPlan, snapshots
 
 REACH = 5.0  # of zuko's splines, to either side of zero
 LEVELS = 32  # noise levels of a probability-flow ODE
+_ONE_AT_A_TIME = Lock()  # of those who seed the global generator
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,7 +258,7 @@ def _climb(model, gain, train_set, plan, steps, generator) -> Iterator[int]:
 @contextmanager
 def _seeded(generator: torch.Generator):
     """Seeds the CPU's global generator, for a library that uses no other, and restores it afterwards."""
-    with torch.random.fork_rng(devices=[]):
+    with _ONE_AT_A_TIME, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(_seed(generator))
         yield
 

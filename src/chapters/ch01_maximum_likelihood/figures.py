@@ -53,32 +53,54 @@ def families_and_truth(train_set, truth, points: dict, example: str) -> Figure:
     return figure
 
 
-def gaps_against_size(axes: list[Axes], sizes, gaps: dict, *, dimension: int = 1) -> None:
-    """For each family, nats from the memorized and from the true distribution against N, with error bars.
-
-    Divided by ``dimension``, to give nats per coordinate.
-    """
+def gaps_against_size(axes: list[Axes], sizes, gaps: dict) -> None:
+    """For each family, nats from memory and from the truth against N; ``gaps``: family -> name -> [(value, half)]."""
     for ax, (family, of) in zip(axes, gaps.items(), strict=True):
         for (name, values), color, style in zip(of.items(), (INK, VERMILION), ("o-", "s--"), strict=True):
-            mean, error = np.array(values).T / dimension
-            ax.errorbar(sizes, np.maximum(mean, 0.01), error, fmt=style, color=color, ms=5, capsize=3, label=name)
+            mean, half = np.array(values).T
+            low = np.minimum(half, 0.95 * np.maximum(mean, 0.01))  # the axis is logarithmic
+            shown = np.maximum(mean, 0.01)
+            ax.errorbar(sizes, shown, (low, half), fmt=style, color=color, ms=5, capsize=3, label=name)
         ax.set(xscale="log", yscale="log", ylim=(0.007, 300), title=family, xticks=sizes)
         ax.set_xticklabels([str(size) for size in sizes])
         ax.minorticks_off()
 
 
-def memorization_plane(ax: Axes, traces: dict, reach: float) -> Axes:
-    """Distance to the empirical distribution against distance to the truth, up to ``reach``; paths over checkpoints."""
+def memorization_plane(ax: Axes, ends: dict, paths: dict, reach: float) -> Axes:
+    """Distance to the empirical distribution against distance to the truth, up to ``reach``.
+
+    ends: family -> (mean, mean) with their intervals. paths: family -> (x, y) over checkpoints, from where training
+    first is looked at to its end.
+    """
     ax.fill_between([0, 1], [1, 0], color=PALE, lw=0, zorder=0)
     ax.annotate("no distribution", (0.3, 0.3), color=GRAY, ha="center", va="center", rotation=-45, fontsize=8.5)
-    for family, seeds in traces.items():
-        for seed, checkpoints in enumerate(seeds):
-            x, y = ([point[key] for point in checkpoints] for key in ("to_memory", "to_truth"))
-            ax.plot(x, y, "-", color=COLORS[family], lw=1.1, alpha=0.6)
-            named = {"label": family} if seed == 0 else {}
-            ax.plot(x[-1], y[-1], MARKERS[family], color=COLORS[family], ms=7, mec="white", mew=0.7, **named)
+    for family, (x, y) in ends.items():
+        color = COLORS[family]
+        if family in paths:
+            ax.plot(*paths[family], "-", color=color, lw=1.2, alpha=0.7)
+            ax.plot(*(values[:1] for values in paths[family]), MARKERS[family], mfc="white", mec=color, ms=5)
+        ax.errorbar(x.value, y.value, y.half, x.half, fmt="none", ecolor=color, lw=1.1, capsize=2)
+        ax.plot(x.value, y.value, MARKERS[family], color=color, ms=7, mec="white", mew=0.7, label=family)
     ax.set(xlabel="distance to the empirical distribution", ylabel="distance to the truth", aspect="equal")
-    ax.set(xlim=(0, reach), ylim=(0, reach))
+    ax.set(xlim=(-0.05 * reach, reach), ylim=(0, reach))
+    return ax
+
+
+def along_training(ax: Axes, lines: dict, *, title: str, level: float | None = None) -> Axes:
+    """A result against the training step with its interval; ``lines``: name -> (steps, means).
+
+    A name is that of a family, with more after a comma. level: a dotted line.
+    """
+    for name, (steps, means) in lines.items():
+        family, _, longer = name.partition(",")
+        values, halves = ([getattr(mean, key) for mean in means] for key in ("value", "half"))
+        style = "--" if longer else "-"
+        ax.errorbar(
+            steps, values, halves, fmt=MARKERS[family], ls=style, color=COLORS[family], ms=5, capsize=2, label=name
+        )
+    if level is not None:
+        ax.axhline(level, color=GRAY, lw=0.9, ls=":")
+    ax.set(xscale="log", xlabel="training step", title=title)
     return ax
 
 
@@ -91,7 +113,7 @@ def floor_curves(ax: Axes, sweep) -> Axes:
     ax.annotate(
         "leave-one-out's choice", (sweep.best, -11.4), (4, 0), textcoords="offset points", ha="left", fontsize=8.5
     )
-    ax.set(xscale="log", xlabel="bandwidth $h$", ylabel="mean log-likelihood", ylim=(-12, 15), xlim=(1e-4, 3))
+    ax.set(xscale="log", xlabel="bandwidth $h$", ylabel="log-likelihood per example", ylim=(-12, 15), xlim=(1e-4, 3))
     return ax
 
 
@@ -104,7 +126,7 @@ def component_curves(ax: Axes, results: dict, ceiling: float, truth: float) -> A
     )
     for level, color in ((ceiling, INK), (truth, VERMILION)):
         ax.axhline(level, color=color, lw=0.9, ls=":")
-    ax.set(xscale="log", xlabel="components of the mixture", xticks=counts)
+    ax.set(xscale="log", xlabel="components of the mixture", ylabel="log-likelihood per example", xticks=counts)
     ax.set_xticklabels([str(count) for count in counts])
     ax.minorticks_off()
     return ax
@@ -135,17 +157,23 @@ def training_frame(checkpoints: list[dict], index: int, train_set) -> Figure:
         values = [point[key] for point in checkpoints]
         axes[1].plot(steps, values, style, color=color, ms=3.5, label=name)
         axes[1].plot(steps[index], values[index], "o", color=color, ms=9, mec="white")
-    axes[1].set(xscale="log", xlabel="training step", ylabel="energy distance (root)", ylim=(0, None))
+    axes[1].set(xscale="log", xlabel="training step", ylabel="distance (root of energy distance)", ylim=(0, None))
     return legend_below(figure, axes[1:], 2)
 
 
-def memorization_curves(ax: Axes, curves: dict, level: float) -> Axes:
-    """Distance to the memorized denoiser against training step, for each number of examples (all seeds)."""
+def memorization_curves(ax: Axes, curves: dict, others: dict, level: float) -> Axes:
+    """Distance to the memorized denoiser against training step, for each number of examples (all seeds).
+
+    others: the same training runs, their distance to another training set's memory, dotted.
+    """
     for (size, seeds), color in zip(curves.items(), _shades(len(curves)), strict=True):
         for seed, curve in enumerate(seeds):
             ax.plot(*np.array(curve).T, color=color, lw=1.3, label=f"$N = {size}$" if seed == 0 else None)
-    ax.axhline(level, color=GRAY, lw=0.9, ls=":")
-    ax.set(xscale="log", xlabel="training step", ylabel="distance to memorized", ylim=(0.3, None))
+            ax.plot(*np.array(others[size][seed]).T, ":", color=color, lw=1.0)
+    ax.axhline(level, color=GRAY, lw=0.9, ls="--")
+    ax.set(xscale="log", yscale="log", xlabel="training step", ylabel="distance to memory")
+    ax.set_yticks([0.5, 1, 2, 5], ["0.5", "1", "2", "5"])
+    ax.minorticks_off()
     return ax
 
 
@@ -163,24 +191,6 @@ def times_against_size(ax: Axes, sizes, times, exponent: float) -> Axes:
         axis.set_ticks([tick for tick in ticks if axis is ax.xaxis or times.min() / 1.5 < tick < 1.5 * times.max()])
         axis.set_major_formatter("{x:g}")
         axis.set_minor_formatter("")
-    return ax
-
-
-def gaps_in_training(ax: Axes, traces: dict, ceiling: float, truth: float, dimension: int) -> Axes:
-    """Nats per coordinate from memorized (lines) and from truth (dashed) against the step; first seed of each."""
-    for family, seeds in traces.items():
-        checkpoints, color = seeds[0], COLORS[family]
-        for key, top, style in (("train", ceiling, "-"), ("held_out", truth, "--")):
-            gap = [max(top - point[key], 1e-3) / dimension for point in checkpoints]
-            if len(checkpoints) > 1:
-                ax.loglog(
-                    [point["step"] for point in checkpoints],
-                    gap,
-                    style,
-                    color=color,
-                    label=family if style == "-" else None,
-                )
-    ax.set(xlabel="training step", ylabel="nats per coordinate", ylim=(0.03, 100))
     return ax
 
 

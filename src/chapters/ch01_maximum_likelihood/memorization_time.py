@@ -1,7 +1,13 @@
-"""Chapter 1: the number of training steps until a denoiser has memorized, against the number of examples."""
+"""Chapter 1: how far a denoiser in training is from its two possible ends, and when it is half-way to the first.
+
+Both ends are closed forms: the memorized denoiser, of the empirical distribution, and the true one.
+"""
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import torch
 
@@ -11,43 +17,72 @@ from memprior.networks import ResidualMLP
 from memprior.noise import perturb
 from memprior.training import TrainingPlan, snapshots
 
+NUM_LEVELS, NUM_POINTS = 9, 512  # of the noise at which denoisers are compared
 
-def memorization_curve(
+
+@dataclass(frozen=True, eq=False)
+class Probes:
+    """Noised points, (x (P, d), sigma) for each level, and what the two closed forms make of each, (P, d)."""
+
+    noised: list[tuple[torch.Tensor, float]]
+    memorized: list[torch.Tensor]
+    true: list[torch.Tensor]
+
+    @classmethod
+    def around(
+        cls, clean: torch.Tensor, train_set: torch.Tensor, truth: IsotropicMixture, floor: float, *, generator
+    ) -> "Probes":
+        """At ``clean`` (P, d) noised at levels from ``floor`` to the spread of the training set (N, d)."""
+        spread = float(train_set.square().mean().sqrt())
+        levels = torch.logspace(math.log10(floor), math.log10(spread), NUM_LEVELS, dtype=torch.float64).tolist()
+        noised = [(perturb(clean, sigma, generator=generator), sigma) for sigma in levels]
+        of = EmpiricalDenoiser(train_set), MixtureDenoiser(truth)
+        memorized, true = ([one(x, sigma) for x, sigma in noised] for one in of)
+        return cls(noised, memorized, true)
+
+    @property
+    def unit(self) -> float:
+        """The root mean square of D_memorized - D_true, over points and levels."""
+        return _rms([a - b for a, b in zip(self.memorized, self.true, strict=True)])
+
+    def errors(self, denoiser: Denoiser) -> tuple[float, float]:
+        """The root mean square distance of a denoiser from the memorized and from the true one."""
+        with torch.no_grad():
+            found = [denoiser(x, sigma) for x, sigma in self.noised]
+        memorized, true = (
+            _rms([a - b for a, b in zip(found, end, strict=True)]) for end in (self.memorized, self.true)
+        )
+        return memorized, true
+
+
+def _rms(differences: list[torch.Tensor]) -> float:
+    return math.sqrt(sum(float(d.square().sum(1).mean()) for d in differences) / len(differences))
+
+
+def watched(
     train_set: torch.Tensor,
-    truth: IsotropicMixture,
+    probes: dict[str, Probes],
     plan: TrainingPlan,
     steps: list[int],
     *,
     width: int,
     depth: int,
-    level: float,
     generator: torch.Generator,
-    folder=None,
-) -> list[tuple[int, float]]:
-    """(step, distance to the memorized denoiser) in training, until the distance is below ``level`` or the steps end.
+    stop: Callable[[dict], bool] | None = None,
+    folder: Path | None = None,
+) -> list[dict]:
+    """Training, with the errors of the averaged denoiser at each of ``steps``, until ``stop(point)`` or they end.
 
-    The distance: rms |D - D_empirical| over rms |D_empirical - D_true|, at noised examples, squares summed over levels
-    from plan.sigma_min to the standard deviation of the examples. 0: memorized; the true denoiser would have 1.
+    A point: its "step", and for each of ``probes`` [distance from the memorized denoiser, from the true one].
     """
-    memorized, true = EmpiricalDenoiser(train_set), MixtureDenoiser(truth)
-    spread = float(train_set.square().mean().sqrt())
     network = ResidualMLP(train_set.shape[1], width, depth, generator=generator, device=train_set.device)
-    denoiser = NetworkDenoiser(network, spread)
-    levels = torch.logspace(math.log10(plan.sigma_min), math.log10(spread), 9, dtype=train_set.dtype)
-    clean = train_set.repeat(-(-512 // len(train_set)), 1)[:512]
-    probes = [(perturb(clean, sigma, generator=generator), sigma) for sigma in levels.tolist()]
-    unit = _gap(memorized, true, probes)
-    curve = []
+    denoiser = NetworkDenoiser(network, float(train_set.square().mean().sqrt()))
+    points = []
     for step, average in snapshots(denoiser, train_set, plan, steps, generator=generator, folder=folder):
-        curve.append((step, _gap(average, memorized, probes) / unit))
-        if curve[-1][1] < level:
+        points.append({"step": step} | {name: list(one.errors(average)) for name, one in probes.items()})
+        if stop and stop(points[-1]):
             break
-    return curve
-
-
-def _gap(one: Denoiser, other: Denoiser, probes) -> float:
-    with torch.no_grad():
-        return math.sqrt(sum(float((one(x, sigma) - other(x, sigma)).square().sum(1).mean()) for x, sigma in probes))
+    return points
 
 
 def first_below(curve: list[tuple[int, float]], level: float) -> float:
@@ -61,11 +96,8 @@ def first_below(curve: list[tuple[int, float]], level: float) -> float:
     return math.inf if not curve or curve[0][1] >= level else float(curve[0][0])
 
 
-def power_law(sizes, times) -> tuple[float, float]:
-    """Exponent of time against size by least squares on logarithms, and its standard error. times: (seeds, sizes)."""
-    x = torch.tensor(sizes, dtype=torch.float64).log()
-    y = torch.as_tensor(times, dtype=torch.float64).log()
+def power(sizes, times) -> float:
+    """The exponent of time against size, by least squares on their logarithms."""
+    x, y = (torch.as_tensor(values, dtype=torch.float64).log() for values in (sizes, times))
     away = x - x.mean()
-    slope = (y.mean(0) * away).sum() / away.square().sum()
-    left = y - y.mean() - slope * away
-    return float(slope), float((left.square().sum() / (left.numel() - 2) / (len(y) * away.square().sum())).sqrt())
+    return float((y * away).sum() / away.square().sum())

@@ -7,6 +7,7 @@ distribution is a known Gaussian. No defaults: sizes come from notebooks/profile
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -52,8 +53,13 @@ class FitProblem:
 
     @property
     def memorized(self) -> IsotropicMixture:
-        """The law of noised examples, p_h."""
+        """The distribution of noised examples, p_h."""
         return IsotropicMixture(self.train_set, self.floor)
+
+    @cached_property
+    def unit(self) -> torch.Tensor:
+        """The energy distance of the empirical distribution from the truth."""
+        return energy_distance(self.fresh, self.train_set, reference_is_law=True)
 
 
 def plane_problem(
@@ -138,17 +144,29 @@ def evaluate(
 
     train, held_out: mean log-likelihood. to_memory, to_truth: square roots of energy distances of its samples to
     the empirical distribution and to the truth. Both are divided by the distance between these two, so that they add
-    up to at least 1.
+    up to at least 1. spread: root mean square distance of its samples from their mean, over that of the truth. nearest:
+    mean distance of its samples from the nearest example, over that of draws of the truth.
     """
     scored = {
         what: float(density.log_prob(x, generator=generator).mean())
         for what, x in (("train", problem.noised_train), ("held_out", problem.noised_held_out))
     }
     samples = density.sample(num_samples, generator=generator)
-    unit = energy_distance(problem.fresh, problem.train_set, reference_is_law=True)
-    memory = energy_distance(samples, problem.train_set, reference_is_law=True) / unit
-    truth = energy_distance(samples, problem.fresh) / unit
-    return scored | {"to_memory": math.sqrt(max(memory, 0)), "to_truth": math.sqrt(max(truth, 0))}
+    memory = energy_distance(samples, problem.train_set, reference_is_law=True) / problem.unit
+    truth = energy_distance(samples, problem.fresh) / problem.unit
+    spread, nearest = (
+        float(of(samples) / of(problem.fresh)) for of in (_spread, lambda x: _nearest(x, problem.train_set))
+    )
+    distances = {"to_memory": math.sqrt(max(memory, 0)), "to_truth": math.sqrt(max(truth, 0))}
+    return scored | distances | {"spread": spread, "nearest": nearest}
+
+
+def _spread(x: torch.Tensor) -> torch.Tensor:
+    return (x - x.mean(0)).square().sum(1).mean().sqrt()
+
+
+def _nearest(x: torch.Tensor, train_set: torch.Tensor) -> torch.Tensor:
+    return torch.cdist(x, train_set).amin(1).mean()
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,14 +233,3 @@ def trace(
             point["points"] = density.sample(400, generator=generator).tolist()
         history.append(point)
     return history
-
-
-def last(traces: list[list[dict]], key: str) -> tuple[float, float]:
-    """A result at the last checkpoint: mean and standard error over seeds."""
-    return mean_and_error([history[-1][key] for history in traces])
-
-
-def mean_and_error(values: list[float]) -> tuple[float, float]:
-    """Mean over seeds and its standard error, 0 where there is one seed."""
-    values = torch.tensor(values, dtype=torch.float64)
-    return float(values.mean()), float(values.std() / len(values) ** 0.5) if len(values) > 1 else 0.0

@@ -255,6 +255,13 @@ def energy_distance(samples: torch.Tensor, reference: torch.Tensor, *, reference
     samples: draws (A, d), A >= 2. reference: draws (B, d), B >= 2; or, with ``reference_is_law``, the equally likely
     atoms of a distribution that is known exactly. Unbiased, so it may be negative for equal distributions. Raises
     ``ValueError`` / ``TypeError`` for sizes, dtypes or devices that differ and for numbers that are not finite.
+
+    Example:
+        >>> import torch
+        >>> from memprior.calibration import energy_distance
+        >>> samples = torch.tensor([[0.0], [2.0]])
+        >>> energy_distance(samples, torch.tensor([[3.0]]), reference_is_law=True)  # 2 * 2 - 2 - 0
+        tensor(2.)
     """
     expect_samples(samples, reference, ("samples", "reference"), (2, 1 if reference_is_law else 2))
     num, other = len(samples), len(reference)

@@ -9,6 +9,7 @@ import torch
 from chapters.ch01_maximum_likelihood import memorization_time as timing
 from chapters.ch01_maximum_likelihood import problems as experiment
 from chapters.ch01_maximum_likelihood.families import exact
+from memprior.denoiser import EmpiricalDenoiser, MixtureDenoiser
 from memprior.mixture import IsotropicMixture
 from memprior.training import TrainingPlan
 
@@ -94,20 +95,39 @@ def test_component_sweep_stays_below_the_memorized_prior(problem, generator):
     assert found[10]["held_out"] < found[1]["held_out"]
 
 
-def test_denoiser_on_few_examples_nears_the_memorized_prior_and_stops_there(tmp_path, generator):
+def probes_of(train_set, truth, seed):
+    generator = torch.Generator().manual_seed(seed)
+    return timing.Probes.around(train_set.repeat(40, 1), train_set, truth, 0.05, generator=generator)
+
+
+def test_probes_find_the_two_closed_forms_at_their_ends(generator):
     truth = experiment.crescents(CPU)
-    train_set = truth.sample(3, generator=generator)
-    plan = TrainingPlan(600, 64, 3e-3, 3e-3, 0.9, 0.05, 20.0)
-    work = {"width": 64, "depth": 1, "level": 0.5, "folder": tmp_path}
+    train_set = truth.sample(4, generator=generator)
+    probes = probes_of(train_set, truth, 1)
+    assert probes.errors(EmpiricalDenoiser(train_set)) == (0.0, probes.unit)
+    assert probes.errors(MixtureDenoiser(truth)) == (probes.unit, 0.0)
+    assert probes.unit > 0.1
+
+
+def test_denoiser_on_few_examples_nears_its_own_memory_and_stops_there(tmp_path, generator):
+    truth = experiment.crescents(CPU)
+    train_set, other = truth.sample(3, generator=generator), truth.sample(3, generator=generator)
+    plan = TrainingPlan(700, 64, 3e-3, 3e-3, 0.9, 0.05, 20.0)
+    probes = {"own": probes_of(train_set, truth, 4), "other": probes_of(other, truth, 5)}
+    unit, far = (probes[name].unit for name in ("own", "other"))
+    work = {"width": 64, "depth": 1, "folder": tmp_path, "stop": lambda point: point["own"][0] < 0.5 * unit}
 
     def run():
         seeded = torch.Generator().manual_seed(4)
-        return timing.memorization_curve(train_set, truth, plan, [20, 100, 300, 600], **work, generator=seeded)
+        return timing.watched(train_set, probes, plan, [20, 100, 600, 700], **work, generator=seeded)
 
-    curve = run()
-    assert curve[0][1] > 0.6 > 0.5 > curve[-1][1]
-    assert all(distance >= 0.5 for _, distance in curve[:-1])
-    assert run() == curve  # from the snapshots that lie in the folder
+    points = run()
+    assert points[0]["own"][0] > 0.6 * unit
+    assert points[-1]["own"][0] < 0.5 * unit
+    assert points[-1]["step"] < 700
+    assert all(point["own"][0] >= 0.5 * unit for point in points[:-1])
+    assert all(point["other"][0] > 0.7 * far for point in points)  # another set's memory is not neared
+    assert run() == points  # from the snapshots that lie in the folder
 
 
 @pytest.mark.parametrize(
@@ -124,20 +144,17 @@ def test_first_below_is_the_step_at_which_a_curve_crosses(curve, expected):
     assert timing.first_below(curve, 0.5) == pytest.approx(expected)
 
 
-def test_power_law_is_found_with_its_error(generator):
+def test_power_is_that_of_a_power_law():
     sizes = [5, 10, 20, 40]
-    exact_times = [[3 * size**1.3 for size in sizes]] * 2
-    assert timing.power_law(sizes, exact_times) == (pytest.approx(1.3), pytest.approx(0, abs=1e-9))
-    # The standardized error of many noisy fits has variance one: over 400, give or take 4 sqrt(2 / 400), and t tails.
-    errors = []
-    for _ in range(400):
-        noisy = torch.tensor(exact_times * 3) * (0.2 * torch.randn(6, 4, generator=generator)).exp()
-        slope, error = timing.power_law(sizes, noisy)
-        errors.append((slope - 1.3) / error)
-    assert float(torch.tensor(errors).square().mean()) == pytest.approx(22 / 20, abs=4 * math.sqrt(2 / 400))
+    assert timing.power(sizes, [3 * size**1.3 for size in sizes]) == pytest.approx(1.3)
+    assert math.isnan(timing.power(sizes, [math.inf] * 4))
 
 
-def test_last_averages_seeds_with_their_error():
-    seeds = [[{"train": 9.0}, {"train": value}] for value in (1.0, 2.0, 3.0)]
-    assert experiment.last(seeds, "train") == (2.0, pytest.approx(1 / math.sqrt(3)))
-    assert experiment.last(seeds[:1], "train") == (1.0, 0.0)
+def test_evaluate_finds_samples_of_a_shrunk_truth_nearer_to_the_examples(problem, generator):
+    law = experiment.crescents(CPU)
+    shrunk = exact(IsotropicMixture(0.7 * law.means, 0.7 * law.sigma))
+    truth = exact(law)
+    seen, true = (experiment.evaluate(one, problem, num_samples=3000, generator=generator) for one in (shrunk, truth))
+    assert seen["spread"] == pytest.approx(0.7, abs=0.03)  # of 3000 draws: 4 / sqrt(2 * 3000) = .05 of it
+    assert true["spread"] == pytest.approx(1, abs=0.05)
+    assert true["nearest"] == pytest.approx(1, abs=0.1)
