@@ -316,17 +316,17 @@ SOURCES = {
 def test_check_notebooks_names_a_fault_once(tmp_path, change):
     notebook = copy.deepcopy(NOTEBOOK)
     change(notebook)
-    write(tmp_path / "notebooks/02_broken.ipynb", json.dumps(notebook))
+    write(tmp_path / "notebooks/broken.ipynb", json.dumps(notebook))
     assert [str(p) for p in site.check_notebooks(tmp_path / "notebooks")] == [
-        f"notebooks/02_broken.ipynb: {SOURCES[change]}"
+        f"notebooks/broken.ipynb: {SOURCES[change]}"
     ]
 
 
 @pytest.mark.parametrize("text", ["", "no JSON", "[]", "{}"])
 def test_check_notebooks_names_a_file_that_is_no_notebook(tmp_path, text):
-    write(tmp_path / "notebooks/02_broken.ipynb", text)
+    write(tmp_path / "notebooks/broken.ipynb", text)
     (problem,) = site.check_notebooks(tmp_path / "notebooks")
-    assert str(problem).startswith("notebooks/02_broken.ipynb: no valid notebook")
+    assert str(problem).startswith("notebooks/broken.ipynb: no valid notebook")
 
 
 def test_check_notebooks_fails_on_none(tmp_path):
