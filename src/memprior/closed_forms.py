@@ -11,7 +11,16 @@ from memprior.noise import perturb
 
 @dataclass(frozen=True, eq=False)
 class Priors:
-    """A training set (N, d), the distribution it was drawn from, held-out draws (M, d) of it, and both denoisers."""
+    """A training set (N, d), the distribution it was drawn from, held-out draws (M, d) of it, and both denoisers.
+
+    Example:
+        >>> distribution = Gaussian(torch.zeros(2), torch.eye(2))
+        >>> priors = Priors(torch.eye(2), torch.ones(1, 2), distribution)
+        >>> priors.true(torch.ones(1, 2), sigma=1.0)  # half-way to the mean
+        tensor([[0.5000, 0.5000]])
+        >>> priors.empirical(torch.tensor([[0.0, 1.0]]), sigma=0.1)  # the nearest example
+        tensor([[0., 1.]])
+    """
 
     train_set: torch.Tensor
     held_out: torch.Tensor

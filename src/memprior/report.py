@@ -27,7 +27,13 @@ PICTURES = (".png", ".pdf", ".svg")
 
 
 class BadInput(Exception):
-    """What is wrong with an input, in one line."""
+    """What is wrong with an input, in one line.
+
+    Example:
+        >>> raise BadInput("samples.npy: expected an array (num, ...) of numbers, got a file that is none")
+        Traceback (most recent call last):
+        memprior.report.BadInput: samples.npy: expected an array (num, ...) of numbers, got a file that is none
+    """
 
 
 def _load(name: str, path: str) -> np.ndarray:

@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from tiny_book import NAME, REPOSITORY, write_book
 
-from companion import keys
+from companion import keys, paths
 from companion.run import chapters
 from companion.store import code_digest
 
@@ -62,7 +62,7 @@ def test_content_key_covers_no_other_chapters_package():
     for name in chapters(REPOSITORY):
         parts = keys.content_key(REPOSITORY, name, "quick")["parts"]
         packages = {part.split("/")[2] for part in parts if part.startswith("src/chapters/")}
-        assert packages == {name if name.startswith("a") else f"ch{name}"}
+        assert packages == {paths.package(name).removeprefix("chapters.")}
         assert "src/companion/record.py" in parts
 
 

@@ -19,7 +19,7 @@ from memprior.waves.openfwi_pairs import (
     to_operator,
 )
 from memprior.waves.seg2 import Seg2Gather, read_seg2
-from memprior.waves.segy import SegyGather, read_segy
+from memprior.waves.segy import SegyGather, SegyTraces, read_segy, read_traces
 from memprior.waves.stencil import FivePointOperator
 from memprior.waves.time_domain import AcousticOperator, BornOperator, Survey, fourier, openfwi_acquisition, ricker
 
@@ -33,6 +33,7 @@ __all__ = [
     "PairMisfit",
     "Seg2Gather",
     "SegyGather",
+    "SegyTraces",
     "Survey",
     "check_openfwi_pair",
     "coarse_openfwi_acquisition",
@@ -46,6 +47,7 @@ __all__ = [
     "read_openfwi_pairs",
     "read_seg2",
     "read_segy",
+    "read_traces",
     "ricker",
     "simulate_records",
     "to_operator",
