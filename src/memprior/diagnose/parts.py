@@ -267,8 +267,19 @@ def left_out_credibility(
 
     Credibility of the ball around the posterior draws' mean on whose edge the truth lies, of the lookup and of the
     linearized posterior, uniform on (0, 1) when calibrated; and how far the data are from the models and from the
-    smoothed ones, per datum, for :func:`p_alike_of`. NaN without ``rows``. The bandwidth is chosen without the truth,
-    unless given.
+    smoothed ones, per datum, for :func:`p_alike_of`. NaN without ``rows``. Bandwidth, unless given, and span are those
+    of the others: with fewer models than dimensions the truth alone spans one, along which a kernel would find it.
+
+    Args:
+        truth: which model.
+        points: (N, q), coordinates of the models.
+        labels: (N,), those of one label are left out together.
+        predicted: (N, m), their data.
+        rows: (N, m, q), their Jacobians, or None.
+        noise_std: gamma, in the data's unit.
+        num_draws: of each posterior.
+        bandwidth: h, in the points' unit, or None.
+        purpose: names the random numbers.
 
     Example:
         >>> import torch
@@ -289,9 +300,14 @@ def left_out_credibility(
     far = [float((observed - data).square().mean(1).min()) / noise_std**2]
     if rows is None:
         return torch.tensor([[*inside, math.nan, *far, math.nan]], dtype=torch.float64)
+    rows, inner = rows[rest], span_of(others)
+    narrower = inner.points.shape[1] < others.shape[1]
+    if narrower:
+        others, rows = inner.points, rows @ inner.basis
     width = left_out_bandwidth(others, labels[rest]).value if bandwidth is None else bandwidth
-    posterior, left = smoothed_posterior(others, width, data, rows[rest], observed, noise_std)
+    posterior, left = smoothed_posterior(others, width, data, rows, observed, noise_std)
     draws = posterior.sample(num_draws, generator=generator)
+    draws = inner.back(draws) if narrower else draws
     inside.append(float(joint_credibility(draws[None], points[truth, None], generator=generator)))
     return torch.tensor([[*inside, *far, left]], dtype=torch.float64)
 
