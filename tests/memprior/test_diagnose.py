@@ -26,10 +26,12 @@ from memprior.diagnose import (
     parts,
     read_models,
     run,
+    smoothed_posterior,
     span_of,
     windows,
 )
 from memprior.diagnose.decide import coverage_word, linearization_word
+from memprior.intervals import jeffreys
 from memprior.memorization import report
 from memprior.mixture import IsotropicMixture
 from memprior.operators import MatrixOperator, check_operator, jacobian
@@ -207,7 +209,8 @@ def test_linearization_of_a_matrix_holds_and_of_a_curve_at_little_noise_fails():
     flat = diagnose(models, MatrixOperator(normal(4, 3, seed=3)), normal(4, seed=4), 0.5, plan=SMALL)
     assert flat.importance.efficiency == pytest.approx(1, abs=1e-9)
     assert flat.decision.linearization == "holds"
-    steep = diagnose(models, CURVED, CURVED(normal(1, 3, seed=5))[0], 0.01, plan=SMALL)
+    plan = DiagnosisPlan(num_truths=60, num_draws=39, num_proposals=64)
+    steep = diagnose(models, CURVED, CURVED(normal(1, 3, seed=5))[0], 0.01, plan=plan)
     assert steep.decision.linearization == "fails"
     assert steep.decision.verdict == "sample"
     assert linearization_word(None, 0.1) == "not computed"
@@ -252,6 +255,49 @@ def test_verdict_refuses_data_in_another_unit_and_noise_that_is_too_large():
         assert (found.decision.verdict, found.decision.fit) == ("refuse the data", word)
 
 
+def test_verdict_on_data_in_another_unit_is_undecided_where_too_few_truths_could_refuse_them():
+    """2 / 31 is the least p of 30 truths: the same set linearizes its own data, and must not those."""
+    models, forward = normal(30, 3), MatrixOperator(normal(30, 3, seed=3))
+    observed = forward(models[:1])[0] + 0.1 * normal(30, seed=4)
+    found = diagnose(models, forward, 1000 * observed, 0.1, plan=DiagnosisPlan(num_draws=39, num_proposals=64))
+    assert (found.decision.verdict, found.decision.fit) == ("undecided", "untested")
+    assert "no model explains the data, and too few truths" in found.decision.because
+    assert diagnose(models, forward, observed, 0.1, plan=found.plan).decision.verdict == "linearize"
+
+
+def test_verdict_of_fewer_models_than_dimensions_is_that_of_fresh_truths():
+    """A truth that alone spans a dimension is found along it by no posterior that has not seen it."""
+    models, fresh, gamma = normal(48, 120), normal(8, 120, seed=1), 0.1
+    forward = MatrixOperator(torch.eye(120, dtype=torch.float64))
+    plan = DiagnosisPlan(num_truths=48, num_draws=39, num_proposals=32)
+    y = fresh + gamma * normal(8, 120, seed=2)
+    found = [diagnose(models, forward, one, gamma, plan=plan) for one in y[:2]]
+    assert [one.decision.verdict for one in found] == ["more models"] * 2
+    assert found[0].coverage["linearized"].high < 0.2
+    span, width = span_of(models), found[0].bandwidth.value
+    rows = span.basis.expand(48, -1, -1)
+    hits = 0
+    for one in y:
+        _, left = smoothed_posterior(span.points, width, models, rows, one, gamma)
+        own = torch.tensor([float(look_up(models, one, gamma).misfits.min()), left], dtype=torch.float64)
+        hits += p_alike_of(found[0].distances, own) < 0.05
+    assert hits <= stats.binom.ppf(1 - 1e-4, 8, 0.05)  # all 8, were the truth's own dimension among the kernels'
+
+
+def test_coverage_of_truths_in_groups_is_of_as_many_as_vary():
+    """Groups that are covered as one are one truth each; groups of independent ones are as many as their truths."""
+    groups = torch.arange(20).repeat_interleave(8)
+    whole = torch.where(torch.arange(20) < 16, 0.5, 0.95).repeat_interleave(8)
+    found = coverage_of(whole, 0.9, groups)
+    # 160 v (1 - v) / (between) = 19: the number of groups, less one for their mean.
+    assert (found.low, found.high) == pytest.approx(jeffreys(0.8, 19))
+    apart = coverage_of(torch.rand(20000, generator=gen(0)), 0.9, torch.arange(2500).repeat_interleave(8))
+    plain = coverage_of(torch.rand(20000, generator=gen(0)), 0.9)
+    assert apart.high - apart.low == pytest.approx(plain.high - plain.low, rel=0.1)
+    assert coverage_of(torch.zeros(160), 0.9, groups).low == pytest.approx(jeffreys(1.0, 20)[0])
+    assert coverage_of(whole, 0.9, torch.arange(160)) == coverage_of(whole, 0.9)
+
+
 def test_verdict_refuses_copies_and_is_silent_on_fresh_draws_at_its_level():
     models, held_out = normal(80, 4), normal(60, 4, seed=1)
     lookup = look_up(models, models[0] + normal(4, seed=3), 1.0)
@@ -259,7 +305,9 @@ def test_verdict_refuses_copies_and_is_silent_on_fresh_draws_at_its_level():
 
     def verdict(samples):
         copies = report(samples, models, held_out, num_labelings=199)
-        return decide(lookup, calm, p_alike=1.0, importance=None, copies=copies, tolerance=0.1).verdict
+        return decide(
+            lookup, calm, p_alike=1.0, p_alike_least=0.01, importance=None, copies=copies, tolerance=0.1
+        ).verdict
 
     assert verdict(models[:30] + 1e-3 * normal(30, 4, seed=2)) == "refuse the prior"
     fired = 0
@@ -267,7 +315,7 @@ def test_verdict_refuses_copies_and_is_silent_on_fresh_draws_at_its_level():
         both, fresh = normal(60, 4, seed=100 + seed).split(30), normal(30, 4, seed=500 + seed)
         copies = report(fresh, *both, num_labelings=199)
         fired += (
-            decide(lookup, calm, p_alike=1.0, importance=None, copies=copies, tolerance=0.1).verdict
+            decide(lookup, calm, p_alike=1.0, p_alike_least=0.01, importance=None, copies=copies, tolerance=0.1).verdict
             == "refuse the prior"
         )
     assert fired <= stats.binom.ppf(1 - 1e-6, 120, 0.05)
@@ -349,6 +397,51 @@ def test_diagnosis_begins_anew_where_the_work_is_another_or_damaged(tmp_path):
     file.write_bytes(file.read_bytes()[:-5])
     again = diagnose(models, CURVED, observed, 0.25, plan=SMALL, keep=tmp_path)
     assert torch.equal(again.credibilities, other.credibilities)
+
+
+def test_diagnosis_begins_anew_where_only_the_jacobian_or_the_last_models_data_changed(tmp_path):
+    models, observed, asked = normal(20, 3), CURVED(normal(1, 3, seed=5))[0], []
+    for simulate, derivative in (
+        (curved, curved_rows),
+        (curved, lambda x: 1.5 * curved_rows(x)),
+        (lambda x: curved(x) + (x == models[-1].numpy()).all(), curved_rows),
+    ):
+        asked.clear()
+        told = lambda part, done, total: asked.append((part, done))  # noqa: E731
+        kept = diagnose(
+            models, numpy_operator(simulate, derivative), observed, 0.5, plan=SMALL, keep=tmp_path, told=told
+        )
+        plain = diagnose(models, numpy_operator(simulate, derivative), observed, 0.5, plan=SMALL)
+        assert torch.equal(kept.credibilities, plain.credibilities)
+        assert asked[0] == ("solves", 0)
+
+
+def test_diagnosis_names_the_model_at_which_an_operator_breaks_and_gives_such_draws_no_weight():
+    class Broken:
+        def __init__(self, limit):
+            self.limit = limit
+
+        def __call__(self, x):
+            if bool((x > self.limit).any()):
+                raise RuntimeError("singular")
+            return x.square()
+
+    models = normal(40, 2).abs()
+    limit = float(models.max())
+    found = diagnose(models, Broken(limit), torch.tensor([limit**2, limit**2]), 0.5, plan=SMALL)
+    assert found.num_refused > 0
+    worst = int(models.amax(1).argmax())
+    with pytest.raises(ValueError, match=rf"models: the operator refuses model {worst}: singular"):
+        diagnose(models, Broken(limit - 1e-9), torch.tensor([0.2, 0.2]), 0.5, plan=SMALL)
+
+
+def test_diagnosis_names_samples_that_will_not_do_before_the_solves():
+    def told(part, done, total):
+        raise AssertionError("work has begun")
+
+    models = normal(20, 3)
+    with pytest.raises(ValueError, match="held_out"):
+        diagnose(models, CURVED, normal(6), 0.5, samples=models, held_out=models[:6], plan=SMALL, told=told)
 
 
 def test_diagnosis_page_says_verdict_reason_and_blind_spot():

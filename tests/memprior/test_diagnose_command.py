@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from helpers import PATHS
 from matplotlib import pyplot as plt
 
 from memprior.diagnose.__main__ import main, split_models
 from memprior.diagnose.inputs import read_models, read_observed
+from memprior.diagnose.simulators import load_operator
 from memprior.report import BadInput
 
 OPERATORS = """
@@ -322,6 +324,50 @@ def test_command_tests_samples_against_a_split(folder, capsys):
     assert "swap test: p, one-sided" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def f(x)\n", "operator: expected a module that can be imported, got {}: SyntaxError: "),
+        ("f = nothing\n", "operator: expected a module that can be imported, got {}: NameError: name 'nothing' is"),
+        ("def f():\n    raise KeyError('a.json')\n", "operator: expected an operator from {}:f(), got KeyError: "),
+    ],
+)
+def test_command_names_a_module_that_will_not_do(folder, capsys, text, message):
+    (folder / "ops.py").write_text(text)
+    assert refused(capsys, arguments(folder, numpy=False)).startswith(message.format(folder / "ops.py"))
+
+
+def test_operator_and_jacobian_of_one_file_share_what_it_made(folder):
+    (folder / "ops.py").write_text(
+        "import numpy as np\nA = np.random.default_rng().standard_normal((8, 6))\n"
+        "def f(x):\n    return A @ x.ravel()\ndef rows(x):\n    return A\n"
+    )
+    forward = load_operator(f"{folder}/ops.py:f", numpy=True, jacobian=f"{folder}/ops.py:rows")
+    x = torch.eye(6, dtype=torch.float64)
+    assert torch.equal(forward(x).T, forward.jacobian(x[:1])[0])
+
+
+def test_models_of_one_line_each_are_read_with_their_shape(tmp_path):
+    for name in "ab":
+        np.save(tmp_path / f"{name}.npy", np.arange(12.0))
+    assert read_models(tmp_path, shape=(12,)).points.shape == (2, 12)
+    with pytest.raises(BadInput, match=r"a.npy: expected shape \(n, ...\), got \(12,\): of one model, --shape 12"):
+        read_models(tmp_path)
+
+
+def test_command_takes_samples_as_npy_beside_windows_of_sections(folder, capsys):
+    (folder / "lines").mkdir()
+    traces = np.random.default_rng(0).standard_normal((12, 60)).astype(np.float32)
+    segy(folder / "lines" / "a.sgy", traces, [[(181, "i", 25 * k), (71, "h", 1)] for k in range(12)], sorting=4)
+    np.save(folder / "samples.npy", np.random.default_rng(1).standard_normal((20, 2, 3)))
+    given = arguments(folder, models=folder / "lines")
+    given += ["--window", "2,3", "--samples", str(folder / "samples.npy"), "--split", "20", "0"]
+    assert main(given) == 0
+    assert "swap test: p, one-sided" in capsys.readouterr().out
+    np.save(folder / "samples.npy", np.ones((20, 3, 2)))
+    assert refused(capsys, given).startswith("samples: samples.npy: expected a SEG-Y section to cut windows from, or")
+
+
 def test_command_hints_at_models_that_are_transposed(folder, capsys):
     rng = np.random.default_rng(4)
     square, A = rng.uniform(1.5, 4.5, (60, 3, 3)), np.random.default_rng(6).standard_normal((12, 9))
@@ -361,6 +407,8 @@ def test_models_are_windows_of_a_section_and_of_a_gather(tmp_path):
     assert np.array_equal(read_models(tmp_path / "line.sgy").points[0].numpy(), traces)
     assert np.array_equal(read_observed(tmp_path / "shot.segy").numpy(), traces.ravel())
     segy(tmp_path / "shot.segy", traces, [[(29, "h", 2)]] * 12)
+    with pytest.raises(BadInput, match=r"data: shot.segy: expected live seismic traces, got 12 dead"):
+        read_observed(tmp_path / "shot.segy")
     with pytest.raises(BadInput, match=r"models: shot.segy: expected live seismic traces, got 12 dead or auxiliary"):
         read_models(tmp_path)
 

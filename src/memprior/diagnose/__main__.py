@@ -200,7 +200,7 @@ def split_models(models: Models, num: int, seed: int) -> tuple[Models, torch.Ten
 
 def hints_of(found: Diagnosis, models: Models, forward: ForwardOperator, observed: torch.Tensor) -> list[str]:
     """Where the data contradict the models: would a few of them fit better transposed, or in another unit?"""
-    if found.decision.fit != "unexplained":
+    if found.decision.fit not in ("unexplained", "untested"):
         return []
     few = models.points[:_FEW]
     least = float(found.lookup.misfits.min())

@@ -38,17 +38,20 @@ VERDICTS = {
     "look up": Verdict(
         "One model or more explains the data, and the list of models covers left-out truths: no network is needed.",
         "Report the lookup: the weights, their effective number and the best models.",
-        "A truth unlike every model; errors of the operator, which the simulated data share; correlated noise.",
+        "A truth unlike every model; errors of the operator and noise of another size, which simulated data share; "
+        "correlated noise.",
     ),
     "linearize": Verdict(
         "The linearized posterior of the smoothed models covers left-out truths, and reweighting hardly changes it.",
         "Use the linearized posterior as it is.",
-        "Modes that no draw of it reaches; a truth unlike every model; errors of the operator; correlated noise.",
+        "Modes that no draw of it reaches; a truth unlike every model; errors of the operator; noise of another size, "
+        "or correlated.",
     ),
     "reweight": Verdict(
         "The linearized posterior covers left-out truths, but for these data it is off; its draws can be reweighted.",
         "Use its draws with importance weights, not the linearized posterior itself.",
-        "Modes that no draw of it reaches; a truth unlike every model; errors of the operator; correlated noise.",
+        "Modes that no draw of it reaches; a truth unlike every model; errors of the operator; noise of another size, "
+        "or correlated.",
     ),
     "sample": Verdict(
         "The linearization cannot be used for these data: too few of its draws are left after reweighting, and so its "
@@ -56,7 +59,7 @@ VERDICTS = {
         "Sample the posterior of the smoothed models with the nonlinear operator (memprior.guidance, or MCMC), and "
         "test that coverage.",
         "Whether the smoothed models cover; whether a sampler will find all modes; a truth unlike every model; errors "
-        "of the operator; correlated noise.",
+        "of the operator; noise of another size, or correlated.",
     ),
     "more models": Verdict(
         "What these models say is overconfident: fewer left-out truths are covered than claimed.",
@@ -65,7 +68,7 @@ VERDICTS = {
         "A prior that knows more than the models' distances: geology, physics, another training set.",
     ),
     "undecided": Verdict(
-        "Too few truths, or no derivative, to tell coverage from overconfidence.",
+        "Too few truths, or no derivative, to tell coverage from overconfidence, or these data from a mistake.",
         "Bring more models or ask for more truths (--truths), or a Jacobian.",
         "Everything that a wide interval holds.",
     ),
@@ -90,16 +93,18 @@ class Decision:
         return VERDICTS[self.verdict]
 
 
-def fit_word(lookup: ExactLookup, p_alike: float) -> str:
-    """The first of "too well", "explained", "as of a left-out model" and "unexplained" that holds.
+def fit_word(lookup: ExactLookup, p_alike: float, p_alike_least: float) -> str:
+    """The first of "too well", "explained", "untested", "as of a left-out model" and "unexplained" that holds.
 
-    too well: p_low < 0.01. explained: p_fit >= 0.01. as of a left-out model: p_alike >= 0.05; of fewer than 20 truths
-    (40 with a derivative) it always is.
+    too well: p_low < 0.01. explained: p_fit >= 0.01. untested: even the least p of so few truths is not below 0.05, of
+    fewer than 20, or 40 with a derivative. as of a left-out model: p_alike >= 0.05.
     """
     if lookup.p_low < CHECK_LEVEL:
         return "too well"
     if lookup.p_fit >= CHECK_LEVEL:
         return "explained"
+    if p_alike_least >= COPY_LEVEL:
+        return "untested"
     return "as of a left-out model" if p_alike >= COPY_LEVEL else "unexplained"
 
 
@@ -134,6 +139,7 @@ def decide(
     coverage: dict[str, Coverage],
     *,
     p_alike: float,
+    p_alike_least: float,
     importance: Importance | None,
     copies: Report | None,
     tolerance: float,
@@ -144,8 +150,9 @@ def decide(
        they are farther from all models than data of left-out models are (p_alike < 0.05).
     2. "refuse the prior": the report on your samples finds copying, by the swap test at 0.05, or exact repeats.
     3. "look up": a model explains the data, and the lookup covers (or is wide).
-    4. "sample": the importance check says that the linearization fails for these data.
-    5. "linearize" or "reweight": the linearized posterior covers (or is wide), and holds or has to be reweighted.
+    4. "sample": the importance check says that the linearization fails for these data, and 5. "linearize" or
+       "reweight": the linearized posterior covers (or is wide), and holds or has to be reweighted; both only where the
+       data were tested (p_alike could be below 0.05, of which ``p_alike_least`` is the least).
     6. "more models": every posterior that was computed is overconfident; without a derivative: the lookup is.
     7. "undecided".
 
@@ -153,7 +160,7 @@ def decide(
     probability that you are going to use may be off, which is yours to say.
     """
     expect("lookup" in coverage, "coverage", "the lookup's", sorted(coverage))
-    fit = fit_word(lookup, p_alike)
+    fit = fit_word(lookup, p_alike, p_alike_least)
     copying = "not tested" if copies is None else copies.finding
     words = {name: coverage_word(one, tolerance) for name, one in coverage.items()}
     linear = linearization_word(importance, tolerance)
@@ -180,7 +187,7 @@ def decide(
         verdict, because = "refuse the prior", f"finding: {copying}{p}"
     elif fit == "explained" and "lookup" in good:
         verdict, because = "look up", f"the lookup covers {of('lookup')}"
-    elif importance is not None and (linear == "fails" or "linearized" in good):
+    elif importance is not None and fit != "untested" and (linear == "fails" or "linearized" in good):
         verdict = {"holds": "linearize", "reweight": "reweight"}.get(linear, "sample")
         left = f"{importance.effective:.0f} of {importance.num} draws are left after reweighting"
         because = f"{left}; the linearized posterior covers {of('linearized')}"
@@ -188,6 +195,8 @@ def decide(
         verdict, because = "more models", "; ".join(f"the {name} posterior covers {of(name)}" for name in coverage)
     else:
         verdict, because = "undecided", "; ".join(f"the {name} posterior covers {of(name)}" for name in coverage)
+        if fit == "untested":
+            because = f"no model explains the data, and too few truths tell whether another would; {because}"
     return Decision(verdict, because, fit, copying, linear, words)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from memprior._check import expect
@@ -99,14 +100,24 @@ def _files(name: str, path: Path) -> list[Path]:
 
 
 def _npy(file: Path, shape, window, form) -> torch.Tensor:
-    if window is not None:
-        raise BadInput(f"{file.name}: expected a SEG-Y section to cut windows from, got an .npy file")
     try:
         points = load_points(file.name, str(file))
     except BadInput as error:
-        raise BadInput(str(error).replace("NaN or infinite, in", "NaN or infinite, expected none, in")) from None
+        if "is shape (n, 1)" not in str(error):
+            raise BadInput(str(error).replace("NaN or infinite, in", "NaN or infinite, expected none, in")) from None
+        points = _line(file.name, file)
     if shape is not None and tuple(points.shape) == shape:
         points = points[None]
+    if points.ndim == 1:
+        raise BadInput(
+            f"{file.name}: expected shape (n, ...), got {tuple(points.shape)}: of one model, --shape {len(points)}; of "
+            f"models of one number each, (n, 1)"
+        )
+    if window is not None and tuple(points.shape[1:]) != tuple(window):
+        raise BadInput(
+            f"{file.name}: expected a SEG-Y section to cut windows from, or windows of {tuple(window)}, got an .npy "
+            f"file of {tuple(points.shape)}"
+        )
     if form is None and tuple(points.shape[1:]) == (1, 70, 70) and (shape is None or shape == (70, 70)):
         raise BadInput(
             f"{file.name}: expected --format openfwi (km/s, x first) or --format npy (as stored) beside a file of "
@@ -120,13 +131,27 @@ def _openfwi(file: Path, shape, window, form) -> torch.Tensor:
 
 
 def _segy(file: Path, shape, window, form) -> torch.Tensor:
+    section = _live(file)
+    return windows(section, window or section.shape, name=file.name)
+
+
+def _live(file: Path) -> torch.Tensor:
     section = read_traces(file)
     if not bool(section.live.all()):
         dead = int((~section.live).sum())
         raise BadInput(
             f"{file.name}: expected live seismic traces, got {dead} dead or auxiliary of {len(section.live)}"
         )
-    return windows(section.traces.double(), window or section.traces.shape, name=file.name)
+    return section.traces.double()
+
+
+def _line(name: str, file: Path) -> torch.Tensor:
+    """A one-dimensional array (n,) of numbers that are finite."""
+    line = torch.from_numpy(np.load(file, allow_pickle=False).astype(np.float64))
+    bad = len(line) - int(torch.isfinite(line).sum())
+    if bad:
+        raise BadInput(f"{name}: expected finite numbers, got {bad} NaN or infinite of {len(line)} in {file.name}")
+    return line
 
 
 def windows(section: torch.Tensor, size: Sequence[int], *, name: str = "section") -> torch.Tensor:
@@ -207,23 +232,17 @@ def _unit_hint(first: torch.Tensor, low: float, high: float) -> str:
 def read_observed(path: str | Path) -> torch.Tensor:
     """The data y, (m,), float64, of an .npy file of any shape, flattened, or of a SEG-Y file, trace by trace.
 
-    Raises :class:`~memprior.report.BadInput` for what cannot be read, complex numbers, NaN.
+    Raises :class:`~memprior.report.BadInput` for what cannot be read, complex numbers, NaN, dead traces.
     """
     file = Path(path)
     if file.suffix.lower() in (".sgy", ".segy"):
         try:
-            return read_traces(file).traces.double().flatten()
-        except (ValueError, OSError) as error:
+            return _live(file).flatten()
+        except (BadInput, ValueError, OSError) as error:
             raise BadInput(f"data: {error}") from error
     try:
         return load_points("data", str(file)).flatten()
     except BadInput as error:
         if "is shape (n, 1)" not in str(error):
             raise
-    import numpy as np
-
-    line = torch.from_numpy(np.load(file, allow_pickle=False).astype(np.float64))
-    bad = len(line) - int(torch.isfinite(line).sum())
-    if bad:
-        raise BadInput(f"data: expected finite numbers, got {bad} NaN or infinite of {len(line)} in {file.name}")
-    return line
+    return _line("data", file)

@@ -331,8 +331,11 @@ def p_alike_of(left_out: torch.Tensor, own: torch.Tensor) -> float:
     return min(1.0, len(own) * float(above.min()) / (1 + len(left_out)))
 
 
-def coverage_of(credibilities: torch.Tensor, level: float) -> Coverage:
+def coverage_of(credibilities: torch.Tensor, level: float, labels: torch.Tensor | None = None) -> Coverage:
     """The share of credibilities (T,) below ``level`` with Jeffreys' 95 % interval over truths.
+
+    labels: (T,), truths of one label are not independent: the interval is of their effective number, by the variance
+    between labels (Kish's design effect), at most T; where all or none are covered, of the number of labels.
 
     Example:
         >>> import torch
@@ -340,5 +343,11 @@ def coverage_of(credibilities: torch.Tensor, level: float) -> Coverage:
         >>> coverage_of(torch.tensor([0.2, 0.5, 0.95, 0.7]), 0.9).value
         0.75
     """
-    value = float((credibilities < level).double().mean())
-    return Coverage(value, *jeffreys(value, len(credibilities)), level)
+    inside = (credibilities < level).double()
+    value, num = float(inside.mean()), float(len(inside))
+    names, places = (inside if labels is None else labels).unique(return_inverse=True)
+    if labels is not None and len(names) < num:
+        totals = inside.new_zeros(len(names)).index_add(0, places, inside - value)
+        between = float(totals.square().sum()) * len(names) / max(1, len(names) - 1) / num**2
+        num = min(num, value * (1 - value) / between) if between > 0 else float(len(names))
+    return Coverage(value, *jeffreys(value, num), level)

@@ -37,7 +37,8 @@ from memprior.operators import ForwardOperator, jacobian
 
 Told = Callable[[str, int, int], None]
 SAVE_EVERY_S = 5.0
-VERSION = 2  # of what a checkpoint holds
+VERSION = 3  # of what a checkpoint holds
+REFUSALS = ValueError, ArithmeticError, RuntimeError  # what an operator says of a model that it does not take
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,9 @@ def diagnose(
             are anyway. The swap test takes models one by one.
         plan: sizes and levels.
         derivative: False does without the linearized posterior.
-        keep: a folder for unfinished work; a run that was killed goes on from it, with the same result to the bit.
+        keep: a folder for unfinished work; a run that was killed goes on from it, with the same result to the bit. An
+            operator is known by its data of the first and last two models and its Jacobian at the first: empty the
+            folder where it changed elsewhere.
         told: (part, done, of), is called as it goes.
         places: a name for each model, for messages.
 
@@ -224,25 +227,32 @@ def diagnose(
     labels = _labels(points, groups)
     num_labels = len(labels.unique())
     expect(num_labels >= 5, "models", "at least 5 that differ, or groups of them", num_labels)
+    copies = None if flat_samples is None else report(flat_samples, points, flat_held_out)
     span = span_of(points)
     repeats = len(points) - len(torch.unique(points, dim=0))
     num, size, rank = len(points), points.shape[1], span.points.shape[1]
     with torch.no_grad():
         first = forward(models[:2])
     expect(first.shape == (2, len(observed)), "observed", f"{first.shape[-1]} numbers, as F predicts", len(observed))
-    kept = Kept(keep, _identity(points, observed, labels, first, noise_std, plan, derivative))
-
-    def solved(first: int, last: int) -> torch.Tensor:
-        return _solved(forward, models[first:last], places[first:last])
-
-    predicted = kept.in_chunks("solves", num, plan.chunk, solved, told).to(points)
-    lookup = look_up(predicted, observed, noise_std)
     needed = 8 * num * rank * (3 * rank + 2 * len(observed))
     why_not = None if derivative else "without a derivative"
     if derivative and needed > plan.max_bytes:
         why_not = (
             f"{needed / 1e9:.3g} GB for {num} models in {rank} dimensions and {len(observed)} data: thin or coarsen"
         )
+    operator = {"first": first, "last": _solved(forward, models[-2:], places[-2:])}
+    if why_not is None:
+        operator["rows"] = jacobian(forward, models[:1]).detach()
+    kept = Kept(
+        keep,
+        _identity({"models": points, "observed": observed, "labels": labels, **operator}, noise_std, plan, derivative),
+    )
+
+    def solved(first: int, last: int) -> torch.Tensor:
+        return _solved(forward, models[first:last], places[first:last])
+
+    predicted = kept.in_chunks("solves", num, plan.chunk, solved, told).to(points)
+    lookup = look_up(predicted, observed, noise_std)
     rows = None
     if why_not is None:
         per_call = max(1, min(plan.chunk, 2**25 // (len(observed) * size)))
@@ -290,11 +300,17 @@ def diagnose(
     beside = kept.in_chunks("truths", len(truths), 1, left_out, told)
     credibilities, distances = beside[:, :2], beside[:, 2 : 2 + len(own)]
     p_alike = p_alike_of(distances, torch.tensor(own).to(beside))
-    coverage = {"lookup": coverage_of(credibilities[:, 0], plan.level)}
-    if rows is not None:
-        coverage["linearized"] = coverage_of(credibilities[:, 1], plan.level)
-    copies = None if flat_samples is None else report(flat_samples, points, flat_held_out)
-    decision = decide(lookup, coverage, p_alike=p_alike, importance=importance, copies=copies, tolerance=plan.tolerance)
+    posteriors, of_truths = ("lookup", "linearized")[: len(own)], labels[truths.to(labels.device)].cpu()
+    coverage = {name: coverage_of(credibilities[:, k], plan.level, of_truths) for k, name in enumerate(posteriors)}
+    decision = decide(
+        lookup,
+        coverage,
+        p_alike=p_alike,
+        p_alike_least=len(own) / (1 + len(truths)),
+        importance=importance,
+        copies=copies,
+        tolerance=plan.tolerance,
+    )
     return Diagnosis(
         predicted,
         lookup,
@@ -342,8 +358,7 @@ def _labels(points: torch.Tensor, groups) -> torch.Tensor:
         labels = joined
 
 
-def _identity(points, observed, labels, first, noise_std: float, plan: DiagnosisPlan, derivative: bool) -> dict:
-    tensors = {"models": points, "observed": observed, "labels": labels, "first": first}
+def _identity(tensors: dict[str, torch.Tensor], noise_std: float, plan: DiagnosisPlan, derivative: bool) -> dict:
     text = digest(tensors, {"noise_std": noise_std, "plan": asdict(plan), "derivative": derivative})
     return {"diagnose": VERSION, "of": hashlib.sha256(text.encode()).hexdigest()}
 
@@ -353,14 +368,14 @@ def _solved(forward: ForwardOperator, x: torch.Tensor, places: Sequence[str]) ->
     with torch.no_grad():
         try:
             data = forward(x)
-        except ValueError:
+        except REFUSALS:
             data = None
         if data is not None and bool(torch.isfinite(data).all()):
             return data
         for one, place in zip(x, places, strict=True):
             try:
                 alone = forward(one[None])
-            except ValueError as error:
+            except REFUSALS as error:
                 raise ValueError(f"models: the operator refuses {place}: {error}") from error
             finite = bool(torch.isfinite(alone).all())
             expect(finite, "operator", f"finite data from {place}", "NaN or infinity")
@@ -379,7 +394,7 @@ class _Guarded:
         x = self.span.back(z).reshape(-1, *self.shape)
         try:
             data = self.forward(x)
-        except ValueError:
+        except REFUSALS:
             data = torch.stack([self._alone(one) for one in x])
         bad = ~torch.isfinite(data).all(1)
         self.num_refused += int(bad.sum())
@@ -388,7 +403,7 @@ class _Guarded:
     def _alone(self, one: torch.Tensor) -> torch.Tensor:
         try:
             return self.forward(one[None])[0]
-        except ValueError:
+        except REFUSALS:
             return one.new_full((self.num_data,), math.nan)
 
 

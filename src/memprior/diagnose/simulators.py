@@ -120,25 +120,35 @@ def load_operator(spec: str, *, numpy: bool = False, jacobian: str | None = None
     simulator of one numpy model, for :func:`numpy_operator`; ``jacobian`` names its derivative. Modules are found from
     the folder of the call. Raises ``ValueError`` for a name that leads nowhere or to nothing that can be called.
     """
-    found = _named("operator", spec)
+    loaded: dict = {}  # so that a file of both is run once
+    found = _named("operator", spec, loaded)
     if not numpy:
         expect(jacobian is None, "jacobian", "a numpy simulator beside it (--numpy)", "none")
         if _takes_nothing(found):
-            found = found()
+            try:
+                found = found()
+            except Exception as error:  # whatever a stranger's function raises
+                words = f"{type(error).__name__}: {error}"
+                raise ValueError(f"operator: expected an operator from {spec}(), got {words}") from error
         expect(
             callable(found), "operator", f"a ForwardOperator, or a function that returns one, as {spec}", repr(found)
         )
         return found
-    return numpy_operator(found, None if jacobian is None else _named("jacobian", jacobian))
+    return numpy_operator(found, None if jacobian is None else _named("jacobian", jacobian, loaded))
 
 
-def _named(what: str, spec: str):
+def _named(what: str, spec: str, loaded: dict):
     module, colon, name = spec.rpartition(":")
     expect(bool(colon and module and name), what, "module:function or file.py:function", repr(spec))
     try:
-        place = _module(what, module)
-    except ImportError as error:
+        place = loaded[module] = loaded.get(module) or _module(what, module)
+    except ValueError as error:
+        if str(error).startswith(f"{what}: "):
+            raise
         raise ValueError(f"{what}: expected a module that can be imported, got {module}: {error}") from error
+    except Exception as error:  # whatever a stranger's module raises
+        words = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{what}: expected a module that can be imported, got {module}: {words}") from error
     expect(hasattr(place, name), what, f"{name} in {module}", "no such name there")
     found = getattr(place, name)
     expect(callable(found), what, "a function or an operator", f"{type(found).__name__} {spec}")
