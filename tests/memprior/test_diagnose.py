@@ -30,7 +30,7 @@ from memprior.diagnose import (
     span_of,
     windows,
 )
-from memprior.diagnose.decide import coverage_word, linearization_word
+from memprior.diagnose.decide import NEAR, coverage_word, linearization_word
 from memprior.intervals import jeffreys
 from memprior.memorization import report
 from memprior.mixture import IsotropicMixture
@@ -321,6 +321,36 @@ def test_verdict_refuses_copies_and_is_silent_on_fresh_draws_at_its_level():
     assert fired <= stats.binom.ppf(1 - 1e-6, 120, 0.05)
 
 
+def test_verdict_does_not_refuse_a_prior_for_narrow_samples_of_one_posterior():
+    """Samples about a truth that is near a model stick to it, whatever made them: no test, or none that rejects."""
+    models, held_out = normal(60, 3), normal(60, 3, seed=1)
+    lookup, calm = look_up(models, models[7] + 0.05, 1.0), {"lookup": Coverage(0.9, 0.82, 0.95, 0.9)}
+    for beside, away in ((None, 0.05), (held_out, 0.002)):
+        samples = models[7] + away + 0.2 * away * normal(40, 3, seed=2)
+        copies = report(samples, models, beside, num_labelings=199)
+        assert copies.finding in NEAR
+        found = decide(lookup, calm, p_alike=1.0, p_alike_least=0.01, importance=None, copies=copies, tolerance=0.1)
+        assert (found.verdict, found.copying) == ("look up", copies.finding)
+    repeated = report(models[:9], models)
+    found = decide(lookup, calm, p_alike=1.0, p_alike_least=0.01, importance=None, copies=repeated, tolerance=0.1)
+    assert found.verdict == "refuse the prior"
+
+
+def test_lookup_p_low_counts_the_models():
+    """21 models side by side, each as near to y as noise is with probability 0.05: without N it rejects always."""
+    reach = float(stats.norm.ppf(0.525))  # |e| is below it with probability 0.05
+    data = 2 * reach * torch.arange(-10, 11, dtype=torch.float64)[:, None]
+    ps = [look_up(data, normal(1, seed=seed), 1.0).p_low for seed in range(300)]
+    assert sum(p < 0.05 for p in ps) <= stats.binom.ppf(1 - 1e-6, 300, 0.05)
+
+
+def test_linearization_holds_up_to_the_bound_of_cauchy_and_schwarz():
+    for share, word in ((0.97, "holds"), (0.95, "reweight")):  # 1 / (1 + 4 * 0.1**2) = 0.9615
+        found = parts.Importance(0.99, (share, 0.99), 2000)
+        assert found.bound == pytest.approx(0.5 * math.sqrt(1 / share - 1))
+        assert linearization_word(found, 0.1) == word
+
+
 def test_verdict_without_a_derivative_is_of_the_lookup_alone():
     models, simulator = normal(60, 3), numpy_operator(curved)
     found = diagnose(models, simulator, simulator(normal(1, 3, seed=5))[0], 0.1, plan=SMALL, derivative=False)
@@ -401,9 +431,9 @@ def test_diagnosis_begins_anew_where_the_work_is_another_or_damaged(tmp_path):
 
 def test_diagnosis_begins_anew_where_only_the_jacobian_or_the_last_models_data_changed(tmp_path):
     models, observed, asked = normal(20, 3), CURVED(normal(1, 3, seed=5))[0], []
-    for simulate, derivative in (
-        (curved, curved_rows),
+    for simulate, derivative in (  # each differs from the one before in one thing
         (curved, lambda x: 1.5 * curved_rows(x)),
+        (curved, curved_rows),
         (lambda x: curved(x) + (x == models[-1].numpy()).all(), curved_rows),
     ):
         asked.clear()

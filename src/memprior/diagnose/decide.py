@@ -9,7 +9,8 @@ from memprior.diagnose.parts import ExactLookup, Importance
 from memprior.intervals import jeffreys
 from memprior.memorization import CHECK_LEVEL, COPY_LEVEL, Report
 
-COPYING = ("copies", "repeats", "reordered", "rescaled", "one example", "attraction", "nearer")
+COPIED = "copies", "repeats", "reordered", "rescaled"  # findings that name copies
+NEAR = "one example", "attraction", "nearer"  # that narrow samples of one posterior show too: the test has to reject
 Z = 1.959964  # half a 95 % interval, in standard errors
 
 
@@ -108,6 +109,11 @@ def fit_word(lookup: ExactLookup, p_alike: float, p_alike_least: float) -> str:
     return "as of a left-out model" if p_alike >= COPY_LEVEL else "unexplained"
 
 
+def rejected(copies: Report) -> bool:
+    """Was there a swap test, and is its p below 0.05?"""
+    return copies.swap is not None and copies.swap.p < COPY_LEVEL
+
+
 def coverage_word(coverage: Coverage, tolerance: float) -> str:
     """The first of "wide", "covers", "overconfident" and "undecided" that holds.
 
@@ -148,7 +154,7 @@ def decide(
 
     1. "refuse the data": the best model fits too well (p_low < 0.01), or no model explains the data (p_fit < 0.01) and
        they are farther from all models than data of left-out models are (p_alike < 0.05).
-    2. "refuse the prior": the report on your samples finds copying, by the swap test at 0.05, or exact repeats.
+    2. "refuse the prior": the report on your samples finds copies, or the swap test at 0.05 that they are nearer.
     3. "look up": a model explains the data, and the lookup covers (or is wide).
     4. "sample": the importance check says that the linearization fails for these data, and 5. "linearize" or
        "reweight": the linearized posterior covers (or is wide), and holds or has to be reweighted; both only where the
@@ -181,7 +187,7 @@ def decide(
             p = f"p = {lookup.p_fit:.1g}; that data of a left-out model are as far, {p_alike:.2g}"
         because = f"the best misfit per datum is {misfit:.4g}, {side} {low:.3g} to {high:.3g} of noise alone ({p})"
         verdict = "refuse the data"
-    elif copying in COPYING:
+    elif copying in COPIED or (copying in NEAR and copies is not None and rejected(copies)):
         assert copies is not None
         p = "" if copies.p_copying is None else f", swap test p = {copies.p_copying:.2g}"
         verdict, because = "refuse the prior", f"finding: {copying}{p}"
