@@ -453,7 +453,7 @@ def test_diagnosis_names_the_model_at_which_an_operator_breaks_and_gives_such_dr
 
         def __call__(self, x):
             if bool((x > self.limit).any()):
-                raise RuntimeError("singular")
+                raise KeyError("singular")
             return x.square()
 
     models = normal(40, 2).abs()
@@ -461,7 +461,7 @@ def test_diagnosis_names_the_model_at_which_an_operator_breaks_and_gives_such_dr
     found = diagnose(models, Broken(limit), torch.tensor([limit**2, limit**2]), 0.5, plan=SMALL)
     assert found.num_refused > 0
     worst = int(models.amax(1).argmax())
-    with pytest.raises(ValueError, match=rf"models: the operator refuses model {worst}: singular"):
+    with pytest.raises(ValueError, match=rf"models: the operator refuses model {worst}: KeyError: 'singular'"):
         diagnose(models, Broken(limit - 1e-9), torch.tensor([0.2, 0.2]), 0.5, plan=SMALL)
 
 
@@ -505,6 +505,7 @@ def test_diagnosis_names_models_that_will_not_do_before_it_asks_the_operator(cha
     ("name", "value", "message"),
     [
         ("level", 1.0, r"level: expected a number in \(0, 1\), got 1.0"),
+        ("tolerance", 0.9, "tolerance: expected less than level, 0.9, got 0.9"),
         ("num_truths", 4, "num_truths: expected an integer >= 5, got 4"),
         ("num_draws", 1, "num_draws: expected an integer >= 19, got 1"),
         ("bandwidth", -1.0, "bandwidth: expected one number, finite and > 0, got -1.0"),

@@ -38,7 +38,6 @@ from memprior.operators import ForwardOperator, jacobian
 Told = Callable[[str, int, int], None]
 SAVE_EVERY_S = 5.0
 VERSION = 3  # of what a checkpoint holds
-REFUSALS = ValueError, ArithmeticError, RuntimeError  # what an operator says of a model that it does not take
 
 
 @dataclass(frozen=True)
@@ -74,6 +73,7 @@ class DiagnosisPlan:
         for name in ("level", "tolerance"):
             value = positive_number(name, getattr(self, name))
             expect(value < 1, name, "a number in (0, 1)", value)
+        expect(self.tolerance < self.level, "tolerance", f"less than level, {self.level}", self.tolerance)
         for name, least in (("num_truths", 5), ("num_draws", 19), ("num_proposals", 16), ("seed", 0), ("chunk", 1)):
             expect_whole(name, getattr(self, name), least)
         if self.bandwidth is not None:
@@ -368,15 +368,16 @@ def _solved(forward: ForwardOperator, x: torch.Tensor, places: Sequence[str]) ->
     with torch.no_grad():
         try:
             data = forward(x)
-        except REFUSALS:
+        except Exception:
             data = None
         if data is not None and bool(torch.isfinite(data).all()):
             return data
         for one, place in zip(x, places, strict=True):
             try:
                 alone = forward(one[None])
-            except REFUSALS as error:
-                raise ValueError(f"models: the operator refuses {place}: {error}") from error
+            except Exception as error:  # whatever a stranger's operator raises
+                kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+                raise ValueError(f"models: the operator refuses {place}: {kind}{error}") from error
             finite = bool(torch.isfinite(alone).all())
             expect(finite, "operator", f"finite data from {place}", "NaN or infinity")
     raise ValueError(f"operator: expected members that do not depend on their batch, got bad data beside {places[0]}")
@@ -394,7 +395,7 @@ class _Guarded:
         x = self.span.back(z).reshape(-1, *self.shape)
         try:
             data = self.forward(x)
-        except REFUSALS:
+        except Exception:
             data = torch.stack([self._alone(one) for one in x])
         bad = ~torch.isfinite(data).all(1)
         self.num_refused += int(bad.sum())
@@ -403,7 +404,7 @@ class _Guarded:
     def _alone(self, one: torch.Tensor) -> torch.Tensor:
         try:
             return self.forward(one[None])[0]
-        except REFUSALS:
+        except Exception:
             return one.new_full((self.num_data,), math.nan)
 
 
