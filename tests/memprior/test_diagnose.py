@@ -30,7 +30,7 @@ from memprior.diagnose import (
     span_of,
     windows,
 )
-from memprior.diagnose.decide import NEAR, coverage_word, linearization_word
+from memprior.diagnose.decide import STICKING, coverage_word, linearization_word
 from memprior.intervals import jeffreys
 from memprior.memorization import report
 from memprior.mixture import IsotropicMixture
@@ -328,7 +328,7 @@ def test_verdict_does_not_refuse_a_prior_for_narrow_samples_of_one_posterior():
     for beside, away in ((None, 0.05), (held_out, 0.002)):
         samples = models[7] + away + 0.2 * away * normal(40, 3, seed=2)
         copies = report(samples, models, beside, num_labelings=199)
-        assert copies.finding in NEAR
+        assert copies.finding in STICKING
         found = decide(lookup, calm, p_alike=1.0, p_alike_least=0.01, importance=None, copies=copies, tolerance=0.1)
         assert (found.verdict, found.copying) == ("look up", copies.finding)
     repeated = report(models[:9], models)

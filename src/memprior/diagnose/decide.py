@@ -10,7 +10,11 @@ from memprior.intervals import jeffreys
 from memprior.memorization import CHECK_LEVEL, COPY_LEVEL, Report
 
 COPIED = "copies", "repeats", "reordered", "rescaled"  # findings that name copies
-NEAR = "one example", "attraction", "nearer"  # that narrow samples of one posterior show too: the test has to reject
+STICKING = (
+    "one example",
+    "attraction",
+    "nearer",
+)  # that narrow samples of one posterior show too: the test has to reject
 Z = 1.959964  # half a 95 % interval, in standard errors
 
 
@@ -187,7 +191,7 @@ def decide(
             p = f"p = {lookup.p_fit:.1g}; that data of a left-out model are as far, {p_alike:.2g}"
         because = f"the best misfit per datum is {misfit:.4g}, {side} {low:.3g} to {high:.3g} of noise alone ({p})"
         verdict = "refuse the data"
-    elif copying in COPIED or (copying in NEAR and copies is not None and rejected(copies)):
+    elif copying in COPIED or (copying in STICKING and copies is not None and rejected(copies)):
         assert copies is not None
         p = "" if copies.p_copying is None else f", swap test p = {copies.p_copying:.2g}"
         verdict, because = "refuse the prior", f"finding: {copying}{p}"

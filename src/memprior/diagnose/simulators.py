@@ -185,6 +185,15 @@ def expect_operator(
 
     Data of ``num_data`` real finite numbers, the same when asked again and whoever stands beside a model in its batch;
     with ``derivative`` what :func:`memprior.operators.check_operator` asks: Taylor, adjoint, batch.
+
+    Example:
+        >>> import numpy as np
+        >>> import torch
+        >>> from memprior.diagnose import expect_operator, numpy_operator
+        >>> forward, x = numpy_operator(np.tanh, lambda x: np.diag(1 - np.tanh(x) ** 2)), torch.eye(2).double()
+        >>> checked = expect_operator(forward, x, 2, derivative=True, generator=torch.Generator().manual_seed(0))
+        >>> checked.taylor_slope > 1.9
+        True
     """
     name = getattr(forward, "__qualname__", type(forward).__qualname__)
     with torch.no_grad():
