@@ -17,9 +17,10 @@ from pathlib import Path
 MOST = 24  # of anything that a setting counts, but for
 # points on a side of a grid that integrates, steps some of which are checkpoints, cells of a model, training examples,
 # networks, which stay as they are, held-out models, as many as are trained on, labelings, of which 1 % is read, and
-# seeds and misfits, two of which have an interval, and test sets, which hold as many of each kind.
+# seeds and misfits, two of which have an interval, test sets, which hold as many of each kind, and data on a line, of
+# which the middle one is 0.
 LONGER = {"grid": 201, "steps": 100, "cells": 32, "examples": 100, "width": 256, "batch": 128}
-LONGER |= {"held_out": 1000, "labelings": 199, "seeds": 2, "misfits": 2, "num_test": 40}
+LONGER |= {"held_out": 1000, "labelings": 199, "seeds": 2, "misfits": 2, "num_test": 40, "num_data": 25}
 STAYS = re.compile(r"^(adversaries|training)$|referee")  # how recorded networks were made, by which they are found
 STEPS = re.compile(r"checkpoints|iterations")  # lists of steps, the last of which ends the work
 

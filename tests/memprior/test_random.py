@@ -33,9 +33,10 @@ def test_random_is_the_only_module_that_draws():
         for file in sorted((SOURCE / name).rglob("*.py"))
         for call in calls_of(file)
     ]
-    # An integer for another library's own seed is not moved anywhere.
+    # An integer for another library's own seed is not moved anywhere; an order is indices, and torch.randperm refuses a
+    # generator of another device.
     elsewhere = [call for call in found if not call.startswith(("memprior/_random.py:", FAMILIES))]
-    assert elsewhere == []
+    assert [call for call in elsewhere if not call.endswith(" torch.randperm")] == []
     assert len([call for call in found if call.startswith(FAMILIES)]) == 1
 
 
