@@ -11,28 +11,28 @@ from memprior.intervals import Mean
 
 PICTURE_TEXTS = {  # of each recorded picture: alt text, caption
     "answer": (
-        "Two panels, distance to the empirical distribution across and to the truth up. In the plane kernel and "
-        "mixture are at the left edge, the paths of flow, autoencoder and diffusion lead there, and the Gaussian is to "
-        "the right. On the published fields kernel and mixture are at the left, and the three paths lead up and right.",
+        "Two panels, distance to the empirical distribution across and to the truth up. In the plane kernel, mixture, "
+        "diffusion and flow end close together near the left; the autoencoder ends half-way, beside the Gaussian. On "
+        "the published fields kernel and mixture are near the left; the three paths end up and to the right.",
         "Where six families end between memory (left) and truth (bottom). Open markers: the first checkpoint; bars: "
-        "95 % over training sets. In the plane five of six are at memory or on their way; on the published fields the "
-        "samples of the three that are trained step by step are not.",
+        "95 % over training sets in the plane, over training runs on one set of published fields.",
     ),
     "gaps": (
         "Six panels, one for each family, of nats from memory and from the truth against 10 to 160 examples.",
         "In the plane, nats per example from memory (circles) and from the truth (squares); 95 % over training sets.",
     ),
     "times": (
-        "Left, curves of distance that fall to one half, later for more examples, dotted ones far above; right, the "
-        "steps to one half rise with N a little more steeply than in proportion.",
+        "Left, curves of distance that fall to one half, later for more examples; dotted ones begin among them and "
+        "stay at one or above. Right, the steps to one half rise with N about in proportion.",
         "Left: distance of the denoiser from its own memory (lines) and from that of another training set of the same "
         "size (dotted) as it trains. Right: the step at which it is half-way, a dot for each training run.",
     ),
     "away": (
-        "Three panels against the training step: nats from memory fall, the distance to the empirical distribution "
-        "rises and then falls where training is longer, the spread falls below one.",
-        "Published fields, N = 50, 95 % over seeds: likelihoods go to memory (left), samples do not (middle): they "
-        "contract (right).",
+        "Three panels against the training step. Nats from memory fall. The distance to the empirical distribution "
+        "ends above where it began, but for the longer training, where it ends far below. The spread falls below one; "
+        "in the longer training it rises again.",
+        "Published fields, N = 50, 95 % over training runs on one set: likelihoods (left), samples (middle) and their "
+        "spread (right) along training.",
     ),
 }
 

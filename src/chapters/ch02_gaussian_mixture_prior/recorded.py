@@ -27,7 +27,8 @@ PICTURE_TEXTS = {  # of each recorded picture: alt text, caption
     ),
     "gaps": (
         "Left, paths in the plane of a and b: those of 50 examples turn to the memorized corner, those of 1000 stay "
-        "near the true one. Middle, a below b at noised training examples. Right, a above b at held-out fields.",
+        "near the true one. Middle, a below b at noised training examples. Right, at held-out fields, a above b at "
+        "small noise levels and below it at large ones.",
         "Networks in the plane of a and b, and a and b of one network (N = 50) level by level, at noised training "
         "examples and at noised held-out fields.",
     ),
@@ -40,11 +41,12 @@ PICTURE_TEXTS = {  # of each recorded picture: alt text, caption
         "Left, three falling curves that cross one half just right of their ticks. Right, measured levels along the "
         "diagonal, slightly above it; those of two dimensions farther.",
         "Left: mean responsibility of a noised example for itself; ticks are predicted levels. Right: measured against "
-        "predicted levels; bars, 95 % over training sets; the band is 15 % either side.",
+        "predicted levels; bars, 95 % over training sets (white) or over noised draws of one set (published); the band "
+        "is 15 % either side.",
     ),
     "selection": (
         "Left, one steep and three flat curves of sorted frequencies. Middle, frequency falling with distance from the "
-        "center. Right, curves that fall to zero as the start level rises above the condensation level.",
+        "center. Right, curves that fall to zero where the start level is several times the condensation level.",
         "Which of 50 examples the exactly memorized sampler ends on: four ways to sample, the released one against "
         "distance from the center, and a Gaussian start at other levels.",
     ),
