@@ -493,15 +493,16 @@ def pictures(results: Results) -> dict[str, tuple[Figure, str, str]]:
         ),
         "breaks": (
             breaks(results),
-            "Left, three rising curves of total variation against sigma: without determinant highest, importance-"
-            "corrected lowest. Right, a map over sigma and data, dark between and beyond the data of examples.",
+            "Left, three rising curves of total variation against sigma: without determinant highest; the importance-"
+            "corrected one is flat, and lowest at large sigma. Right, a map over sigma and data, dark between and "
+            "beyond the data of examples.",
             "Left: distance of approximate to exact weights at y = 0; the corrected curve ends at the noise of its "
             "draws. Right: distance of the linearized density to the exact one at all data.",
         ),
         "scales": (
             scales_figure(results),
             "Rows of dots with bars on a logarithmic axis, in three groups. Those of Eq. 8 and of the residual spread "
-            "from below a tenth to above three; those of Eq. 7 lie near one from ten examples on.",
+            "widely, most of all in the inversion; those of Eq. 7 lie near one from ten examples on.",
             "Settling scale over three predictions of it: median, and 5 to 95 % of the data (on the line) or of the "
             "truths (in the inversion). One is right; below one the prediction is too large.",
         ),
