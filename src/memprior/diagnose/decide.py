@@ -160,9 +160,9 @@ def decide(
        they are farther from all models than data of left-out models are (p_alike < 0.05).
     2. "refuse the prior": the report on your samples finds copies, or the swap test at 0.05 that they are nearer.
     3. "look up": a model explains the data, and the lookup covers (or is wide).
-    4. "sample": the importance check says that the linearization fails for these data, and 5. "linearize" or
-       "reweight": the linearized posterior covers (or is wide), and holds or has to be reweighted; both only where the
-       data were tested (p_alike could be below 0.05, of which ``p_alike_least`` is the least).
+    4. "sample": the importance check says that the linearization fails for these data.
+    5. "linearize" or "reweight": the linearized posterior covers (or is wide), and holds or has to be reweighted. Both
+       this and "sample" only where the data were tested: p_alike could be below 0.05, ``p_alike_least`` is its least.
     6. "more models": every posterior that was computed is overconfident; without a derivative: the lookup is.
     7. "undecided".
 
