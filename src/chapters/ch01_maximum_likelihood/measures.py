@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 
 from chapters.ch01_maximum_likelihood import families, problems
-from chapters.ch01_maximum_likelihood.memorization_time import first_below, power
+from chapters.ch01_maximum_likelihood.memorization_time import NUM_POINTS, Probes, first_below, power
 from chapters.ch01_maximum_likelihood.study import HALF_WAY, PLANE, TIMED, VELOCITIES, Study, denoising
 from memprior.intervals import Mean
 
@@ -79,6 +79,32 @@ def time_of(study: Study, num: int) -> Mean:
 def exponent(study: Study) -> Mean:
     """The power of N with which the time to memorize grows."""
     return Mean.over([power(study.settings.time_sizes, row) for row in memorization_times(study)])
+
+
+@cache
+def unit(study: Study, num: int, seed: int) -> float:
+    """By what the distances of :func:`curves` were divided: from the memorized to the true denoiser, as measured."""
+    train_set = study.problem(PLANE, num, seed).train_set
+    repeated = train_set.repeat(-(-NUM_POINTS // num), 1)[:NUM_POINTS]
+    generator = study.generator(f"probes own {num} {seed}")  # the study's own points
+    return Probes.around(repeated, train_set, study.truth, study.settings.plane_floor, generator=generator).unit
+
+
+def unit_of(study: Study, num: int) -> Mean:
+    """From the memorized to the true denoiser, root mean square, with ``num`` examples."""
+    return Mean.over([unit(study, num, seed) for seed in study.seeds])
+
+
+def absolute_exponent(study: Study) -> Mean:
+    """The power of N with which the time to come within one absolute distance of memory grows: half of the largest
+    unit of the sets of a seed, which every training run reaches before it is stopped."""
+    sizes, found = study.settings.time_sizes, []
+    by_size = [curves(study, num) for num in sizes]
+    for seed, row in zip(study.seeds, zip(*by_size, strict=True), strict=True):
+        units = [unit(study, num, seed) for num in sizes]
+        levels = [HALF_WAY * max(units) / one for one in units]
+        found.append(power(sizes, [first_below(*pair) for pair in zip(row, levels, strict=True)]))
+    return Mean.over(found)
 
 
 def nearest_to_other(study: Study) -> float:
@@ -188,3 +214,10 @@ def half_way_of_many(study: Study) -> float:
     center = math.exp(float(logs.mean()))
     anchor = math.exp(sum(map(math.log, sizes)) / len(sizes))
     return center * (study.settings.many_examples / anchor) ** exponent(study).value
+
+
+def half_way_factor(study: Study) -> float:
+    """By what the exponent's interval multiplies or divides that extrapolation."""
+    sizes = study.settings.time_sizes
+    anchor = math.exp(sum(map(math.log, sizes)) / len(sizes))
+    return (study.settings.many_examples / anchor) ** exponent(study).half

@@ -72,6 +72,9 @@ def _of_study(study: Study) -> dict[str, float]:
         of |= _mean(f"fields_first_{name}", measures.ending(study, VELOCITIES, least, family, "to_memory", 0))
     for num in size.time_sizes:
         of |= _mean(f"time_{num}", measures.time_of(study, num))
+    for num in (size.time_sizes[0], size.time_sizes[-1]):
+        of |= _mean(f"unit_{num}", measures.unit_of(study, num))
+    of |= _mean("exponent_absolute", measures.absolute_exponent(study))
     of |= _mean("exponent", measures.exponent(study)) | {"other_least": measures.nearest_to_other(study)}
     for id, num in zip(("few", "many"), study.few_and_many, strict=True):
         for at in ("examples", "held out"):
@@ -82,6 +85,7 @@ def _of_study(study: Study) -> dict[str, float]:
             f"{id}_ends", measures.ends_apart(study, num)
         )
     of |= {"many": size.many_examples, "many_steps": size.many_steps, "many_half_way": measures.half_way_of_many(study)}
+    of["many_half_way_factor"] = measures.half_way_factor(study)
     if study.has_longer:
         for key, name in (("to_memory", "distance"), ("spread", "spread"), ("nearest", "nearest")):
             least = size.published_sizes[0]
