@@ -109,7 +109,7 @@ def gap_plane(ax: Axes, histories: dict, labeled: tuple[int, ...]) -> Axes:
             ax.annotate(f"{step:,}", (x, y), xytext=(5, 4), textcoords="offset points", fontsize=8.5, color=INK)
     ax.plot(0, 1, "D", color=BLUE, ms=7, clip_on=False)
     ax.plot(1, 0, "D", color=VERMILION, ms=7, clip_on=False)
-    ax.annotate("memorized", (0, 1), xytext=(8, 6), textcoords="offset points", color=BLUE)
+    ax.annotate("memorized", (0, 1), xytext=(4, 17), textcoords="offset points", color=BLUE)
     ax.annotate("true", (1, 0), xytext=(-8, 7), textcoords="offset points", color=VERMILION, ha="right")
     ax.set(xlabel="$a$, to the memorized form", ylabel="$b$, to the true form")
     ax.set(xlim=(0, 1.3), ylim=(0, 1.3), aspect="equal")
