@@ -101,7 +101,8 @@ def _copies(study: Study) -> dict[str, float]:
         of |= {f"swap_share_{num}": networks.test.share, f"swap_p_{num}": networks.test.p}
         of |= {f"swap_least_{num}": min(networks.by_seed), f"swap_most_{num}": max(networks.by_seed)}
         of[f"swap_half_{num}"] = Mean.over(networks.by_seed).half
-        for id, name in (("true", measures.TRUE_DRAWS), ("narrow", measures.NARROW), ("other", measures.OTHER_SET)):
+        controls = {"true": measures.TRUE_DRAWS, "narrow": measures.NARROW, "other": measures.OTHER_SET}
+        for id, name in (controls | {"denoiser": measures.TRUE_DENOISER}).items():
             of |= {f"swap_{id}_{num}": found[name].test.share, f"swap_p_{id}_{num}": found[name].test.p}
         of[f"swap_memorized_{num}"] = found[measures.MEMORIZED].test.share
         first = measures.copies(study, num)[measures.NETWORKS][measures.SPACES[0]]
@@ -117,6 +118,7 @@ def _levels(study: Study) -> dict[str, float]:
     for c in published:
         _, variance = information(study.spectrum(c.num), c.predicted)
         of |= {f"level_{c.num}": c.ratio, f"fluctuation_{c.num}": variance**0.5 / math.log(c.num)}
+    of["level_half"] = max(c.ratio_half for c in published)
     white = measures.white_levels(study)
     for d, results in white.items():
         of[f"white_{d}"] = max((c.ratio for c in results), key=lambda ratio: abs(math.log(ratio)))
