@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from chapters.ch01_maximum_likelihood import measures, page, problems
+from chapters.ch01_maximum_likelihood.memorization_time import power
 from chapters.ch01_maximum_likelihood.study import PLANE, VELOCITIES, Errors, Fits, Study, Timing
 from companion.profiles import PROFILES, settings
 from companion.store import Store
@@ -73,7 +74,25 @@ def test_times_of_a_power_law_have_its_exponent(two):
     exponent = measures.exponent(two)
     assert (exponent.value, exponent.half) == (pytest.approx(1.5), pytest.approx(0, abs=1e-9))
     assert measures.half_way_of_many(two) == pytest.approx(2 * 640**1.5, rel=1e-6)
+    factor = measures.half_way_factor(two)
+    assert factor == pytest.approx(1, abs=1e-6)  # no interval, no factor
     assert measures.nearest_to_other(two) == 1.5
+
+
+def test_absolute_times_are_those_in_one_unit(two):
+    sizes, expected = two.settings.time_sizes, []
+    for seed in two.seeds:
+        units = [measures.unit(two, num, seed) for num in sizes]
+        # the made-up distances are unit * steps / (2 t), from t = steps / 2 on
+        times = [2 * num**1.5 * max(unit / max(units), 0.5) for num, unit in zip(sizes, units, strict=True)]
+        expected.append(power(sizes, times))
+    assert measures.absolute_exponent(two).value == pytest.approx(sum(expected) / len(expected))
+
+
+def test_unit_is_the_one_that_the_study_divides_by(two):
+    train_set = two.problem(PLANE, 5, 0).train_set
+    assert measures.unit(two, 5, 0) == two._probes(train_set, train_set, "own 5 0").unit
+    assert measures.unit_of(two, 5).value == pytest.approx((measures.unit(two, 5, 0) + measures.unit(two, 5, 1)) / 2)
 
 
 def test_nats_are_means_over_seeds_and_per_coordinate_for_fields(two):
