@@ -135,6 +135,12 @@ def least_error(study: Study, num: int) -> Mean:
     return Mean.over([min(point["held out"][1] for point in of["points"]) for of in control_results(study, num)])
 
 
+def rise(study: Study, num: int) -> Mean:
+    """By how much the distance from the true denoiser, at held-out points, ends above the least that it passed."""
+    paths = [[point["held out"][1] for point in of["points"]] for of in control_results(study, num)]
+    return Mean.over([path[-1] - min(path) for path in paths])
+
+
 def ends_apart(study: Study, num: int) -> Mean:
     """The root mean square distance of the memorized from the true denoiser, at noised examples."""
     return Mean.over([of["units"]["examples"] for of in control_results(study, num)])

@@ -81,9 +81,8 @@ def _of_study(study: Study) -> dict[str, float]:
             errors = measures.erring(study, num, at)
             key = f"{id}_{at.replace(' ', '_')}"
             of |= _mean(f"{key}_to_memory", errors.to_memory) | _mean(f"{key}_to_truth", errors.to_truth)
-        of |= _mean(f"{id}_least", measures.least_error(study, num)) | _mean(
-            f"{id}_ends", measures.ends_apart(study, num)
-        )
+        of |= _mean(f"{id}_least", measures.least_error(study, num)) | _mean(f"{id}_rise", measures.rise(study, num))
+        of |= _mean(f"{id}_ends", measures.ends_apart(study, num))
     of |= {"many": size.many_examples, "many_steps": size.many_steps, "many_half_way": measures.half_way_of_many(study)}
     of["many_half_way_factor"] = measures.half_way_factor(study)
     if study.has_longer:

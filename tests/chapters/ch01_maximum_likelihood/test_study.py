@@ -110,6 +110,7 @@ def test_errors_of_the_control_are_those_at_its_end(two):
     found = measures.erring(two, 640, "held out")
     assert (found.to_memory.value, found.to_truth.value) == (1.0, pytest.approx(0.11))
     assert measures.least_error(two, 640).value == pytest.approx(0.11)
+    assert measures.rise(two, 640).value == 0
     assert measures.ends_apart(two, 640).value == 0.3
 
 
