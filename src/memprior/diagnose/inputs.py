@@ -210,7 +210,7 @@ def expect_models(models: Models, bounds: Sequence[float] | None) -> None:
     if bool((points == points[:1]).all()):
         raise BadInput(f"models: expected models that differ, got {len(points)} equal ones")
     if bounds is not None:
-        low, high = expect_bounds(bounds)
+        low, high = _ends_of_bounds(bounds)
         outside = ((points < low) | (points > high)).any(1).nonzero()[:, 0].tolist()
         if not outside:
             return
@@ -231,7 +231,7 @@ def expect_models(models: Models, bounds: Sequence[float] | None) -> None:
             )
 
 
-def expect_bounds(bounds: Sequence[float]) -> tuple[float, float]:
+def _ends_of_bounds(bounds: Sequence[float]) -> tuple[float, float]:
     """(low, high) of numbers that are one below the other; else :class:`~memprior.report.BadInput`."""
     try:
         low, high = (float(end) for end in bounds)
@@ -249,7 +249,7 @@ def expect_scales(points: torch.Tensor, observed: torch.Tensor, noise_std: float
     And a noise level that is lost in the rounding of the data, where a misfit is a matter of rounding. ``data`` is
     the name of these in messages. Raises ``ValueError``.
     """
-    least, most = _ends(points)
+    least, most = _square_ends(points)
     for name, size, low in (
         ("models", float(points.abs().max()), least),
         (data, float(observed.abs().max()), 0.0),
@@ -269,7 +269,7 @@ def expect_noise(data: torch.Tensor, noise_std: float, name: str) -> None:
     expect(noise_std >= rounding, "noise_std", wanted, f"{noise_std:.3g}")
 
 
-def _ends(points: torch.Tensor) -> tuple[float, float]:
+def _square_ends(points: torch.Tensor) -> tuple[float, float]:
     """Between which sizes squared distances neither underflow nor overflow."""
     of = torch.finfo(torch.float64)
     return math.sqrt(of.tiny) / of.eps, math.sqrt(of.max / (64 * max(64, points.shape[1])))

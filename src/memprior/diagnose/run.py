@@ -38,7 +38,7 @@ from memprior.operators import ForwardOperator, jacobian
 Told = Callable[[str, int, int], None]
 SAVE_EVERY_S = 5.0
 LEAST_TOLERANCE = 0.01  # thousands of truths and draws; less asks for more than anybody has
-MOST = 1e150  # data, also in units of the noise: their squares are to be had
+LARGEST_DATUM = 1e150  # data, also in units of the noise: their squares are to be had
 VERSION = 3  # of what a checkpoint holds
 
 
@@ -48,7 +48,8 @@ class DiagnosisPlan:
 
     level: claimed coverage. tolerance: by which a probability may be off, at least 0.01. num_truths: models that are
     truths in turn, drawn by ``seed`` where there are more. num_draws: of each posterior beside a truth.
-    num_proposals: draws that are reweighted, one solve each. seed: of all random numbers. chunk: models in one call of the operator. bandwidth: of
+    num_proposals: draws that are reweighted, one solve each. seed: of all random numbers.
+    chunk: models in one call of the operator. bandwidth: of
     the kernels, or None: chosen by the left-out likelihood. max_bytes: memory above which the linearized posterior is
     not computed.
 
@@ -374,7 +375,7 @@ def _identity(tensors: dict[str, torch.Tensor], noise_std: float, plan: Diagnosi
 
 def _solved(forward: ForwardOperator, x: torch.Tensor, places: Sequence[str], noise_std: float) -> torch.Tensor:
     """F(x), finite, squares in units of the noise too; where not, the first model that is to blame by its place."""
-    most = MOST * min(1.0, noise_std)
+    most = LARGEST_DATUM * min(1.0, noise_std)
 
     def within(data: torch.Tensor) -> bool:
         return bool((data.abs() <= most).all())  # not of NaN
