@@ -20,13 +20,17 @@ CONFIG = {"profile", "chapters", "seeds", "overrides", "brief"}
 RUNS_THIS = "COMPANION_WORKFLOW"  # set for the processes of run_chapters
 # Measured at profile quick. With two slots the last chapter to start should be a short one; nothing else depends on it.
 LONGEST_FIRST = (
+    "02_gaussian_mixture_prior",
     "04_dps_fwi",
     "06_calibration",
+    "07_fine_tuning",
+    "01_maximum_likelihood",
     "05_samplers",
     "08_first_breaks",
-    "02_gaussian_mixture_prior",
-    "07_fine_tuning",
+    "a1_waves",
     "09_inception",
+    "03_linearized_posterior",
+    "b1_bring_your_own",
 )
 KEPT_DAYS = 60  # in the store, from the last use
 STOPPED = 130  # the status of what Ctrl-C ended

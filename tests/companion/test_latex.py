@@ -154,7 +154,6 @@ def test_title_page_escapes_what_latex_would_take_as_its_own(text):
 
 @pytest.mark.skipif(bool(printing.missing_programs()), reason="LaTeX is not installed")
 def test_latex_sets_the_book_and_the_pdf_holds(folder):
-    pytest.importorskip("pypdf")
     made = printing.typeset(folder)
     log = made.with_suffix(".log").read_text("utf-8", "replace")
     assert printing.check_pdf(made, log, ["Chapter 1 · One", "Chapter 2 · Two"]) == []

@@ -39,7 +39,7 @@ def test_chapters_have_titles_in_the_order_of_the_book():
 @pytest.fixture
 def pdf(tmp_path):
     """Of two pages, the second empty, with an outline of the first."""
-    pypdf = pytest.importorskip("pypdf")
+    import pypdf
     from matplotlib.figure import Figure
 
     file = tmp_path / "drawn.pdf"

@@ -486,8 +486,8 @@ def test_diagnosis_page_says_verdict_reason_and_blind_spot():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda x: 1e200 * x, "models: expected numbers up to some"),
-        (lambda x: 1e-200 * x, "models: expected numbers up to some"),
+        (lambda x: 1e200 * x, "models: expected numbers from some"),
+        (lambda x: 1e-200 * x, "models: expected numbers from some"),
         (lambda x: x[:4].repeat(5, 1), "models: expected at least 5 that differ, or groups of them, got 4"),
         (lambda x: x.float(), "models: expected float64, got torch.float32"),
         (lambda x: x[:4], r"models: expected shape \(N, \*shape\), N >= 5, got \(4, 3\)"),
@@ -502,10 +502,44 @@ def test_diagnosis_names_models_that_will_not_do_before_it_asks_the_operator(cha
 
 
 @pytest.mark.parametrize(
+    ("data", "noise", "bandwidth", "message"),
+    [
+        (1.0, 1e-300, None, "noise_std: expected a number from some"),
+        (1.0, 1e300, None, "noise_std: expected a number from some"),
+        (1.0, 1e-15, None, "noise_std: expected at least 2.2.e-15, 10 roundings of observed"),
+        (0.0, 1e-20, None, "noise_std: expected at least .*, 10 roundings of the operator's data"),
+        (1e200, 1.0, None, "observed: expected numbers up to some"),
+        (1.0, 1.0, 1e-300, "bandwidth: expected a number from"),
+        (1.0, 1.0, 1e200, "bandwidth: expected a number from"),
+    ],
+)
+def test_diagnosis_names_a_scale_that_float64_does_not_hold_before_the_solves(data, noise, bandwidth, message):
+    def asked(x):
+        assert len(x) == 2, "the solves began"
+        return CURVED(x)
+
+    plan = DiagnosisPlan(bandwidth=bandwidth)
+    observed = data * torch.ones_like(CURVED(normal(1, 3))[0])
+    with pytest.raises(ValueError, match=message):
+        diagnose(normal(20, 3), asked, observed, noise, plan=plan)
+
+
+def test_diagnosis_names_the_model_whose_data_are_too_large():
+    models = normal(20, 3)
+
+    def huge(x):
+        return CURVED(x) * torch.where(x[:, :1] == models[7, 0], 1e200, 1.0)
+
+    with pytest.raises(ValueError, match=r"operator: expected data up to 1e\+150 from model 7, got .*e\+(199|200)"):
+        diagnose(models, huge, CURVED(models[:1])[0], 1.0, plan=SMALL, derivative=False)
+
+
+@pytest.mark.parametrize(
     ("name", "value", "message"),
     [
         ("level", 1.0, r"level: expected a number in \(0, 1\), got 1.0"),
         ("tolerance", 0.9, "tolerance: expected less than level, 0.9, got 0.9"),
+        ("tolerance", 1e-9, "tolerance: expected at least 0.01, got 1e-09"),
         ("num_truths", 4, "num_truths: expected an integer >= 5, got 4"),
         ("num_draws", 1, "num_draws: expected an integer >= 19, got 1"),
         ("bandwidth", -1.0, "bandwidth: expected one number, finite and > 0, got -1.0"),

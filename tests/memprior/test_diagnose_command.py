@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -202,10 +203,62 @@ def test_command_names_a_numpy_function_that_was_not_said_to_be_one(folder, caps
     assert said.endswith("got ndarray from g")
 
 
-@pytest.mark.parametrize("noise", ["0", "-1", "nan"])
+@pytest.mark.parametrize("noise", ["0", "-1", "nan", "inf"])
 def test_command_names_a_noise_level_that_is_none(folder, capsys, noise):
     said = refused(capsys, [*arguments(folder), f"--noise-std={noise}"])
     assert said == f"noise_std: expected one number, finite and > 0, got {float(noise):g}"
+
+
+def scaled(folder, models, data):
+    for file in sorted((folder / "models").iterdir()):
+        np.save(file, models * np.load(file))
+    np.save(folder / "data.npy", data * np.load(folder / "data.npy"))
+
+
+@pytest.mark.parametrize(
+    ("models", "data", "noise", "message"),
+    [
+        (1.0, 1.0, "1e-300", "noise_std: expected a number from some 7e-139"),
+        (1.0, 1.0, "1e200", "noise_std: expected a number from some 7e-139"),
+        (1.0, 1.0, "1e-16", "noise_std: expected at least "),
+        (1e200, 1.0, "0.3", "models: expected numbers from some 7e-139"),
+        (1e-200, 1.0, "0.3", "models: expected numbers from some 7e-139"),
+        (1.0, 1e200, "0.3", "data: expected numbers up to some "),
+    ],
+)
+def test_command_names_a_scale_that_float64_does_not_hold_before_any_solve(
+    folder, capsys, models, data, noise, message
+):
+    scaled(folder, models, data)
+    said = refused(capsys, arguments(folder, noise=noise))
+    assert said.startswith(message)
+    assert len(said.splitlines()) == 1
+
+
+def test_command_takes_data_far_below_the_noise(folder, capsys):
+    scaled(folder, 1.0, 1e-200)
+    assert main(arguments(folder)) == 0
+    assert "Verdict: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("bounds", [("nan", "5"), ("5", "1"), ("1", "inf")])
+def test_command_names_bounds_that_are_none(folder, capsys, bounds):
+    said = refused(capsys, [*arguments(folder), "--bounds", *bounds])
+    assert said.startswith("bounds: expected two finite numbers, the lower one first, got [")
+
+
+@pytest.mark.filterwarnings("always")
+def test_command_says_a_warning_once(folder, capsys, monkeypatch):
+    from memprior.diagnose import __main__ as command
+
+    def warns(args):
+        for _ in range(3):
+            warnings.warn("the same", stacklevel=1)
+        return 0
+
+    monkeypatch.setattr(command, "_run", warns)
+    assert main(arguments(folder)) == 0
+    assert capsys.readouterr().err.splitlines() == ["python -m memprior.diagnose: the same"]
 
 
 def test_command_names_the_model_with_a_nan(folder, capsys):
@@ -422,3 +475,23 @@ def test_models_are_openfwis_where_it_is_said(tmp_path):
     assert models.shape == (70, 70)
     assert np.allclose(models.points[2, 5, 9], maps[2, 0, 9, 5] / 1000)
     assert read_models(tmp_path, form="npy").shape == (1, 70, 70)
+
+
+def test_command_finds_the_format_of_each_folder_or_is_told_it(folder, capsys):
+    rng = np.random.default_rng(0)
+    (folder / "mean.py").write_text("import torch\n\n\ndef f(x):\n    return x.mean(2)\n")
+    (folder / "maps").mkdir()
+    maps = rng.uniform(1500, 4500, (30, 1, 70, 70)).astype(np.float32)
+    np.save(folder / "maps" / "model1.npy", maps)
+    np.save(folder / "data.npy", np.full(70, 3.0))
+    np.save(folder / "samples.npy", rng.uniform(1.5, 4.5, (10, 70, 70)))  # km/s, x first: as the operator takes them
+    given = ["--models", str(folder / "maps"), "--format", "openfwi", "--data", str(folder / "data.npy")]
+    given += ["--operator", f"{folder}/mean.py:f", "--noise-std", "0.1", "--no-derivative", "--truths", "5"]
+    given += ["--samples", str(folder / "samples.npy"), "--held-out", str(folder / "held.npy")]
+    np.save(folder / "held.npy", maps[:10] + 1)
+    assert refused(capsys, given).startswith("held_out: held.npy: expected --held-out-format openfwi (km/s, x first)")
+    assert main([*given, "--held-out-format", "openfwi"]) == 0
+    assert "swap test: p, one-sided" in capsys.readouterr().out
+    np.save(folder / "samples.npy", maps[:10])
+    said = refused(capsys, [*given, "--held-out-format", "openfwi"])
+    assert said.startswith("samples: samples.npy: expected --samples-format openfwi")

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import os
 import sys
 import time
@@ -12,7 +13,7 @@ import torch
 
 from memprior._random import generator_for
 from memprior.diagnose.decide import Z
-from memprior.diagnose.inputs import FORMATS, Models, expect_models, read_models, read_observed
+from memprior.diagnose.inputs import FORMATS, Models, expect_models, expect_scales, read_models, read_observed
 from memprior.diagnose.page import diagnosis_as_dict, diagnosis_page
 from memprior.diagnose.parts import look_up
 from memprior.diagnose.run import Diagnosis, DiagnosisPlan, diagnose
@@ -48,8 +49,15 @@ class _Progress:
 def main(arguments: list[str] | None = None) -> int:
     """The page on stdout, progress on stderr. 0 whatever the verdict; 2 and one line on stderr for bad input."""
     args = _parser().parse_args(arguments)
+    said: set[str] = set()
+
+    def say(message, *_, **__) -> None:
+        if str(message) not in said:  # each truth that is left out would say it again
+            said.add(str(message))
+            print(f"{COMMAND}: {message}", file=sys.stderr)
+
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: print(f"{COMMAND}: {message}", file=sys.stderr)
+        warnings.showwarning = say
         return _run(args)
 
 
@@ -102,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     more.add_argument("--jacobian", metavar="MODULE:FUNCTION", help="its derivative, one model -> (m, d)")
     more.add_argument("--no-derivative", action="store_true", help="do without the linearized posterior")
     more.add_argument("--shape", metavar="H,W", type=_sizes, help="of one model, where files hold one each")
-    more.add_argument("--format", choices=FORMATS, help="of all model files; else by their endings")
+    more.add_argument("--format", choices=FORMATS, help="of the files of --models; else by their endings")
     more.add_argument("--window", metavar="TRACES,SAMPLES", type=_sizes, help="cuts SEG-Y sections into models")
     more.add_argument("--bounds", nargs=2, type=float, metavar=("LOW", "HIGH"), help="between which models must lie")
     more.add_argument("--groups", metavar="FILE", help=".npy, a label for each model: left out together")
@@ -115,6 +123,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar=("NUMBER", "SEED"),
         help="or: of --models, these; it was trained on the rest",
     )
+    for name in ("samples", "held-out"):
+        more.add_argument(f"--{name}-format", choices=FORMATS, help=f"of the files of --{name}; else by their endings")
     sizes = parser.add_argument_group("sizes")
     default = DiagnosisPlan()
     for name in ("truths", "draws", "proposals"):
@@ -128,12 +138,18 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _sizes(text: str) -> tuple[int, ...]:
-    return tuple(int(size) for size in text.replace("x", ",").split(","))
+    try:
+        sizes = tuple(int(size) for size in text.replace("x", ",").split(","))
+    except ValueError:
+        sizes = ()
+    if not sizes or min(sizes) < 1:
+        raise argparse.ArgumentTypeError(f"expected whole numbers above 0 with commas between them, got {text!r}")
+    return sizes
 
 
 def _inputs(args) -> tuple[DiagnosisPlan, ForwardOperator, Models, torch.Tensor, dict]:
     """All that comes, looked at before any long work: a few solves."""
-    if not args.noise_std > 0:
+    if not 0 < args.noise_std < math.inf:
         raise BadInput(f"noise_std: expected one number, finite and > 0, got {args.noise_std:g}")
     if args.held_out is not None and args.split is not None:
         raise BadInput("held_out: expected --held-out or --split, got both")
@@ -151,19 +167,24 @@ def _inputs(args) -> tuple[DiagnosisPlan, ForwardOperator, Models, torch.Tensor,
     )
     forward = load_operator(args.operator, numpy=args.numpy, jacobian=args.jacobian)
     shape = args.shape or getattr(forward, "model_shape", None)
-    read = {"form": args.format, "window": args.window}
-    models = read_models(args.models, shape=shape, **read)
+    models = read_models(args.models, shape=shape, form=args.format, window=args.window)
+
+    def beside(name: str) -> torch.Tensor:
+        form = getattr(args, f"{name}_format")
+        return read_models(getattr(args, name), shape=models.shape, form=form, window=args.window, name=name).points
+
     others: dict = {"groups": None if args.groups is None else load_groups([args.groups, args.groups])[0]}
     if args.samples is not None:
-        others["samples"] = read_models(args.samples, shape=models.shape, name="samples", **read).points
+        others["samples"] = beside("samples")
     if args.held_out is not None:
-        others["held_out"] = read_models(args.held_out, shape=models.shape, name="held_out", **read).points
+        others["held_out"] = beside("held_out")
     if args.split is not None:
         models, others["held_out"] = split_models(models, *args.split)
     if others["groups"] is not None and len(others["groups"]) != len(models.points):
         raise BadInput(f"groups: expected a label for each of {len(models.points)} models, got {len(others['groups'])}")
     expect_models(models, args.bounds or getattr(forward, "bounds", None))
     observed = read_observed(args.data)
+    expect_scales(models.points.flatten(1), observed, args.noise_std, data="data")
     flat = models.points.flatten(1)
     ends = {0, 1, int(flat.amin(1).argmin()), int(flat.amax(1).argmax())}
     few = sorted(ends)

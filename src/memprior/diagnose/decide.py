@@ -211,7 +211,7 @@ def decide(
 
 
 def least_truths(level: float, tolerance: float) -> int:
-    """The smallest number of truths at which full agreement with ``level`` is told: a share ``level`` of them covered.
+    """The least number of truths of which a share ``level``, rounded, shows coverage; fewer need a larger share.
 
     Example:
         >>> from memprior.diagnose import least_truths

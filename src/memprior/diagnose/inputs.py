@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from memprior._check import expect
+from memprior.likelihood import ROUNDINGS
 from memprior.report import BadInput, load_points
 from memprior.waves import read_openfwi_models
 from memprior.waves.segy import read_traces
@@ -79,13 +80,21 @@ def read_models(
     for file in files:
         form_here = form or ENDINGS.get(file.suffix.lower())
         try:
-            part = {"npy": _npy, "openfwi": _openfwi, "segy": _segy}[form_here or "npy"](file, shape, window, form)
+            if form_here in (None, "npy"):
+                part = _npy(file, shape, window, form, _option(name))
+            else:
+                part = _openfwi(file) if form_here == "openfwi" else _segy(file, window)
         except (BadInput, ValueError, OSError) as error:
             raise BadInput(f"{name}: {error}") from error
         _expect_shape(name, file, tuple(part.shape[1:]), shape or tuple((parts or [part])[0].shape[1:]), shape is None)
         parts.append(part)
         places += [f"{file.name}[{number}]" for number in range(len(part))]
     return Models(torch.cat(parts), tuple(places))
+
+
+def _option(name: str) -> str:
+    """Of the command, that says the form of these files."""
+    return "--format" if name == "models" else f"--{name.replace('_', '-')}-format"
 
 
 def _files(name: str, path: Path) -> list[Path]:
@@ -99,7 +108,7 @@ def _files(name: str, path: Path) -> list[Path]:
     return files
 
 
-def _npy(file: Path, shape, window, form) -> torch.Tensor:
+def _npy(file: Path, shape, window, form, option) -> torch.Tensor:
     try:
         points = load_points(file.name, str(file))
     except BadInput as error:
@@ -120,17 +129,17 @@ def _npy(file: Path, shape, window, form) -> torch.Tensor:
         )
     if form is None and tuple(points.shape[1:]) == (1, 70, 70) and (shape is None or shape == (70, 70)):
         raise BadInput(
-            f"{file.name}: expected --format openfwi (km/s, x first) or --format npy (as stored) beside a file of "
+            f"{file.name}: expected {option} openfwi (km/s, x first) or {option} npy (as stored) beside a file of "
             f"OpenFWI's shape (n, 1, 70, 70), got neither"
         )
     return points
 
 
-def _openfwi(file: Path, shape, window, form) -> torch.Tensor:
+def _openfwi(file: Path) -> torch.Tensor:
     return read_openfwi_models(file).double()
 
 
-def _segy(file: Path, shape, window, form) -> torch.Tensor:
+def _segy(file: Path, window) -> torch.Tensor:
     section = _live(file)
     return windows(section, window or section.shape, name=file.name)
 
@@ -201,7 +210,7 @@ def expect_models(models: Models, bounds: Sequence[float] | None) -> None:
     if bool((points == points[:1]).all()):
         raise BadInput(f"models: expected models that differ, got {len(points)} equal ones")
     if bounds is not None:
-        low, high = (float(end) for end in bounds)
+        low, high = _ends_of_bounds(bounds)
         outside = ((points < low) | (points > high)).any(1).nonzero()[:, 0].tolist()
         if not outside:
             return
@@ -220,6 +229,50 @@ def expect_models(models: Models, bounds: Sequence[float] | None) -> None:
                 f"models: expected one unit, got {places[worst]} {math.exp(abs(float(away[worst]))):.3g} times "
                 f"{'larger' if away[worst] > 0 else 'smaller'} than most: m/s and km/s, or metres and km, mixed?"
             )
+
+
+def _ends_of_bounds(bounds: Sequence[float]) -> tuple[float, float]:
+    """(low, high) of numbers that are one below the other; else :class:`~memprior.report.BadInput`."""
+    try:
+        low, high = (float(end) for end in bounds)
+        good = math.isfinite(low) and math.isfinite(high) and low < high
+    except (TypeError, ValueError):
+        good = False
+    if not good:
+        raise BadInput(f"bounds: expected two finite numbers, the lower one first, got {bounds}")
+    return low, high
+
+
+def expect_scales(points: torch.Tensor, observed: torch.Tensor, noise_std: float, *, data: str = "observed") -> None:
+    """Refuse numbers whose squares float64 does not hold: of models (N, d), of the data (m,), of the noise.
+
+    And a noise level that is lost in the rounding of the data, where a misfit is a matter of rounding. ``data`` is
+    the name of these in messages. Raises ``ValueError``.
+    """
+    least, most = _square_ends(points)
+    for name, size, low in (
+        ("models", float(points.abs().max()), least),
+        (data, float(observed.abs().max()), 0.0),
+        ("noise_std", noise_std, least),
+    ):
+        from_to = f"from some {low:.0e} to {most:.0e}" if low else f"up to some {most:.0e}"
+        where = "numbers" if name != "noise_std" else "a number"
+        good = size < most and (size > low or (size == 0 and name != "noise_std"))
+        expect(good, name, f"{where} {from_to}, whose squares float64 holds (another unit?)", f"{size:.3g}")
+    expect_noise(observed, noise_std, data)
+
+
+def expect_noise(data: torch.Tensor, noise_std: float, name: str) -> None:
+    """Refuse a noise level below a few roundings of these data: ``ValueError``."""
+    rounding = ROUNDINGS * torch.finfo(data.dtype).eps * float(data.abs().max())
+    wanted = f"at least {rounding:.3g}, {ROUNDINGS} roundings of {name} in {data.dtype}"
+    expect(noise_std >= rounding, "noise_std", wanted, f"{noise_std:.3g}")
+
+
+def _square_ends(points: torch.Tensor) -> tuple[float, float]:
+    """Between which sizes squared distances neither underflow nor overflow."""
+    of = torch.finfo(torch.float64)
+    return math.sqrt(of.tiny) / of.eps, math.sqrt(of.max / (64 * max(64, points.shape[1])))
 
 
 def _unit_hint(first: torch.Tensor, low: float, high: float) -> str:

@@ -14,6 +14,7 @@ from memprior._random import choices, generator_for
 from memprior.calibration import Coverage
 from memprior.checkpoint import digest, read_saved, save_atomically
 from memprior.diagnose.decide import Decision, decide
+from memprior.diagnose.inputs import expect_noise, expect_scales
 from memprior.diagnose.parts import (
     Bandwidth,
     ExactLookup,
@@ -31,12 +32,13 @@ from memprior.diagnose.parts import (
 )
 from memprior.likelihood import GaussianLikelihood
 from memprior.memorization import Report, report
-from memprior.memorization._distances import expect_squares
 from memprior.mixture import IsotropicMixture
 from memprior.operators import ForwardOperator, jacobian
 
 Told = Callable[[str, int, int], None]
 SAVE_EVERY_S = 5.0
+LEAST_TOLERANCE = 0.01  # thousands of truths and draws; less asks for more than anybody has
+LARGEST_DATUM = 1e150  # data, also in units of the noise: their squares are to be had
 VERSION = 3  # of what a checkpoint holds
 
 
@@ -44,9 +46,10 @@ VERSION = 3  # of what a checkpoint holds
 class DiagnosisPlan:
     """How a diagnosis is made.
 
-    level: claimed coverage. tolerance: by which a probability may be off. num_truths: models that are truths in turn,
-    drawn by ``seed`` where there are more. num_draws: of each posterior beside a truth. num_proposals: draws that are
-    reweighted, one solve each. seed: of all random numbers. chunk: models in one call of the operator. bandwidth: of
+    level: claimed coverage. tolerance: by which a probability may be off, at least 0.01. num_truths: models that are
+    truths in turn, drawn by ``seed`` where there are more. num_draws: of each posterior beside a truth.
+    num_proposals: draws that are reweighted, one solve each. seed: of all random numbers.
+    chunk: models in one call of the operator. bandwidth: of
     the kernels, or None: chosen by the left-out likelihood. max_bytes: memory above which the linearized posterior is
     not computed.
 
@@ -73,6 +76,7 @@ class DiagnosisPlan:
         for name in ("level", "tolerance"):
             value = positive_number(name, getattr(self, name))
             expect(value < 1, name, "a number in (0, 1)", value)
+        expect(self.tolerance >= LEAST_TOLERANCE, "tolerance", f"at least {LEAST_TOLERANCE}", self.tolerance)
         expect(self.tolerance < self.level, "tolerance", f"less than level, {self.level}", self.tolerance)
         for name, least in (("num_truths", 5), ("num_draws", 19), ("num_proposals", 16), ("seed", 0), ("chunk", 1)):
             expect_whole(name, getattr(self, name), least)
@@ -222,8 +226,7 @@ def diagnose(
     flat_samples = None if samples is None else _flat("samples", samples, models)
     flat_held_out = None if held_out is None else _flat("held_out", held_out, models)
     expect(samples is not None or held_out is None, "samples", "some beside held_out", "none")
-    for name, x in (("models", points), ("observed", observed[None])):
-        expect_squares(name, x, lost=name == "models")
+    expect_scales(points, observed, noise_std)
     labels = _labels(points, groups)
     num_labels = len(labels.unique())
     expect(num_labels >= 5, "models", "at least 5 that differ, or groups of them", num_labels)
@@ -240,7 +243,14 @@ def diagnose(
         why_not = (
             f"{needed / 1e9:.3g} GB for {num} models in {rank} dimensions and {len(observed)} data: thin or coarsen"
         )
-    operator = {"first": first, "last": _solved(forward, models[-2:], places[-2:])}
+    last = _solved(forward, models[-2:], places[-2:], noise_std)
+    for data in (first, last):
+        expect_noise(data, noise_std, "the operator's data")
+    if plan.bandwidth is not None:
+        widest = float(torch.linalg.vector_norm(span.points, dim=1).max())
+        low, high = 10 * torch.finfo(points.dtype).eps * widest, widest / torch.finfo(points.dtype).eps
+        expect(low <= plan.bandwidth <= high, "bandwidth", f"a number from {low:.3g} to {high:.3g}", plan.bandwidth)
+    operator = {"first": first, "last": last}
     if why_not is None:
         operator["rows"] = jacobian(forward, models[:1]).detach()
     kept = Kept(
@@ -249,7 +259,7 @@ def diagnose(
     )
 
     def solved(first: int, last: int) -> torch.Tensor:
-        return _solved(forward, models[first:last], places[first:last])
+        return _solved(forward, models[first:last], places[first:last], noise_std)
 
     predicted = kept.in_chunks("solves", num, plan.chunk, solved, told).to(points)
     lookup = look_up(predicted, observed, noise_std)
@@ -363,14 +373,19 @@ def _identity(tensors: dict[str, torch.Tensor], noise_std: float, plan: Diagnosi
     return {"diagnose": VERSION, "of": hashlib.sha256(text.encode()).hexdigest()}
 
 
-def _solved(forward: ForwardOperator, x: torch.Tensor, places: Sequence[str]) -> torch.Tensor:
-    """F(x), finite; where it is not, the first model that is to blame by its place."""
+def _solved(forward: ForwardOperator, x: torch.Tensor, places: Sequence[str], noise_std: float) -> torch.Tensor:
+    """F(x), finite, squares in units of the noise too; where not, the first model that is to blame by its place."""
+    most = LARGEST_DATUM * min(1.0, noise_std)
+
+    def within(data: torch.Tensor) -> bool:
+        return bool((data.abs() <= most).all())  # not of NaN
+
     with torch.no_grad():
         try:
             data = forward(x)
         except Exception:
             data = None
-        if data is not None and bool(torch.isfinite(data).all()):
+        if data is not None and within(data):
             return data
         for one, place in zip(x, places, strict=True):
             try:
@@ -380,6 +395,7 @@ def _solved(forward: ForwardOperator, x: torch.Tensor, places: Sequence[str]) ->
                 raise ValueError(f"models: the operator refuses {place}: {kind}{error}") from error
             finite = bool(torch.isfinite(alone).all())
             expect(finite, "operator", f"finite data from {place}", "NaN or infinity")
+            expect(within(alone), "operator", f"data up to {most:.0e} from {place}", f"{float(alone.abs().max()):.3g}")
     raise ValueError(f"operator: expected members that do not depend on their batch, got bad data beside {places[0]}")
 
 
