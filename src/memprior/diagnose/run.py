@@ -48,10 +48,9 @@ class DiagnosisPlan:
 
     level: claimed coverage. tolerance: by which a probability may be off, at least 0.01. num_truths: models that are
     truths in turn, drawn by ``seed`` where there are more. num_draws: of each posterior beside a truth.
-    num_proposals: draws that are reweighted, one solve each. seed: of all random numbers.
-    chunk: models in one call of the operator. bandwidth: of
-    the kernels, or None: chosen by the left-out likelihood. max_bytes: memory above which the linearized posterior is
-    not computed.
+    num_proposals: draws that are reweighted, one solve each. seed: of all random numbers. chunk: models in one call
+    of the operator. bandwidth: of the kernels, or None: chosen by the left-out likelihood. max_bytes: memory above
+    which the linearized posterior is not computed.
 
     Raises:
         ValueError: a number out of its range.
