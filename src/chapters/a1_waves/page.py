@@ -480,7 +480,7 @@ def pictures(results: Results) -> dict[str, tuple[Figure, str, str]]:
         ),
         "inversion": (
             inversion_figure(results),
-            "Left, falling curves of misfit: with noise two level off near one half, without noise one drops out of the "
+            "Left, curves of misfit fall: with noise two level off near one half, without noise one drops out of the "
             "panel. Right, the error of the model falls and then rises with noise, for cells and for coefficients, "
             "with bars; that of cells without noise goes on falling.",
             f"Without a prior. Left: misfit of the paper's truth (dotted: the noise). Right: error of the model, mean "
