@@ -67,6 +67,14 @@ def survey(
     return MeasuredTruth(truth, observe(forward, truth[0], noise_std, generator=generator, data_forward=data_forward))
 
 
+def without_noise(measured: MeasuredTruth) -> GaussianLikelihood:
+    """The likelihood of the data that the same truth makes without noise, at the same noise level."""
+    noisy = measured.likelihood
+    with torch.no_grad():
+        clean = noisy.forward(measured.truth)[0]
+    return GaussianLikelihood(noisy.forward, clean, noisy.noise_std)
+
+
 @dataclass(frozen=True, eq=False)
 class ClassicalInversion:
     """misfits: |y - F|^2 / (2 gamma^2), per datum, at each iterate, the start first; 1/2 is the noise.

@@ -334,15 +334,18 @@ def number_slider(results: Results) -> Frames:
 
 
 def weights_table(results: Results) -> Table:
-    """Component weights on the line at the largest sigma: exact by quadrature, by Eq. 7, corrected."""
+    """Component weights on the line at the largest sigma: exact by quadrature, by Eq. 7, corrected; a row an example.
+
+    One row would hold five intervals, wider than a phone.
+    """
     compared, (correction, _, halves) = results.on_line[0], results.corrected
-    kinds = {"exact": compared.exact.weights, "Eq. 7": compared.linearized.weights}
-    kinds["without determinant"] = compared.released.weights
-    rows = [[name, *(f"{w:.4f}" for w in weights.tolist())] for name, weights in kinds.items()]
-    pairs = zip(correction.weights.tolist(), halves.tolist(), strict=True)
-    rows.append(["importance-corrected", *(f"{w:.4f} ± {half:.4f}" for w, half in pairs)])
-    examples = [f"x = {x:g}" for x in results.line.train_set.flatten().tolist()]
-    return Table([f"weights at σ = {compared.sigma:g}", *examples], rows)
+    kinds = compared.exact.weights, compared.linearized.weights, compared.released.weights
+    closed = zip(*(weights.tolist() for weights in kinds), strict=True)
+    examples = results.line.train_set.flatten().tolist()
+    rows = []
+    for x, weights, w, half in zip(examples, closed, correction.weights.tolist(), halves.tolist(), strict=True):
+        rows.append([f"{x:g}", *(f"{one:.4f}" for one in weights), f"{w:.4f} ± {half:.4f}"])
+    return Table(["example x", "exact", "Eq. 7", "no determinant", "corrected"], rows)
 
 
 def scales_table(results: Results) -> Table:
@@ -462,8 +465,8 @@ def tables(results: Results) -> dict[str, tuple[Table, str]]:
     return {
         "weights": (
             weights_table(results),
-            "Weights of the five examples at y = 0. Exact by quadrature, and closed forms: no interval; "
-            "± 95 % where draws are reweighted.",
+            f"Weights of the five examples at y = 0, σ = {results.on_line[0].sigma:g}. Exact by quadrature, and "
+            "closed forms: no interval; ± 95 % over draws where these are reweighted.",
         ),
         "scales": (
             scales_table(results),
