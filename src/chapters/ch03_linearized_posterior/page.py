@@ -344,7 +344,7 @@ def weights_table(results: Results) -> Table:
     examples = results.line.train_set.flatten().tolist()
     rows = []
     for x, weights, w, half in zip(examples, closed, correction.weights.tolist(), halves.tolist(), strict=True):
-        rows.append([f"{x:g}", *(f"{one:.4f}" for one in weights), f"{w:.4f} ± {half:.4f}"])
+        rows.append([f"{x:g}", *(f"{one:.5f}" for one in weights), f"{w:.5f} ± {half:.5f}"])
     return Table(["example x", "exact", "Eq. 7", "no determinant", "corrected"], rows)
 
 
