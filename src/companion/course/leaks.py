@@ -13,6 +13,7 @@ import re
 import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
@@ -215,10 +216,8 @@ def _decoded(*texts: str) -> Iterator[bytes]:
     """What stands in ``texts`` in base64, or may."""
     for coded in dict.fromkeys(coded for text in texts for coded in BASE64.findall(text)):
         run = re.sub(r"[\s=]+", "", coded)
-        try:
+        with suppress(ValueError):  # long, but no base64
             yield base64.b64decode(run + "=" * (-len(run) % 4))
-        except ValueError:
-            pass  # long, but no base64
 
 
 def _strings(content) -> Iterator[str]:

@@ -141,7 +141,8 @@ def test_leaks_of_each_kind_are_named_and_fail(tmp_path, kind):
         found.add_picture(kept.getvalue())
         coded = base64.b64encode(kept.getvalue()).decode()
         lines = base64.encodebytes(kept.getvalue()).decode()
-        coded = {"broken in lines": lines, "a list of lines": lines.splitlines(keepends=True)}.get(kind.partition(", ")[2], coded)
+        broken = {"broken in lines": lines, "a list of lines": lines.splitlines(keepends=True)}
+        coded = broken.get(kind.partition(", ")[2], coded)
         content = json.dumps({"image/png": coded})
     folder = write(tmp_path, CLEAN | {name: content})
     with pytest.raises(LeakError) as caught:
