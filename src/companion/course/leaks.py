@@ -35,6 +35,7 @@ BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{60,}\s+)+[A-Za-z0-9+/]+={0,2}|[A-Za-z0-9+
 SPOKEN = re.compile(r"alt|title|content|value|placeholder|summary|(?:aria|data)-.*")  # attributes that hold words
 SENTENCE = re.compile(r"(?<=[.!?:;])\s+|\n")
 OPTION_LINE = re.compile(r"^\s*(?::[\w-]+:.*|[`:]{3,}.*)$", re.M)
+XML_HEAD = re.compile(r"\A\s*<\?xml.*?\?>", re.S)  # of a drawing; what follows reads as HTML does
 ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|[nrt])")
 
 
@@ -188,7 +189,7 @@ def _texts(file: Path, content: bytes) -> tuple[list[str], str]:
         bare = told = html.unescape("\n".join(_strings(json.loads(raw))))
     if file.suffix in (".html", ".htm", ".svg"):
         texts.append(bare)
-        page = BeautifulSoup(raw, "html.parser")
+        page = BeautifulSoup(XML_HEAD.sub("", raw), "html.parser")
         told = "\n".join(_spoken(page))
         for silent in page(["script", "style"]):
             silent.decompose()

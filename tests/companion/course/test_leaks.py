@@ -83,7 +83,11 @@ LEAKS = {
     "a number in a comment": ("site/page.html", "<p>See.</p><!-- 0.48213 -->", "number 0.48213"),
     "a number in a script of a page": ("site/page.html", '<script>w = {"a": 0.48213}</script>', "number 0.48213"),
     "a number in an alt text of Markdown": ("site/_sources/a.md", '<img alt="at 0.48213">', "number 0.48213"),
-    "a number in a drawing": ("site/_images/a.svg", "<svg><desc>At 0.48213</desc></svg>", "number 0.48213"),
+    "a number in a drawing": (
+        "site/_images/a.svg",
+        "<?xml version='1.0'?><svg><desc>At 0.48213</desc></svg>",
+        "number 0.48213",
+    ),
     "prose in a drawing": ("site/_images/a.svg", f"<svg><text>{SENTENCE}</text></svg>", "text 'With"),
     "prose in base64": (
         "site/page.html",
