@@ -128,6 +128,14 @@ def test_gpu_workflow_queues_nothing_where_no_runner_is_named():
     assert jobs["no-runner"]["if"] == "vars.GPU_RUNNER == '' && github.event_name == 'workflow_dispatch'"
 
 
+def test_gpu_workflow_tells_of_every_weekly_run_that_fails():
+    jobs = read(ROOT / ".github" / "workflows" / "gpu.yml")["jobs"]
+    weekly = {name for name in jobs if name not in ("no-runner", "failed")}
+    assert set(jobs["failed"]["needs"]) == weekly
+    for result in ("failure", "cancelled"):
+        assert f"contains(needs.*.result, '{result}')" in jobs["failed"]["if"]
+
+
 def test_gpu_workflow_goes_on_in_a_later_attempt_of_the_same_run_alone():
     steps_of = read(ROOT / ".github" / "workflows" / "gpu.yml")["jobs"]["run"]["steps"]
     save, restore = (
@@ -238,6 +246,14 @@ def test_issue_forms_ask_what_their_reader_needs():
             assert field["attributes"]["label"]
             assert (field["type"] == "dropdown") == ("options" in field["attributes"])
         assert any(field.get("validations", {}).get("required") for field in form["body"])
+
+
+def test_issue_forms_give_the_id_of_a_claim_that_exists():
+    form = next(file for file in TEMPLATES if "number" in file.stem).read_text(encoding="utf-8")
+    ids = re.findall(r"\b\w+\.\w+_\w+\b", form)
+    listed = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "data" / "claims").glob("*.yml"))
+    assert ids
+    assert [id for id in ids if f"id: {id}\n" not in listed] == []
 
 
 def test_zenodo_says_what_the_citation_file_says():

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import yaml
 
-REPEATED = ("pyproject.toml", "CITATION.cff", "README.md", "notebooks/*.ipynb")
+PAGES = ("book/how_to_read.md", "book/teach.md")  # on which a reader is told to clone it
+REPEATED = ("pyproject.toml", "CITATION.cff", "README.md", *PAGES, "notebooks/*.ipynb")
 
 
 def address(root: Path) -> str:

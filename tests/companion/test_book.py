@@ -20,6 +20,7 @@ from companion.keys import content_key
 from companion.pages import PageError
 from companion.results import RunError, seal
 from companion.run import chapters
+from companion.sources import read_notebook
 from companion.tables import Table
 
 
@@ -60,15 +61,21 @@ def test_constraints_pin_every_requirement():
 
 def test_address_is_the_same_in_every_file():
     assert address.elsewhere(REPOSITORY) == []
+    here = [file for folder in (".", "book", "data") for file in REPOSITORY.glob(f"{folder}/*.*") if file.is_file()]
+    told = [file for file in here if address.address(REPOSITORY) in file.read_text("utf-8")]
+    assert {str(file.relative_to(REPOSITORY)) for file in told} <= {"_config.yml", *address.REPEATED}
 
 
 def test_address_is_moved_everywhere_at_once(tmp_path):
     (tmp_path / "notebooks").mkdir()
-    for name in ("_config.yml", "README.md", "pyproject.toml", "CITATION.cff", "notebooks/a.ipynb"):
+    (tmp_path / "book").mkdir()
+    repeated = ("README.md", "pyproject.toml", "CITATION.cff", "notebooks/a.ipynb", "book/teach.md")
+    for name in ("_config.yml", *repeated):
         (tmp_path / name).write_text("repository: {url: https://host.example/o/old}")
     address.change(tmp_path, "https://host.example/o/new")
     assert address.address(tmp_path) == "https://host.example/o/new"
     assert address.elsewhere(tmp_path) == []
+    assert [name for name in repeated if "/o/new" not in (tmp_path / name).read_text()] == []
     with pytest.raises(ValueError, match="address: expected https://HOST/OWNER/NAME without"):
         address.change(tmp_path, "git@host:o/n")
 
@@ -85,6 +92,16 @@ def test_chapters_are_in_the_table_of_contents_and_have_sizes():
 def test_crosswalk_points_at_functions_and_tests_that_exist():
     entries = pages.crosswalk(REPOSITORY)
     assert {entry["status"] for entry in entries} >= {"proved", "computed", "computed, differs"}
+
+
+def test_crosswalk_names_sections_by_their_headings():
+    for entry in pages.crosswalk(REPOSITORY):
+        number, _, section = entry["chapter"].partition(": ")
+        number = number.split()[-1].lower()
+        for file in REPOSITORY.glob(f"notebooks/{number:0>2}_*.ipynb"):
+            cells = [cell.source for cell in read_notebook(file).cells if cell.cell_type == "markdown"]
+            headings = re.findall(r"^##+ +(.+)$", "\n".join(cells).lower(), re.M)
+            assert any(heading.startswith(section.lower()) for heading in headings), entry["chapter"]
 
 
 @pytest.mark.parametrize(

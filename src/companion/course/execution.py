@@ -1,7 +1,8 @@
 """Student code, run apart: a fresh kernel and an empty folder for each notebook; only files of numbers are kept.
 
-Nothing here imports a reference, and none is on disk, or known to a process, while student code runs. That is no
-sandbox: it runs as the user who runs it. Do it in a container (book/teach).
+Nothing here imports a reference, and no value of one is on disk, or known to a process, while student code runs. That
+is no sandbox: it runs as the user who runs it, who can read the seed and the code of the references. Do it in a
+container without them (book/teach).
 """
 
 import hashlib

@@ -29,7 +29,7 @@ from memprior.sampling import euler_step, trajectory
 
 
 def memorized_nats(train_set, floor):
-    r"""How many nats does memory earn?
+    r"""How many nats does memorizing earn?
 
     `train_set`, (5, 1), holds five examples on a line. A memorized model is the mixture of five Gaussians of standard
     deviation `floor` on them, of equal weights; the other model is the one Gaussian of maximum likelihood. Hand in the
@@ -114,9 +114,9 @@ def lookup_on_a_line(train_set, observed, noise_std):
 def linearized_weights(train_set, observed, noise_std, sigma):
     r"""What linearization costs
 
-    Smooth the memory of `train_set`, (5, 1), to the width `sigma`. The data `observed`, (1,), are $x + 0.3x^3$ with
-    noise `noise_std`. Hand in the `linearized` weights of the five components, their `exact` weights by quadrature on
-    $[-6, 6]$, (5,) each, and the total variation `distance` between the two.
+    Smooth a prior that memorized `train_set`, (5, 1), to the width `sigma`. The data `observed`, (1,), are $x + 0.3x^3$
+    with noise `noise_std`. Hand in the `linearized` weights of the five components, their `exact` weights by quadrature
+    on $[-6, 6]$, (5,) each, and the total variation `distance` between the two.
     """
     prior = IsotropicMixture(train_set, sigma)
     likelihood = GaussianLikelihood(CubicOperator(), observed, noise_std)

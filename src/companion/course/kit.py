@@ -286,7 +286,7 @@ def secrets_of(course: Course, bare: Path) -> Secrets:
         executed = read_notebook(pages.run_folder(course.root, name) / f"{name}.ipynb")
         _of_chapter(course.root, name, cut_solutions(executed, name), secrets)
         allowed += readable(read_notebook(pages.run_folder(bare, name) / f"{name}.ipynb"))
-        allowed += [(bare / "data" / "claims" / f"{name}.yml").read_text("utf-8")]
+        allowed += [(bare / "data" / "claims" / f"{name}.yml").read_text("utf-8"), *quoted_tables(bare, name)]
         for run_of in (pages.quick_run(bare, name), pages.full_run(bare, name)):
             allowed += [_as_printed(value) for value in (run_of[0]["claims"].values() if run_of else ())]
     for name, notebook in course.assignments(notes=True).items():
@@ -332,6 +332,11 @@ def readable(notebook: NotebookNode) -> list[str]:
         texts += [shown.get("figure", {}).get("caption", ""), shown.get("image", {}).get("alt", "")]
         texts += [content for kind, content in output_parts(cell) if not kind.startswith("image/")]
     return texts
+
+
+def quoted_tables(bare: Path, name: str) -> list[str]:
+    """Recorded tables that a page without solutions shows: a number of theirs may be a solution's too, by chance."""
+    return [file.read_text("utf-8") for file in sorted(pages.recorded_folder(bare, name).glob("table-*.json"))]
 
 
 def _as_printed(value: float) -> str:

@@ -13,10 +13,12 @@ import re
 import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import unquote
 
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, Comment
 from nbformat import NotebookNode
 from PIL import Image
 
@@ -28,9 +30,12 @@ DELIMITERS = ("BEGIN SOLUTION", "END SOLUTION", "solution-start", "solution-end"
 PICTURE_FILES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".ico")
 FONTS = (".woff", ".woff2", ".ttf", ".eot", ".otf")
 NUMBER = re.compile(r"\d+\.\d{3,}(?:e[+-]?\d+)?")  # with fewer digits it may be any number
-BASE64 = re.compile(r"[A-Za-z0-9+/]{200,}={0,2}")
+# Coded in one run, or broken into lines as notebooks and mail have it; 25 letters are 34 of these.
+BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{60,}\s+)+[A-Za-z0-9+/]+={0,2}|[A-Za-z0-9+/]{34,}={0,2}")
+SPOKEN = re.compile(r"alt|title|content|value|placeholder|summary|(?:aria|data)-.*")  # attributes that hold words
 SENTENCE = re.compile(r"(?<=[.!?:;])\s+|\n")
 OPTION_LINE = re.compile(r"^\s*(?::[\w-]+:.*|[`:]{3,}.*)$", re.M)
+XML_HEAD = re.compile(r"\A\s*<\?xml.*?\?>", re.S)  # of a drawing; what follows reads as HTML does
 ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|[nrt])")
 
 
@@ -60,6 +65,11 @@ class Secrets:
                 self.texts.setdefault(key, piece.strip())
         self.words |= _words(text)
 
+    def add_shown(self, text: str) -> None:
+        """What was printed, or says what is seen: its numbers, too."""
+        self.add_text(text)
+        self.numbers |= set(NUMBER.findall(text))
+
     def add_number(self, value: float) -> None:
         """Known again where six of its digits or more are printed."""
         if _digits(text := f"{abs(value):.6g}") >= DIGITS_SURE:
@@ -74,7 +84,10 @@ class Secrets:
             self.add_text(cell.source)
             shown = cell.metadata.get("mystnb", {})
             for part in (shown.get("figure", {}).get("caption", ""), shown.get("image", {}).get("alt", "")):
-                self.add_text(part)
+                self.add_shown(part)
+            for attached in cell.get("attachments", {}).values():
+                for content in attached.values():
+                    self.add_picture(base64.b64decode(content))
             for kind, content in output_parts(cell):
                 if kind.startswith("image/") and "svg" not in kind:
                     self.add_picture(base64.b64decode(content))
@@ -82,10 +95,11 @@ class Secrets:
                 if "html" in kind:
                     page = BeautifulSoup(content, "html.parser")
                     for tag in page("img"):
-                        self.add_text(tag.get("alt", ""))
+                        self.add_shown(tag.get("alt", ""))
+                        for coded in _decoded(tag.get("src", "")):
+                            self.add_picture(coded)
                     content = page.get_text("\n")
-                self.add_text(content)
-                self.numbers |= set(NUMBER.findall(content))
+                self.add_shown(content)
 
     def without(self, allowed: Iterable[str]) -> "Secrets":
         """Less what the texts ``allowed``, which students may read, hold as well."""
@@ -139,11 +153,11 @@ def find_leaks(folder: Path, secrets: Secrets) -> list[str]:
             found += [f"{name}: a picture of a solution"] * bool(digests(content) & secrets.pictures)
         elif file.suffix.lower() not in FONTS:
             try:
-                texts = list(_texts(file, content))
+                texts, told = _texts(file, content)
             except (UnicodeDecodeError, zlib.error, ValueError) as error:
                 found.append(f"{name}: expected a file that the leak gate can read, got {type(error).__name__}")
                 continue
-            found += [f"{name}: {what}" for what in dict.fromkeys(_leaks_of(texts, secrets))]
+            found += [f"{name}: {what}" for what in dict.fromkeys(_leaks_of(texts, told, secrets))]
             if file.name == "searchindex.js":
                 index.append((name, texts[0]))
             elif file.suffix in (".html", ".md", ".ipynb", ".txt", ".rst"):
@@ -159,22 +173,52 @@ def require_no_leak(folder: Path, secrets: Secrets) -> None:
         raise LeakError("\n".join([*found, f"{len(found)} leaks of solutions: nothing was written for students"]))
 
 
-def _texts(file: Path, content: bytes) -> Iterator[str]:
-    """As the file lies there; then what it renders to."""
+def _texts(file: Path, content: bytes) -> tuple[list[str], str]:
+    """As the file lies there, what is coded in it, last what it renders to; and that in which numbers are sought.
+
+    Numbers of a style sheet or of a picture's lines are no result.
+    """
     if file.suffix == ".inv":  # Sphinx's inventory: four lines, then the names, compressed
         *head, packed = content.split(b"\n", 4)
         content = b"\n".join(head) + b"\n" + zlib.decompress(packed)
     raw = content.decode("utf-8", "replace" if file.suffix == ".mo" else "strict")  # a theme's translations
     plain = html.unescape(ESCAPED.sub(lambda match: chr(int(match[1], 16)) if match[1] else " ", raw))
-    yield plain
-    yield TAG.sub("", plain)  # of HTML in a script or in JSON
+    bare = TAG.sub("", plain)  # of HTML in a script or in JSON
+    texts, told = list(dict.fromkeys([plain, unquote(plain)])), plain
     if file.suffix in (".ipynb", ".json"):
-        yield html.unescape("\n".join(_strings(json.loads(raw))))
-    if file.suffix in (".html", ".htm"):
-        page = BeautifulSoup(raw, "html.parser")
+        bare = told = html.unescape("\n".join(_strings(json.loads(raw))))
+    if file.suffix in (".html", ".htm", ".svg"):
+        texts.append(bare)
+        page = BeautifulSoup(XML_HEAD.sub("", raw), "html.parser")
+        told = "\n".join(_spoken(page))
         for silent in page(["script", "style"]):
             silent.decompose()
-        yield page.get_text(" ")
+        bare = page.get_text(" ")
+    for coded in _decoded(*texts, bare):
+        try:
+            texts.append(coded.decode("utf-8"))
+        except UnicodeDecodeError:
+            continue  # a picture, say
+        told += f"\n{texts[-1]}"
+    return [*texts, bare], f"{told}\n{bare}"
+
+
+def _spoken(page: BeautifulSoup) -> Iterator[str]:
+    """What a page holds beside its text: words in attributes, comments, what its scripts are told."""
+    for tag in page(True):
+        for name, value in tag.attrs.items():
+            if SPOKEN.fullmatch(name):
+                yield value if isinstance(value, str) else " ".join(value)
+    yield from page(string=lambda text: isinstance(text, Comment))
+    yield from (script.get_text() for script in page("script"))
+
+
+def _decoded(*texts: str) -> Iterator[bytes]:
+    """What stands in ``texts`` in base64, or may."""
+    for coded in dict.fromkeys(coded for text in texts for coded in BASE64.findall(text)):
+        run = re.sub(r"[\s=]+", "", coded)
+        with suppress(ValueError):  # long, but no base64
+            yield base64.b64decode(run + "=" * (-len(run) % 4))
 
 
 def _strings(content) -> Iterator[str]:
@@ -193,20 +237,16 @@ def _strings(content) -> Iterator[str]:
         yield str(content)
 
 
-def _leaks_of(texts: list[str], secrets: Secrets) -> Iterator[str]:
+def _leaks_of(texts: list[str], told: str, secrets: Secrets) -> Iterator[str]:
     for text in texts:
         read = letters(text)
         found = [original for key, original in secrets.texts.items() if key in read]
         yield from (f"the text {original[:60]!r} of a solution" for original in found)
         yield from (f"the delimiter {mark!r}" for mark in DELIMITERS if letters(mark) in read)
         yield from (f"the name {name!r} of a solution" for name in secrets.names if "." in name and name in text)
-        for coded in BASE64.findall(text):
-            try:
-                if digests(base64.b64decode(coded)) & secrets.pictures:
-                    yield "a picture of a solution"
-            except ValueError:
-                pass  # long, but no base64
-    for number in dict.fromkeys(NUMBER.findall(texts[-1])):
+    if any(digests(coded) & secrets.pictures for coded in _decoded(*texts)):
+        yield "a picture of a solution"
+    for number in dict.fromkeys(NUMBER.findall(told)):
         sure = _digits(number) >= DIGITS_SURE and f"{float(number):.6g}" in secrets.values
         if sure or number in secrets.numbers:
             yield f"the number {number} of a solution"

@@ -90,6 +90,16 @@ def test_students_edition_has_no_claim_that_a_solution_records(course, monkeypat
     assert "tiny.answer" in (bare / "data" / "claims" / f"{NAME}.yml").read_text()
 
 
+def test_leak_is_no_number_of_a_recorded_table_that_students_read(course, monkeypatch):
+    glob = type(course.root).glob
+    monkeypatch.setattr(type(course.root), "glob", lambda self, p: glob(self, p.replace("*_*", "*")))
+    bare = strip_root(course)
+    table = pages.recorded_folder(bare, NAME) / "table-shown.json"
+    table.write_text('{"rows": [["exact", "0.177 (0.172, 0.182)"]]}')
+    left = Secrets(numbers={"0.182", "0.183"}).without(kit.quoted_tables(bare, NAME))
+    assert left.numbers == {"0.183"}
+
+
 def leaking(file):
     def write_student(course, bare, out):
         (out / file).parent.mkdir(parents=True)

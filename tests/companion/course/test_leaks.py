@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import zlib
+from urllib.parse import quote
 
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
@@ -23,11 +24,14 @@ def picture(color=0, compress=6):
     return content.getvalue()
 
 
+FRAME = f"data:image/png;base64,{base64.b64encode(picture(90)).decode()}"
+
+
 def solution():
     outputs = [
         new_output("stream", text=PRINTED),
         new_output("display_data", {"image/png": base64.b64encode(picture()).decode()}),
-        new_output("display_data", {"text/html": f'<img alt="{ALT} in a frame">'}),
+        new_output("display_data", {"text/html": f'<img alt="{ALT} in a frame, 0.73519" src="{FRAME}">'}),
     ]
     shown = {"mystnb": {"image": {"alt": ALT}, "figure": {"caption": "Where both examples weigh the same, by data"}}}
     code = new_code_cell(CODE, metadata=shown, outputs=outputs)
@@ -48,6 +52,8 @@ CLEAN = {
     "notebooks/a.ipynb": json.dumps({"cells": [{"source": ["x = 1\n", "y = 2"], "outputs": []}], "metadata": {}}),
     "site/objects.inv": b"# a\n# b\n# c\n# d\n" + zlib.compress(b"sec-lookup std:label -1 page.html"),
     "site/_images/clean.png": picture(200),
+    "site/_images/clean.svg": '<svg><style>a{width:0.48213em}</style><path d="M0.48213 1.5"/><desc>A line</desc></svg>',
+    "site/style.css": ".frames { opacity: 0.5 }",
     "recorded/results.json": '{"claims": {"c9.public": 0.5}}',
 }
 TAGGED = "With \\(\\gamma\\) small, the <em>determinant</em> of&nbsp;the quokka cancels in every component."
@@ -71,10 +77,36 @@ LEAKS = {
     "a caption": ("site/page.html", "<p>Where both examples weigh the same, by data</p>", "text 'Where both"),
     "a printed line": ("site/page.html", f"<pre>{PRINTED} models</pre>", "number 0.48213"),
     "a number": ("site/page.html", "<p>It is 0.48213.</p>", "number 0.48213"),
+    "a number in an alt text": ("site/page.html", '<img alt="Up to 0.48213 at the left">', "number 0.48213"),
+    "a number of an alt text": ("site/page.html", "<p>It is 0.73519.</p>", "number 0.73519"),
+    "a number beside a slider": ("site/page.html", "<input data-labels='[\"0.48213\"]'>", "number 0.48213"),
+    "a number in a comment": ("site/page.html", "<p>See.</p><!-- 0.48213 -->", "number 0.48213"),
+    "a number in a script of a page": ("site/page.html", '<script>w = {"a": 0.48213}</script>', "number 0.48213"),
+    "a number in an alt text of Markdown": ("site/_sources/a.md", '<img alt="at 0.48213">', "number 0.48213"),
+    "a number in a drawing": (
+        "site/_images/a.svg",
+        "<?xml version='1.0'?><svg><desc>At 0.48213</desc></svg>",
+        "number 0.48213",
+    ),
+    "prose in a drawing": ("site/_images/a.svg", f"<svg><text>{SENTENCE}</text></svg>", "text 'With"),
+    "prose in base64": (
+        "site/page.html",
+        f'<a href="data:text/plain;base64,{base64.b64encode(SENTENCE.encode()).decode()}">a</a>',
+        "text 'With",
+    ),
+    "prose in an address": ("site/page.html", f'<a href="mailto:a@b?body={quote(SENTENCE)}">a</a>', "text 'With"),
+    "a number in base64 in a notebook's metadata": (
+        "notebooks/b.ipynb",
+        json.dumps({"metadata": {"kept": base64.b64encode(f"{PRINTED} it knows".encode()).decode()}}),
+        "number 0.48213",
+    ),
+    "a picture of a frame": ("site/page.html", f'<img src="{FRAME}">', "a picture"),
     "a reference with more digits": ("recorded/r.json", '{"value": 0.12345678}', "number 0.12345678"),
     "a picture": ("site/_images/a.png", picture(), "a picture"),
     "a picture compressed anew": ("site/_images/a.png", picture(compress=0), "a picture"),
-    "a picture in a notebook": ("notebooks/b.ipynb", json.dumps({"image/png": "PAD"}), "a picture"),
+    "a picture in a notebook": ("notebooks/b.ipynb", "", "a picture"),
+    "a picture in a notebook, broken in lines": ("notebooks/b.ipynb", "", "a picture"),
+    "a picture in a notebook, a list of lines": ("notebooks/b.ipynb", "", "a picture"),
     "a claim": ("site/book/claims.html", "<code>c9.secret</code>", "name 'c9.secret'"),
     "a claim in recorded results": ("recorded/results.json", '{"claims": {"c9.secret": 1.0}}', "name 'c9.secret'"),
     "a table that a solution keeps": ("site/book/_run/03/table-drawn.md", "| a |", "name 'drawn'"),
@@ -107,11 +139,15 @@ def test_leaks_are_not_seen_where_there_are_none(tmp_path):
 def test_leaks_of_each_kind_are_named_and_fail(tmp_path, kind):
     name, content, culprit = LEAKS[kind]
     found = secrets()
-    if kind == "a picture in a notebook":  # long enough to be told from a word
+    if kind.startswith("a picture in a notebook"):
         noise = Image.effect_noise((40, 40), 50)
         noise.save(kept := io.BytesIO(), "PNG")
         found.add_picture(kept.getvalue())
-        content = json.dumps({"image/png": base64.b64encode(kept.getvalue()).decode()})
+        coded = base64.b64encode(kept.getvalue()).decode()
+        lines = base64.encodebytes(kept.getvalue()).decode()
+        broken = {"broken in lines": lines, "a list of lines": lines.splitlines(keepends=True)}
+        coded = broken.get(kind.partition(", ")[2], coded)
+        content = json.dumps({"image/png": coded})
     folder = write(tmp_path, CLEAN | {name: content})
     with pytest.raises(LeakError) as caught:
         require_no_leak(folder, found)

@@ -1,6 +1,7 @@
 """What is handed in and how it is graded: the reference has full marks; blanks, mistakes and cheats have none."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -205,3 +206,16 @@ def test_course_commands_name_what_is_wrong_before_any_work(tmp_path, arguments,
     done = companion(REPOSITORY, *arguments)
     assert done.returncode == 1
     assert message in done.stderr
+
+
+def test_container_of_the_teaching_page_runs_submissions_and_holds_no_reference(tmp_path):
+    page = (REPOSITORY / "book" / "teach.md").read_text(encoding="utf-8")
+    removed = [Path(name) for name in re.search(r"^RUN rm -rf (.+)$", page, re.M)[1].split()]
+    assert {Path(".git"), Path("tests")} <= set(removed)  # history, and tests that compute references
+    left = {file.relative_to(REPOSITORY) for file in (REPOSITORY / "src").rglob("*.py")} - set(removed)
+    solution = re.compile(rf"def (?:{'|'.join(exercise.reference.__name__ for exercise in EXERCISES)})\(")
+    assert [file for file in left if solution.search((REPOSITORY / file).read_text(encoding="utf-8"))] == []
+    without = "import sys; sys.modules['companion.course.graded'] = None; from companion.__main__ import main; "
+    command = [sys.executable, "-c", f"{without}sys.exit(main(['course', 'run', {str(tmp_path)!r}]))"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert "expected a folder for each student, found none" in done.stderr
