@@ -5,8 +5,8 @@ from pathlib import Path
 
 import yaml
 
-PAGES = ("book/how_to_read.md", "book/teach.md")  # on which a reader is told to clone it
-REPEATED = ("pyproject.toml", "CITATION.cff", "README.md", *PAGES, "notebooks/*.ipynb")
+CLONED_FROM = "book/how_to_read.md", "book/teach.md"
+REPEATED = "pyproject.toml", "CITATION.cff", "README.md", *CLONED_FROM, "notebooks/*.ipynb"
 
 
 def address(root: Path) -> str:
