@@ -47,6 +47,9 @@ PREAMBLE = r"""
 \usepackage{newunicodechar}
 \newunicodechar{≤}{\ensuremath{\le}}
 \newunicodechar{≥}{\ensuremath{\ge}}
+\newunicodechar{★}{\ensuremath{\star}}
+\newunicodechar{σ}{\ensuremath{\sigma}}
+\newunicodechar{δ}{\ensuremath{\delta}}
 \newunicodechar{^^^^202f}{\,}
 \newunicodechar{^^^^200b}{\allowbreak}
 % A name of code may be cut after an underscore and a colon, too.
@@ -116,7 +119,7 @@ class FromPage(nodes.General, nodes.Element):
 
 
 class ForPaper(SphinxPostTransform):
-    """Before anything is resolved: tables of HTML become tables, what is folded on the page goes."""
+    """Before anything is resolved: tables of HTML become tables; of what is folded on the page, proofs stay."""
 
     builders = ("latex",)
     default_priority = 1
@@ -140,7 +143,10 @@ class ForPaper(SphinxPostTransform):
             if 'class="provenance"' in html.astext():
                 html.replace_self(_small(BeautifulSoup(html.astext(), "html.parser").get_text()))
         for fold in list(self.document.findall(_is_fold)):
-            fold.parent.remove(fold)
+            if any(map(_is_statement, fold.findall())):  # paper has nowhere else to look a proof up
+                fold.replace_self(_unfolded(fold))
+            else:
+                fold.parent.remove(fold)
 
 
 class ForPages(SphinxPostTransform):
@@ -159,7 +165,8 @@ class ForPages(SphinxPostTransform):
             self._box_statement(block)
         self._move_solutions()
         for exercise in list(self.document.findall(is_exercise_node)):
-            exercise.replace_self(_boxed(exercise, "bookgreen", [f"exercise:{exercise['label']}"]))
+            labels = [f"exercise:{exercise['label']}", f"{_docname(exercise)}:{exercise['label']}"]
+            exercise.replace_self(_boxed(exercise, "bookgreen", labels))
         for note in list(self.document.findall(nodes.admonition)):
             note.replace_self(_boxed(note, "bookgray", []))
         for table in list(self.document.findall(nodes.table)):
@@ -189,7 +196,10 @@ class ForPages(SphinxPostTransform):
                 page.replace_self(list(page.findall(nodes.citation)))
             elif page["docname"].endswith("/claims"):  # long, and looked up rather than read
                 head = page.next_node(nodes.section)
-                head.insert(1, _tex(r"\begin{multicols}{2}\footnotesize\raggedright"))
+                # The table of those that carry the argument is as wide as the page: in a column it would not break.
+                first = [k for k, part in enumerate(head) if isinstance(part, nodes.section)]
+                wide = bool(first) and "claims-argument" in head[first[0]]["ids"]
+                head.insert(first[0] + 1 if wide else 1, _tex(r"\begin{multicols}{2}\footnotesize\raggedright"))
                 head += _tex(r"\end{multicols}")
 
     def _move_solutions(self):
@@ -288,6 +298,14 @@ def _is_printed(node: nodes.Node | None) -> bool:
 
 def _is_fold(node: nodes.Node) -> bool:
     return isinstance(node, nodes.container) and node.get("design_component") == "dropdown"
+
+
+def _unfolded(fold: nodes.Element) -> list[nodes.Node]:
+    """What it holds, after its title, unless that says no more than the proof's own head."""
+    first, *rest = fold.children
+    if not isinstance(first, nodes.rubric):
+        return fold.children
+    return rest if first.astext() == "Proof" else [nodes.paragraph("", "", nodes.strong("", first.astext())), *rest]
 
 
 def _is_statement(node: nodes.Node) -> bool:

@@ -20,7 +20,7 @@ execute: {execute_notebooks: "off"}
 parse: {myst_enable_extensions: [amsmath, colon_fence, dollarmath]}
 sphinx:
   recursive_update: true
-  extra_extensions: [sphinx_exercise, sphinx_proof]
+  extra_extensions: [sphinx_design, sphinx_exercise, sphinx_proof]
   config: {proof_title_format: " (%t)"}
 """
 TOC = """
@@ -45,6 +45,17 @@ Every $x$ is small.
 ```{prf:proof}
 Look at $x$.
 ```
+
+:::{dropdown} More: how small
+```{prf:lemma} Smaller
+:label: lem-smaller
+Half of $x$ is smaller, *at any σ and δ* ★.
+```
+:::
+
+:::{dropdown} More: an aside
+Only a digression.
+:::
 
 ## Exercises
 
@@ -76,7 +87,9 @@ def written(root):
     (root / "_config.yml").write_text(CONFIG)
     (root / "_toc.yml").write_text(TOC)
     (stage / "book" / "index.md").write_text("# Tiny\n\nWhat it is.\n")
-    (stage / "book" / "more.md").write_text("# More\n\nAnd more of it, at length.\n")
+    (stage / "book" / "more.md").write_text(
+        "# More\n\nAnd more of it: {prf:ref}`lem-smaller` and {ref}`an exercise <ex-try>`.\n"
+    )
     table = Table(["name", "number"], [["first", "0.25"], ["second", "0.75"]])
     bundle = {"text/html": table._repr_html_(), "text/plain": repr(table)}
     cells = [
@@ -142,6 +155,11 @@ def test_statement_has_kind_number_and_name_and_its_proof_an_end(text):
     assert re.search(r"\\emph\{Proof\.\}.*?Look at.*?\\square", text, re.S)
 
 
+def test_folded_statement_stays_on_paper_and_a_folded_aside_does_not(text):
+    assert "digression" not in text
+    assert re.search(r"how small.*?\\begin\{bookbox\}\{bookblue\}\{Lemma 1 \(Smaller\)\}", text, re.S)
+
+
 def test_reference_to_another_chapter_names_its_page_and_one_within_does_not(text):
     assert re.search(r"the other chapter\}*~\(p\.~\\pageref", text)
     assert not re.search(r"Theorem 1\}*~\(p\.", text)
@@ -179,7 +197,7 @@ def test_settings_of_another_form_keep_the_books_own(tmp_path):
     (tmp_path / "_config.yml").write_text(CONFIG)
     (tmp_path / "_build").mkdir()
     told = read_yaml(book.written_settings(tmp_path, "x", extensions=["e"], config={"k": 1}, p={"q": 2}))
-    assert told["sphinx"]["extra_extensions"] == ["sphinx_exercise", "sphinx_proof", "e"]
+    assert told["sphinx"]["extra_extensions"] == ["sphinx_design", "sphinx_exercise", "sphinx_proof", "e"]
     assert told["sphinx"]["config"] == {"proof_title_format": " (%t)", "k": 1}
     assert told["p"] == {"q": 2}
     assert read_yaml(tmp_path / "_config.yml")["sphinx"]["extra_extensions"] == ["sphinx_exercise", "sphinx_proof"]
