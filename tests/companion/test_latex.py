@@ -5,6 +5,7 @@ import shutil
 
 import nbformat
 import pytest
+import yaml
 from docutils import nodes
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
