@@ -385,6 +385,9 @@ def _open_proof(proof: nodes.Element) -> None:
         if not isinstance(parts[place], nodes.paragraph):
             parts.insert(0 if place == 0 else len(parts), nodes.paragraph())
         paragraph = parts[place]
+        word = next(iter(paragraph.findall(nodes.Text)), None)
+        if place == 0 and word is not None and word.startswith("Proof. "):  # sphinx-proof has written it into the text
+            word.parent.replace(word, nodes.Text(word.removeprefix("Proof. ")))
         paragraph.insert(0 if place == 0 else len(paragraph), _tex(text))
     proof.replace_self(parts)
 

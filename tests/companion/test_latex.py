@@ -153,7 +153,7 @@ def test_table_of_html_is_a_table_of_latex_and_not_bars(text):
 
 def test_statement_has_kind_number_and_name_and_its_proof_an_end(text):
     assert r"\begin{bookbox}{bookblue}{Theorem 1 (Small)}" in text
-    assert re.search(r"\\emph\{Proof\.\}.*?Look at.*?\\square", text, re.S)
+    assert re.search(r"\\emph\{Proof\.\}\s+Look at.*?\\square", text, re.S)
 
 
 def test_folded_statement_stays_on_paper_and_a_folded_aside_does_not(text):
