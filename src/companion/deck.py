@@ -69,6 +69,7 @@ class _Maker:
         self.app, self.docname = app, docname
 
     def stacks(self, page: nodes.section) -> Iterator[list[Slide]]:
+        """The slides of a chapter, a list for each that stand below one another."""
         yield [self.title(page)]
         yield self.opening(page)
         for section in (child for child in page.children if isinstance(child, nodes.section)):
@@ -161,6 +162,7 @@ class _Maker:
         return made
 
     def statement(self, block: nodes.Element) -> Slide:
+        """Of a theorem, with the number of the page; as much of it as a slide holds."""
         numbers = self.app.env.toc_fignumbers.get(self.docname, {}).get(block["countertype"], {})
         number = next((numbers[id] for id in block["ids"] if id in numbers), ())
         kind = f"{block['realtype'].title()} {'.'.join(map(str, number))}".strip()
@@ -171,6 +173,7 @@ class _Maker:
         return Slide([nodes.Text(kind), *name], parts, classes=("statement",))
 
     def picture(self, title: list[nodes.Node], figure: nodes.figure) -> Slide:
+        """One picture, the key of its caption below it and the whole in the notes."""
         image = next(iter(figure.findall(nodes.image))).deepcopy()
         said = [part.deepcopy() for part in figure.findall(nodes.caption)]
         if said and isinstance(said[0][0], nodes.Text):

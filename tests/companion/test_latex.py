@@ -31,7 +31,7 @@ parts:
   - caption: Chapters
     chapters: [{file: notebooks/01_one}, {file: notebooks/02_two}]
   - caption: Appendix
-    chapters: [{file: book/more}]
+    chapters: [{file: book/more}, {file: book/claims}]
 """
 ONE = """(ch-one)=
 # Chapter 1 · One
@@ -69,6 +69,21 @@ What is small?
 ````{exercise-end}
 ````
 """
+CLAIMS = """# Claims
+
+Every number.
+
+(claims-argument)=
+## The one that carries the argument
+
+| claim | recorded |
+|---|---|
+| wide as the page | 1 |
+
+## Chapter 1
+
+In columns.
+"""
 SOLUTION = """````{solution-start} ex-try
 :label: sol-try
 :class: dropdown
@@ -91,6 +106,7 @@ def written(root):
     (stage / "book" / "more.md").write_text(
         "# More\n\nAnd more of it: {prf:ref}`lem-smaller` and {ref}`an exercise <ex-try>`.\n"
     )
+    (stage / "book" / "claims.md").write_text(CLAIMS)
     table = Table(["name", "number"], [["first", "0.25"], ["second", "0.75"]])
     bundle = {"text/html": table._repr_html_(), "text/plain": repr(table)}
     cells = [
@@ -145,7 +161,7 @@ def test_folded_code_is_left_out_and_open_code_is_not(text):
 
 
 def test_table_of_html_is_a_table_of_latex_and_not_bars(text):
-    [table] = re.findall(r"\\begin\{tabulary\}.*?\\end\{tabulary\}", text, re.S)
+    table, _ = re.findall(r"\\begin\{tabulary\}.*?\\end\{tabulary\}", text, re.S)
     assert "second" in table
     assert "0.75" in table
     assert "| first" not in text
@@ -159,6 +175,10 @@ def test_statement_has_kind_number_and_name_and_its_proof_an_end(text):
 def test_folded_statement_stays_on_paper_and_a_folded_aside_does_not(text):
     assert "digression" not in text
     assert re.search(r"how small.*?\\begin\{bookbox\}\{bookblue\}\{Lemma 1 \(Smaller\)\}", text, re.S)
+
+
+def test_claims_are_in_columns_after_the_table_of_those_that_carry_the_argument(text):
+    assert text.index("wide as the page") < text.index(r"\begin{multicols}") < text.index("In columns.")
 
 
 def test_reference_to_another_chapter_names_its_page_and_one_within_does_not(text):

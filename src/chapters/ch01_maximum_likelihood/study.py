@@ -152,6 +152,7 @@ class Study(LongWork):
 
     @property
     def parts(self) -> list[Long]:
+        """All long parts in the order in which they are made: seed by seed, larger sets of fields last."""
         size, (least, *larger) = self.settings, self.settings.published_sizes
         found: list[Long] = []
         for seed in self.seeds:

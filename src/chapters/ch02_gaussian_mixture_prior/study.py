@@ -242,6 +242,8 @@ class Study(LongWork):
         return super().arguments(part) | {"seed": self.seed, "held_out": self.settings.num_held_out}
 
     def work(self, part: Long, earlier: Callable) -> Tensors:
+        """What is stored of one part."""
+
         def compute(folder) -> Tensors:
             if isinstance(part, PlaneRun):
                 return self._plane(part, folder)

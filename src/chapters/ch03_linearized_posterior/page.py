@@ -67,6 +67,7 @@ class Results:
 
     @cached_property
     def samplers(self) -> dict[str, lookup.LookupRun]:
+        """Two samplers of one memorized prior, with the data and without, by name."""
         noisy = replace(self.line, noise_std=1.0)
         weights = collapsed_log_weights(noisy.train_set, noisy.likelihood).exp()
         denoisers = {
@@ -110,6 +111,7 @@ class Results:
 
     @cached_property
     def inversion(self) -> list[InversionScales]:
+        """Eq. 8 in the published inversion, over unseen truths, for each number of examples."""
         sigmas = torch.logspace(-3.5, 1, 181, dtype=torch.float64, device=self.device)
         return [
             scales.inversion_scales(

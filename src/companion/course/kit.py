@@ -188,6 +188,7 @@ def write_student(course: Course, bare: Path, out: Path) -> None:
 
 
 def write_instructor(course: Course, out: Path) -> None:
+    """Notebooks with solutions, reference values and typical mistakes, the seed, and the site of the whole run."""
     noted = course.assignments(notes=True)
     for name in course.names:
         _write(read_notebook(course.root / "notebooks" / f"{name}.ipynb"), out / "notebooks" / f"{name}.ipynb")
