@@ -524,13 +524,21 @@ def test_diagnosis_names_a_scale_that_float64_does_not_hold_before_the_solves(da
         diagnose(normal(20, 3), asked, observed, noise, plan=plan)
 
 
-def test_diagnosis_names_the_model_whose_data_are_too_large():
+@pytest.mark.parametrize("n", [0, 1, 7, 19])
+@pytest.mark.parametrize(
+    ("factor", "message"),
+    [
+        (1e200, r"data up to 1e\+150 from model {}, got .*e\+(199|200)"),
+        (math.nan, "finite data from model {}, got NaN"),
+    ],
+)
+def test_diagnosis_names_the_model_whose_data_are_too_large_or_none(n, factor, message):
     models = normal(20, 3)
 
     def huge(x):
-        return CURVED(x) * torch.where(x[:, :1] == models[7, 0], 1e200, 1.0)
+        return CURVED(x) * torch.where(x[:, :1] == models[n, 0], factor, 1.0)
 
-    with pytest.raises(ValueError, match=r"operator: expected data up to 1e\+150 from model 7, got .*e\+(199|200)"):
+    with pytest.raises(ValueError, match=f"operator: expected {message.format(n)}"):
         diagnose(models, huge, CURVED(models[:1])[0], 1.0, plan=SMALL, derivative=False)
 
 

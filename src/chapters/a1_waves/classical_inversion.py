@@ -68,7 +68,7 @@ def survey(
 
 
 def without_noise(measured: MeasuredTruth) -> GaussianLikelihood:
-    """The likelihood of the data that the same truth makes without noise, at the same noise level."""
+    """The likelihood of what its own operator makes of the same truth, without noise, at the same noise level."""
     noisy = measured.likelihood
     with torch.no_grad():
         clean = noisy.forward(measured.truth)[0]

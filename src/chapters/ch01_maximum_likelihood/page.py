@@ -21,7 +21,9 @@ TITLES = {PLANE: "plane", VELOCITIES: "published fields"}
 
 
 def mean_text(mean: Mean, digits: int = 3) -> str:
-    """A mean with half of its interval, where it has one."""
+    """A mean with half of its interval, where it has one; 0 where both are rounding."""
+    if max(abs(mean.value), mean.half) < 1e-12:
+        return "0"
     return f"{mean.value:.{digits}g}" + (f" ± {mean.half:.2g}" if mean.half else "")
 
 

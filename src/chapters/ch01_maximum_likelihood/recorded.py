@@ -23,7 +23,7 @@ PICTURE_TEXTS = {  # of each recorded picture: alt text, caption
     ),
     "times": (
         "Left, curves of distance that fall to one half, later for more examples; dotted ones begin among them and "
-        "stay at one or above. Right, the steps to one half rise with N a little more than in proportion.",
+        "stay at one or above. Right, the steps to one half rise with N about in proportion.",
         "Left: distance of the denoiser from its own memory (lines) and from that of another training set of the same "
         "size (dotted) as it trains. Right: the step at which it is half-way, a dot for each training run.",
     ),

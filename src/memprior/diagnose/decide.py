@@ -211,7 +211,7 @@ def decide(
 
 
 def least_truths(level: float, tolerance: float) -> int:
-    """The least number of truths of which a share ``level``, rounded, shows coverage; fewer need a larger share.
+    """The least number of truths whose count next to a share ``level`` shows coverage. Some larger ones need one more.
 
     Example:
         >>> from memprior.diagnose import least_truths

@@ -46,7 +46,7 @@ def diagnosis_page(found: Diagnosis, places: Sequence[str], hints: Sequence[str]
         rows[f"left-out truths in the {one.level:.0%} ball, {name}"] = (
             f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f}): {decision.coverage[name]}"
         )
-    rows[f"  truths; least number of which {plan.level:.0%} show coverage"] = (
+    rows[f"  truths; least number whose count next to {plan.level:.0%} shows coverage"] = (
         f"{len(found.truths)} of {num}, seed {plan.seed}; {least_truths(plan.level, plan.tolerance)}"
     )
     rows |= _copying_rows(found)

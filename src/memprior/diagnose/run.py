@@ -233,8 +233,7 @@ def diagnose(
     span = span_of(points)
     repeats = len(points) - len(torch.unique(points, dim=0))
     num, size, rank = len(points), points.shape[1], span.points.shape[1]
-    with torch.no_grad():
-        first = forward(models[:2])
+    first = _solved(forward, models[:2], places[:2], noise_std)
     expect(first.shape == (2, len(observed)), "observed", f"{first.shape[-1]} numbers, as F predicts", len(observed))
     needed = 8 * num * rank * (3 * rank + 2 * len(observed))
     why_not = None if derivative else "without a derivative"

@@ -12,6 +12,7 @@ from chapters.ch01_maximum_likelihood.memorization_time import power
 from chapters.ch01_maximum_likelihood.study import PLANE, VELOCITIES, Errors, Fits, Study, Timing
 from companion.profiles import PROFILES, settings
 from companion.store import Store
+from memprior.intervals import Mean
 
 SIZES = Path(__file__).parents[3] / "notebooks" / "profiles.yml"
 NAME = "01_maximum_likelihood"
@@ -74,9 +75,28 @@ def test_times_of_a_power_law_have_its_exponent(two):
     exponent = measures.exponent(two)
     assert (exponent.value, exponent.half) == (pytest.approx(1.5), pytest.approx(0, abs=1e-9))
     assert measures.half_way_of_many(two) == pytest.approx(2 * 640**1.5, rel=1e-6)
-    factor = measures.half_way_factor(two)
-    assert factor == pytest.approx(1, abs=1e-6)  # no interval, no factor
     assert measures.nearest_to_other(two) == 1.5
+
+
+def test_factor_of_the_extrapolation_is_the_interval_of_the_exponent(two):
+    for part in [part for part in two.parts if isinstance(part, Timing)]:
+        steps = 2 * part.num ** (1.5 + 0.2 * part.seed)
+        two._results[part]["curves"]["own"] = [(steps / 2, 1.0), (2 * steps, 0.25)]
+    half = 12.706 * 0.1  # Student's t of one degree of freedom; the two exponents are 1.5 and 1.7
+    assert measures.half_way_factor(two) == pytest.approx((640 / 10) ** half, rel=1e-2)
+
+
+def test_rise_is_from_the_least_on_the_way_to_the_end(two):
+    for part in [part for part in two.parts if isinstance(part, Errors)]:
+        path = 0.3, 0.1, 0.25 + 0.1 * part.seed
+        two._results[part]["points"] = [{"held out": [1.0, error]} for error in path]
+    found = measures.rise(two, 640)
+    assert (found.value, found.half) == (pytest.approx(0.2), pytest.approx(12.706 * 0.05, rel=1e-3))
+
+
+def test_mean_of_rounding_is_printed_as_zero(two):
+    assert page.mean_text(Mean(2.6e-15, 3e-15)) == "0"
+    assert page.mean_text(Mean(2.6e-3, 3e-15)).startswith("0.0026")
 
 
 def test_absolute_times_are_those_in_one_unit(two):
@@ -110,7 +130,6 @@ def test_errors_of_the_control_are_those_at_its_end(two):
     found = measures.erring(two, 640, "held out")
     assert (found.to_memory.value, found.to_truth.value) == (1.0, pytest.approx(0.11))
     assert measures.least_error(two, 640).value == pytest.approx(0.11)
-    assert measures.rise(two, 640).value == 0
     assert measures.ends_apart(two, 640).value == 0.3
 
 
