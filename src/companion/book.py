@@ -79,7 +79,7 @@ def check_runs(root: Path) -> list[str]:
         except (OSError, ValueError) as error:
             problems.append(f"{name}: {error}")
         try:
-            problems += [f"recorded full run: {failure}" for failure in _recorded_failures(root, name, listed)]
+            problems += _recorded_failures(root, name, listed)
         except (RunError, OSError, ValueError) as error:
             problems.append(f"{name}, recorded full run: {error}")
     return problems
@@ -94,7 +94,7 @@ def _recorded_failures(root: Path, name: str, listed: dict[str, claims.Claim]) -
         due = {claim.id for claim in listed.values() if claim.chapter == name and "full" in claim.profiles}
         listed = {id: claim for id, claim in listed.items() if id in values}
         values = {id: value for id, value in values.items() if id in due}
-    return claims.check_made(listed, name, "full", values)
+    return [f"recorded full run: {failure}" for failure in claims.check_made(listed, name, "full", values)]
 
 
 def stage(root: Path, folder: Path) -> None:
@@ -187,11 +187,11 @@ def browse(root: Path, html: Path) -> str:
 
 
 def check_recorded(root: Path) -> None:
-    """What a release needs of the recorded full runs: one for each chapter, with this code.
+    """What a release needs of the recorded full runs: one for each chapter, with this code, within its claims' bounds.
 
     Raises :class:`BuildError`.
     """
-    problems = []
+    listed, problems = claims.load(root / "data" / "claims"), []
     for name in chapters(root):
         full = pages.full_run(root, name)
         if full is None:
@@ -200,6 +200,8 @@ def check_recorded(root: Path) -> None:
             problems.append(
                 f"{name}: recorded with older code; run `make full`, then `python -m companion keep {name}`"
             )
+        else:
+            problems += _recorded_failures(root, name, listed)
     stop_at(problems)
 
 

@@ -1,10 +1,11 @@
 """The content key of a run: everything that can change what a notebook finds, and nothing else.
 
 The key covers the notebook's cells (at profile full, its code), the modules of ours that it takes names from
-(transitively, without docstrings, comments and formatting: see :mod:`companion.code`), its sizes and the bounds of its
-claims at that profile, the pins of the packages that these import and, at profile quick, the recorded weights that it
-may start from. It stands in a file that is rewritten only when it changes: that file is the input of the Snakemake
-rule, so editing one helper, or pinning a package for one chapter, re-executes its dependents and nothing else.
+(transitively, without docstrings, comments and formatting: see :mod:`companion.code`), its sizes, the pins of the
+packages that these import and, at profile quick, the bounds of its claims and the recorded weights that it may start
+from. It stands in a file that is rewritten only when it changes: that file is the input of the Snakemake rule, so
+editing one helper, or pinning a package for one chapter, re-executes its dependents and nothing else. A bound changes
+nothing that a full run found: recorded values are held against the bounds of today whenever they are shown.
 """
 
 import hashlib
@@ -18,7 +19,7 @@ from companion.sources import read_notebook
 # Where a package has another name.
 IMPORTED_AS = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 SHOWN = ("tags", "mystnb")  # of a cell's metadata: what the page looks at; the rest is an editor's own
-CHECKED = ("id", "profiles", "expected", "tolerance", "at_most", "at_least")  # of a claim; the rest is prose
+CHECKED = ("id", "expected", "tolerance", "at_most", "at_least")  # of a claim; the rest is prose
 
 
 def content_key(root: Path, name: str, profile: str) -> dict:
@@ -36,7 +37,7 @@ def content_key(root: Path, name: str, profile: str) -> dict:
         for cell in notebook.cells
     ]
     listed = claims.of_chapter(root / "data" / "claims", name).values()
-    checked = [{key: getattr(claim, key) for key in CHECKED} for claim in listed if profile in claim.profiles]
+    checked = [{key: getattr(claim, key) for key in CHECKED} for claim in listed if "quick" in claim.profiles]
     sizes = profiles.sizes_of(root / "notebooks" / "profiles.yml", name)[profile]
     files = code.closure(root, program, f"{name}.ipynb")
     sources = [program, *(file.read_text() for file in files)]
@@ -44,7 +45,7 @@ def content_key(root: Path, name: str, profile: str) -> dict:
         "notebook": json.dumps(cells, sort_keys=True) if profile == "quick" else "",
         "program": code.syntax(program),
         "sizes": json.dumps(sizes, sort_keys=True),
-        "claims": json.dumps(checked, sort_keys=True),
+        "claims": json.dumps(checked, sort_keys=True) if profile == "quick" else "",
         "constraints": pins((root / "constraints.txt").read_text(), sources),
         **{str(file.relative_to(root)): code.syntax(file.read_text()) for file in files},
     }

@@ -143,7 +143,7 @@ def recorded_folder(root: Path, name: str) -> Path:
 
 
 def is_stale(root: Path, name: str, provenance: dict) -> bool:
-    """Was the run made with other code, sizes, claims or pins than there are now?"""
+    """Was the run made with other code, sizes or pins than there are now, or a quick one under other bounds?"""
     return provenance["content_key"] != keys.content_key(root, name, provenance["profile"])["key"]
 
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from tiny_book import NAME, REPOSITORY, companion, write_book, write_run
+from tiny_book import NAME, REPOSITORY, WORK, companion, write_book, write_notebook, write_run
 
 from companion import address, book, pages, pictures, tables
 from companion.claims import ClaimError
@@ -210,6 +210,17 @@ def test_check_recorded_needs_full_runs(tmp_path):
         book.check_recorded(root)
 
 
+def test_check_recorded_holds_what_is_recorded_against_the_bounds_of_today(tmp_path):
+    root = write_book(tmp_path)
+    write_run(root, "full")
+    book.keep(root, NAME)
+    book.check_recorded(root)
+    claims = root / "data" / "claims" / f"{NAME}.yml"
+    claims.write_text(claims.read_text().replace("expected: 2.0", "expected: 3.0"))
+    with pytest.raises(book.BuildError, match=r"recorded full run: claim tiny\.answer: expected 3 ± 0\.1, got 2"):
+        book.check_recorded(root)
+
+
 def test_recorded_run_has_the_pictures_with_a_description(tmp_path):
     root = write_book(tmp_path)
     write_run(root)
@@ -404,6 +415,7 @@ def test_recording_of_older_code_stops_no_build_and_its_page_says_so(tmp_path):
     claims = root / "data" / "claims" / f"{NAME}.yml"
     new = "- {id: tiny.new, chapter: tiny, statement: s, source: ours, at_most: 1, why: w, profiles: [quick, full]}\n"
     claims.write_text(claims.read_text().replace("tiny.drawn", "tiny.gone") + new)
+    write_notebook(root / "notebooks" / f"{NAME}.ipynb", work=WORK + "pass")
     write_run(root, claims={"tiny.answer": 2.0, "tiny.gone": 0.0, "tiny.new": 0.5})
     assert book.check_runs(root) == []
     assert "The full run was recorded with older code" in pages.recorded(root, NAME)

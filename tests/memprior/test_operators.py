@@ -269,7 +269,8 @@ def test_check_operator_passes_every_operator_of_the_library(operator, size, gen
 
 def test_check_operator_takes_an_operator_of_numpy_by_its_own_jacobian(generator):
     found = check_operator(BySimulator(), torch.randn(2, 3, generator=generator), generator=generator)
-    assert (found.taylor_slope, found.jacobian_gap) == (math.inf, 0)
+    assert found.taylor_slope == math.inf
+    assert found.jacobian_gap < 1e-15  # one product has as many roundings as columns, in an order of the machine's
 
 
 def test_check_operator_passes_single_precision_and_fields(generator):

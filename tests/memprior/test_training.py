@@ -496,7 +496,7 @@ def errors_of_a_trained_network(train_set, generator):
     relative, missed = [], []
     for factor in (1 / 4, 2**-1.25, 2**-0.5, 2**0.25, 2):
         sigma = factor * onset
-        clean = train_set[torch.randint(len(train_set), (4000,), generator=generator)]
+        clean = train_set[torch.randint(len(train_set), (1000,), generator=generator)]
         x = perturb(clean, sigma, generator=generator)
         memorized, error = empirical(x, sigma), state.average(x, sigma) - empirical(x, sigma)
         relative.append(rms(error) / rms(memorized))

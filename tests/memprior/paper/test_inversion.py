@@ -189,7 +189,7 @@ def test_standardized_uses_the_training_sets_coordinates(inversion, training):
     assert torch.equal(training.standardized, inside)
     likelihood = paper.standardized(inversion.likelihood, training.standardizer)
     assert_same(likelihood.log_prob(inside[:2]), inversion.likelihood.log_prob(training.examples[:2]), rounding=1e-9)
-    assert float(training.ratio(training_set()[:3]).max()) == 0
+    assert float(training.ratio(training_set()[:3]).max()) < 1e-14  # standardizing rounds, by machine
 
 
 # The tangent

@@ -210,7 +210,7 @@ def test_pair_may_come_in_either_form():
     """m/s, depth first, as files hold it; km/s, x first, as readers return it; with an axis of one, or without."""
     data, model = record("curve_fault_b", 1), drawn("curve_fault_b", 1)
     for other in (model[None], to_operator(model), to_operator(model)[None], model.double()):
-        assert checked(data[None], other).scattered_misfit < 1e-5
+        assert checked(data[None], other).scattered_misfit < 1e-4  # float32 leaves about 1e-5
 
 
 WRONG = {
