@@ -102,13 +102,14 @@ def stage(root: Path, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(root / "book", folder / "book")
     (folder / "notebooks").mkdir()
+    numbers = pages.recorded_numbers(root)
     for name in chapters(root):
-        stage_chapter(root, folder, name)
+        stage_chapter(root, folder, name, numbers)
     pages.write_all(root, folder)
 
 
-def stage_chapter(root: Path, folder: Path, name: str) -> None:
-    """Put a chapter's executed notebook and its pictures onto the stage."""
+def stage_chapter(root: Path, folder: Path, name: str, numbers: dict) -> None:
+    """Put a chapter's executed notebook, with the recorded ``numbers``, and its pictures onto the stage."""
     run, (_, provenance) = pages.run_folder(root, name), pages.quick_run(root, name)
     notebook = read_notebook(run / f"{name}.ipynb")
     for of_editors in ("papermill", "widgets"):  # a saved slider would ask the network for its script
@@ -116,7 +117,7 @@ def stage_chapter(root: Path, folder: Path, name: str) -> None:
     for cell in notebook.cells:
         cell.metadata.pop("papermill", None)
         if cell.cell_type == "markdown":
-            cell.source = pages.with_recorded(root, cell.source)
+            cell.source = pages.with_recorded(cell.source, numbers)
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.metadata.tags.append("remove-cell")  # the provenance strip says it
     nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")

@@ -52,8 +52,9 @@ def write_all(root: Path, stage: Path) -> None:
         page.write_text(prose.replace(marker, text))
     for name in chapters(root):
         write_parts(root, stage, name)
+    numbers = recorded_numbers(root)
     for page in (stage / "book").glob("*.md"):
-        page.write_text(with_recorded(root, page.read_text()))
+        page.write_text(with_recorded(page.read_text(), numbers))
 
 
 def write_benchmarks(root: Path, stage: Path) -> dict[str, str]:
@@ -79,26 +80,29 @@ def write_parts(root: Path, stage: Path, name: str) -> None:
         (folder / f"table-{table}.md").write_text(recorded_table(root, name, table))
 
 
-def with_recorded(root: Path, text: str) -> str:
-    """Markdown whose roles ``{recorded}`ID:FORMAT``` are that number of a recorded full run, with a link to its claim.
-
-    Where the run was made with other code than there is now, the number says so. Raises :class:`PageError` naming an
-    id that no recorded run has.
-    """
-    if "{recorded}" not in text:
-        return text
-    full, age = {}, {}
+def recorded_numbers(root: Path) -> dict[str, tuple[float, str]]:
+    """id -> (number, what it says of its age) of every recorded full run; the age is none where its code is today's."""
+    numbers = {}
     for name in sorted(file.stem for file in (root / "notebooks").glob("*.ipynb")):
         if run := full_run(root, name):
-            full |= run[0]["claims"]
-            age |= dict.fromkeys(run[0]["claims"], " (older code)" * is_stale(root, name, run[1]))
+            age = " (older code)" * is_stale(root, name, run[1])
+            numbers |= {id: (value, age) for id, value in run[0]["claims"].items()}
+    return numbers
+
+
+def with_recorded(text: str, numbers: dict[str, tuple[float, str]]) -> str:
+    """Markdown whose roles ``{recorded}`ID:FORMAT``` are that number of a recorded full run, with a link to its claim.
+
+    numbers: of :func:`recorded_numbers`. Raises :class:`PageError` naming an id that is not among them.
+    """
 
     def number(role: re.Match) -> str:
         id, form = role.groups()
-        if id not in full:
+        if id not in numbers:
             raise PageError(f"{role[0]}: expected a number of a recorded full run, got none with this id")
+        value, age = numbers[id]
         try:
-            return f"{{ref}}`{full[id]:{form}}{age[id]} <claim-{id}>`"
+            return f"{{ref}}`{value:{form}}{age} <claim-{id}>`"
         except ValueError as error:
             raise PageError(f"{role[0]}: expected a format of a number, got {error}") from None
 

@@ -175,8 +175,8 @@ def check_failures(site: Site, name: str) -> list[PageProblem]:
     """No trace of what failed while running or building: tracebacks, stderr, Sphinx's errors, roles left as text."""
     article = _article(site.pages[name])
     problems = [PageProblem(name, what) for marker, what in FAILURES.items() if article.select(marker)]
-    texts = (text for text in article.strings if not text.find_parent(["pre", "code"]))
-    prose = "".join(text for text in texts if not text.find_parent(class_="math"))
+    apart = {id(text) for part in article.select("pre, code, .math") for text in part.strings}
+    prose = "".join(text for text in article.strings if id(text) not in apart)
     return problems + [PageProblem(name, f"unresolved {text!r}") for text in dict.fromkeys(UNRESOLVED.findall(prose))]
 
 

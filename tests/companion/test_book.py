@@ -331,15 +331,16 @@ def test_stage_writes_recorded_numbers_in_pages_and_notebooks_with_a_link_to_the
         "Or {ref}`+0.2 <claim-tiny.drawn>`, which {glue:text}`tiny.drawn:.1f` is near."
     )
     text = (root / "book" / "index.md").read_text()
-    assert pages.with_recorded(root, text) == "It is {ref}`1.95 <claim-tiny.answer>`."
+    assert pages.with_recorded(text, pages.recorded_numbers(root)) == "It is {ref}`1.95 <claim-tiny.answer>`."
     (root / "constraints.txt").write_text("torch==1\n")
-    assert pages.with_recorded(root, text) == "It is {ref}`1.95 (older code) <claim-tiny.answer>`."
+    numbers = pages.recorded_numbers(root)
+    assert pages.with_recorded(text, numbers) == "It is {ref}`1.95 (older code) <claim-tiny.answer>`."
     with pytest.raises(PageError, match=r"tiny\.gone:\.1f`: expected a number of a recorded full run, got none"):
-        pages.with_recorded(root, "{recorded}`tiny.gone:.1f`")
+        pages.with_recorded("{recorded}`tiny.gone:.1f`", numbers)
     with pytest.raises(PageError, match=r"tiny\.answer:d`: expected a format of a number"):
-        pages.with_recorded(root, "{recorded}`tiny.answer:d`")
+        pages.with_recorded("{recorded}`tiny.answer:d`", numbers)
     with pytest.raises(PageError, match=r"expected \{recorded\}`ID:FORMAT`, got another form"):
-        pages.with_recorded(root, "{recorded}`tiny.answer`")
+        pages.with_recorded("{recorded}`tiny.answer`", numbers)
 
 
 def test_recorded_shows_the_answer_where_the_head_of_the_page_does_not(tmp_path):

@@ -236,8 +236,9 @@ def build_site(
     (stage / "notebooks").mkdir()
     if names:
         pages.write_benchmarks(course.root, stage)
+    numbers = pages.recorded_numbers(source)
     for name in names:
-        book.stage_chapter(source, stage, name)
+        book.stage_chapter(source, stage, name, numbers)
         pages.write_parts(source, stage, name)
         parts.append(f"notebooks/{name}")
     for name, notebook in assignments.items():
@@ -247,7 +248,7 @@ def build_site(
     title = f"Priors That Remember: {edition} edition"
     (stage / "book" / "index.md").write_text(INDEX.format(title=title, about=ABOUT[edition], items=items))
     toc = {"format": "jb-book", "root": "book/index", "parts": [{"caption": "Course", "chapters": _files(parts)}]}
-    toc["parts"].append({"caption": "Reference", "chapters": _files(_reference(course, source, stage, names))})
+    toc["parts"].append({"caption": "Reference", "chapters": _files(_reference(course, source, stage, names, numbers))})
     (root / "_toc.yml").write_text(yaml.safe_dump(toc, sort_keys=False))
     (root / "_config.yml").write_text(yaml.safe_dump(_config(course.root, title), sort_keys=False))
     html = book.sphinx(root)
@@ -256,11 +257,11 @@ def build_site(
     shutil.copytree(html, out)
 
 
-def _reference(course: Course, source: Path, stage: Path, names: list[str]) -> Iterator[str]:
+def _reference(course: Course, source: Path, stage: Path, names: list[str], numbers: dict) -> Iterator[str]:
     """Pages of the book that every chapter leans on, and these chapters' claims. Not the API: that takes minutes."""
     for page in BOOK_PAGES:
         text = (course.root / "book" / f"{page}.md").read_text("utf-8")
-        (stage / "book" / f"{page}.md").write_text(pages.with_recorded(source, text))
+        (stage / "book" / f"{page}.md").write_text(pages.with_recorded(text, numbers))
         yield f"book/{page}"
     if not names:
         return
