@@ -90,6 +90,16 @@ FAULTS = [  # what is in a bad page, and what is said of it
     (formula("width: 300px", "position: absolute; right: 0"), ["formula under its number: (1) a long formula"]),
     ("<p>Costs $$, no code</p>", ["[light] raw $$ in the text: Costs $$, no code"]),
     ('<p style="color: #aaa; background: #fff">pale</p>', ["[light] axe color-contrast x1: "]),
+    (
+        "<style>@media (prefers-color-scheme: dark) { #night { color: #333; background: #000 } }</style>"
+        '<p id="night">dark on dark</p>',
+        ["[dark] axe color-contrast x"],
+    ),
+    (
+        "<style>@media (min-width: 500px) { #narrow { display: none } }</style>"
+        '<div id="narrow" role="list"><p>no item on a phone</p></div>',
+        ["[phone] axe aria-required-children x2: "],
+    ),
     ('<div role="list"><p>no item</p></div>', ["[light] axe aria-required-children x1: "]),
     ("<details><summary>Closed</summary><img src='data:,'></details>", ["[light] axe image-alt x1: "]),
 ]
