@@ -119,6 +119,17 @@ except ModuleNotFoundError as error:
     ]
 
 
+def test_imports_of_the_command_line_leave_torch_to_the_commands_that_compute():
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys, companion.__main__; print('torch' in sys.modules)"],
+        env={"PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("False\n", "")
+
+
 def test_imports_are_the_dependencies_in_pyproject():
     """`pip install .` without extras installs what the library needs, and no more."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -105,7 +105,7 @@ def stage(root: Path, folder: Path) -> None:
     numbers = pages.recorded_numbers(root)
     for name in chapters(root):
         stage_chapter(root, folder, name, numbers)
-    pages.write_all(root, folder)
+    pages.write_all(root, folder, numbers)
 
 
 def stage_chapter(root: Path, folder: Path, name: str, numbers: dict) -> None:
@@ -209,13 +209,15 @@ def check_recorded(root: Path) -> None:
 def keep(root: Path, name: str) -> Path:
     """Copy what a finished full run has left to data/recorded: results, provenance, pictures, tables, weights.
 
-    Returns that folder. What was recorded before is replaced whole. Raises :class:`RunError` unless the run is whole
-    and at the published seed and settings.
+    Returns that folder. What was recorded before is replaced whole. Raises :class:`RunError` unless the run is whole,
+    at the published seed and settings, and within the bounds of today.
     """
     if name not in chapters(root):
         raise RunError(f"name: expected one of {', '.join(chapters(root))}, got {name!r}")
     source, target = root / "_build" / "run" / "full" / name, pages.recorded_folder(root, name)
-    _, provenance = read_run(source, name=name, profile="full")
+    results, provenance = read_run(source, name=name, profile="full")
+    if failures := claims.check_made(claims.load(root / "data" / "claims"), name, "full", results["claims"]):
+        raise RunError("\n".join(failures))
     partial, old = (target.parent / f".{name}.{state}" for state in ("partial", "old"))
     for left in (partial, old):
         shutil.rmtree(left, ignore_errors=True)

@@ -5,7 +5,7 @@ The key covers the notebook's cells (at profile full, its code), the modules of 
 packages that these import and, at profile quick, the bounds of its claims and the recorded weights that it may start
 from. It stands in a file that is rewritten only when it changes: that file is the input of the Snakemake rule, so
 editing one helper, or pinning a package for one chapter, re-executes its dependents and nothing else. A bound changes
-nothing that a full run found: recorded values are held against the bounds of today whenever they are shown.
+nothing that a full run found: to keep, build or release is to hold its values against the bounds of today.
 """
 
 import hashlib
@@ -36,8 +36,8 @@ def content_key(root: Path, name: str, profile: str) -> dict:
         [cell.cell_type, cell.source, {key: cell.metadata[key] for key in SHOWN if key in cell.metadata}]
         for cell in notebook.cells
     ]
-    listed = claims.of_chapter(root / "data" / "claims", name).values()
-    checked = [{key: getattr(claim, key) for key in CHECKED} for claim in listed if "quick" in claim.profiles]
+    listed = claims.of_chapter(root / "data" / "claims", name).values() if profile == "quick" else ()
+    checked = [{key: getattr(claim, key) for key in CHECKED} for claim in listed if profile in claim.profiles]
     sizes = profiles.sizes_of(root / "notebooks" / "profiles.yml", name)[profile]
     files = code.closure(root, program, f"{name}.ipynb")
     sources = [program, *(file.read_text() for file in files)]
@@ -45,7 +45,7 @@ def content_key(root: Path, name: str, profile: str) -> dict:
         "notebook": json.dumps(cells, sort_keys=True) if profile == "quick" else "",
         "program": code.syntax(program),
         "sizes": json.dumps(sizes, sort_keys=True),
-        "claims": json.dumps(checked, sort_keys=True) if profile == "quick" else "",
+        "claims": json.dumps(checked, sort_keys=True),
         "constraints": pins((root / "constraints.txt").read_text(), sources),
         **{str(file.relative_to(root)): code.syntax(file.read_text()) for file in files},
     }

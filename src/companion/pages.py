@@ -15,7 +15,6 @@ from pathlib import Path
 
 from companion import api, claims, keys, paths, pictures, reading, scope, tables
 from companion.profiles import DEFAULT_SEED
-from companion.record import Strip
 from companion.results import PROVENANCE, RunError, read_run, read_sealed
 from companion.run import chapters, place
 from companion.sources import read_notebook, read_yaml
@@ -33,8 +32,11 @@ class PageError(ValueError):
     """An entry that points nowhere, or says nothing; names the entry."""
 
 
-def write_all(root: Path, stage: Path) -> None:
-    """Fill the marker ``<!-- generated -->`` of each staged page, and write the parts that chapters include."""
+def write_all(root: Path, stage: Path, numbers: dict[str, tuple[float, str]]) -> None:
+    """Fill the marker ``<!-- generated -->`` of each staged page, and write the parts that chapters include.
+
+    numbers: of :func:`recorded_numbers`.
+    """
     from companion.course.notebooks import exercise_table  # needs the references, which a container may not have
 
     api.write_pages(root, stage)
@@ -52,7 +54,6 @@ def write_all(root: Path, stage: Path) -> None:
         page.write_text(prose.replace(marker, text))
     for name in chapters(root):
         write_parts(root, stage, name)
-    numbers = recorded_numbers(root)
     for page in (stage / "book").glob("*.md"):
         page.write_text(with_recorded(page.read_text(), numbers))
 
@@ -165,6 +166,8 @@ def measured(root: Path, name: str) -> str:
 
 def recorded(root: Path, name: str) -> str:
     """The chapter's claims as this build computed them beside the recorded full run, each with its provenance."""
+    from companion.record import Strip  # which imports torch: no command needs it to start
+
     listed = claims.of_chapter(root / "data" / "claims", name).values()
     now, full = quick_run(root, name)[0]["claims"], full_run(root, name)
     then = full[0]["claims"] if full else {}

@@ -324,7 +324,7 @@ def test_stage_writes_recorded_numbers_in_pages_and_notebooks_with_a_link_to_the
     write_run(root, "full", claims={"tiny.answer": 1.95, "tiny.drawn": 0.25})
     book.keep(root, NAME)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(book.pages, "write_all", lambda root, stage: None)
+        patch.setattr(book.pages, "write_all", lambda root, stage, numbers: None)
         book.stage(root, tmp_path / "stage")
     staged = nbformat.read(tmp_path / "stage" / "notebooks" / f"{NAME}.ipynb", as_version=4)
     assert staged.cells[0].source.endswith(
@@ -405,6 +405,16 @@ def test_keep_refuses_a_run_of_other_settings(tmp_path):
     results.write_text(results.read_text().replace('"seed": 0', '"seed": 7'))
     seal(full, [results])
     with pytest.raises(RunError, match=r"results.json: expected a run of seed 0, got 7"):
+        book.keep(root, NAME)
+    assert not (root / "data" / "recorded").exists()
+
+
+def test_keep_refuses_a_run_out_of_the_bounds_of_today(tmp_path):
+    root = write_book(tmp_path)
+    write_run(root, "full")
+    claims = root / "data" / "claims" / f"{NAME}.yml"
+    claims.write_text(claims.read_text().replace("expected: 2.0", "expected: 3.0"))
+    with pytest.raises(RunError, match=r"tiny\.answer"):
         book.keep(root, NAME)
     assert not (root / "data" / "recorded").exists()
 
