@@ -41,9 +41,9 @@ slides: .venv/ready
 	@$(BIN)/python -c 'import sphinx_revealjs' 2>/dev/null || $(WITH) '.[slides]'
 	@$(BIN)/python -m companion slides
 
-# One process more than cores: what is started, killed or browsed is waited for.
+# One process more than CORES: what is started, killed or browsed is waited for.
 test: .venv/ready
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 3
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $$(($(CORES) + 1))
 
 test-device: .venv/ready
 	@$(BIN)/python tests/device

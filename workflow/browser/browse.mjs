@@ -190,21 +190,13 @@ async function trySliders(page) {
   return findings;
 }
 
-// A page that is looked at in light, dark and on a phone has its colours judged in the first two, all else in the first
-// and the last: no width changes a colour, and no colour anything else.
-async function tryAxe(page, axe, mode, isAlone) {
+async function tryAxe(page, axe) {
   await page.evaluate(axe);
-  const colours = ['color-contrast', 'link-in-text-block'];
-  const off = mode === 'phone' ? Object.fromEntries(colours.map(rule => [rule, { enabled: false }])) : {};
-  const chosen = {
-    runOnly: mode === 'dark' && !isAlone ? colours : ['wcag2a', 'wcag2aa'],
-    rules: isAlone ? {} : off,
-  };
-  return page.evaluate(async ([allowed, chosen]) => {
+  return page.evaluate(async allowed => {
     const article = document.querySelector('article');
     if (!article) return [];
     // preload would fetch the style sheets again, which a browser refuses to a page that comes from a file.
-    const options = { ...chosen, resultTypes: ['violations'], preload: false };
+    const options = { runOnly: ['wcag2a', 'wcag2aa'], resultTypes: ['violations'], preload: false };
     const { violations } = await window.axe.run(article, options);
     return violations.flatMap(({ id, help, nodes }) => {
       const isAllowed = ({ target }) => allowed.some(({ rule, selector }) =>
@@ -213,7 +205,7 @@ async function tryAxe(page, axe, mode, isAlone) {
       const example = left[0]?.html.replace(/\s+/g, ' ').slice(0, 90);
       return left.length ? [`axe ${id} x${left.length}: ${help}: ${left[0].target[0]} ${example}`] : [];
     });
-  }, [ALLOWED, chosen]);
+  }, ALLOWED);
 }
 
 async function photograph(page, stem, { width }) {
@@ -224,12 +216,12 @@ async function photograph(page, stem, { width }) {
   }
 }
 
-async function lookAt(page, address, mode, axe, isAlone, stem) {
+async function lookAt(page, address, mode, axe, stem) {
   await page.goto(address, { waitUntil: 'load', timeout: 30000 });
   await page.evaluate(settle);
   if (stem) await photograph(page, stem, MODES[mode].viewport);
   await page.evaluate(openAll);
-  const findings = [...await page.evaluate(lookAround), ...await tryAxe(page, axe, mode, isAlone)];
+  const findings = [...await page.evaluate(lookAround), ...await tryAxe(page, axe)];
   return mode === 'light' ? [...findings, ...await trySliders(page)] : findings; // no colour or width moves a slider
 }
 
@@ -265,8 +257,7 @@ async function browse(browser, axe, html, pages, pictures) {
       });
       const stem = pictures && path.join(pictures, `${name.replace(/\.html$/, '').replaceAll(path.sep, '_')}-${mode}`);
       try {
-        const address = pathToFileURL(path.join(html, name)).href, isAlone = modesOf(name).length === 1;
-        (await lookAt(page, address, mode, axe, isAlone, stem)).forEach(find);
+        (await lookAt(page, pathToFileURL(path.join(html, name)).href, mode, axe, stem)).forEach(find);
       } catch (error) {
         find(`could not be looked at: ${error.message.split('\n')[0].slice(0, 160)}`);
       }
