@@ -1,9 +1,10 @@
 """Chapter 6: the two distributions of models. The published one is Gaussian; the other one has faulted layers.
 
 Two layers under a fault: slow above an interface, fast below it, and the interface deeper or shallower by the throw
-right of the fault. Interface, fault and throw lie on cells, so that there are finitely many structures, all as likely;
-a Gaussian background is added to each. So the distribution is a mixture of one covariance, and its posterior under
-linear data a finite sum: nothing is sampled, integrated or truncated.
+right of the fault. Interface, fault and throw lie on cells, so that there are finitely many triples, all as likely
+(without a throw the fault's place changes nothing); a Gaussian background is added to each. So the distribution is a
+mixture of one covariance, and its posterior under linear data a finite sum: nothing is sampled, integrated or
+truncated.
 """
 
 from functools import cache
@@ -33,7 +34,7 @@ LARGEST = 1000  # examples are the first of so many draws, so that sets of diffe
 
 
 def structures() -> torch.Tensor:
-    """Coefficients of every structure without a background, (2925, 100)."""
+    """Coefficients of the structure of every triple without a background, (2925, 100); 2715 of them differ."""
     depth, fault, throw = torch.cartesian_prod(*(torch.tensor(list(one)) for one in (CELLS, CELLS, THROWS))).T
     cell = torch.arange(64)
     interface = depth[:, None] + throw[:, None] * (cell >= fault[:, None])  # of each column
