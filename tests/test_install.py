@@ -35,19 +35,33 @@ def install(tmp_path, monkeypatch):
 
 def test_install_runs_once_and_again_when_the_requirements_change(install):
     assert install.main() == 0
-    (venv, _), (pip, _), (optional, _) = install.commands
+    (venv, _), (pip, _), (optional, _), (compiler, _) = install.commands
     assert venv == [sys.executable, "-m", "venv", str(install.VENV)]
     assert pip[:4] == [str(install.VENV / "bin" / "python"), "-m", "pip", "install"]
     assert "--extra-index-url" not in pip
     assert optional == [*pip[:-1], ".[geology]"]
+    assert "--no-compile" in pip
+    assert compiler[:3] == [pip[0], "-m", "compileall"]
+    assert compiler[-1] == str(install.VENV)
     assert install.main() == 0
-    assert len(install.commands) == 3
+    assert len(install.commands) == 4
     later = install.READY.stat().st_mtime + 10
     os.utime(install.ROOT / "constraints.txt", (later, later))
     (install.VENV / "kept").touch()
     assert install.main() == 0
-    assert len(install.commands) == 6
+    assert len(install.commands) == 8
     assert (install.VENV / "kept").exists()
+
+
+def test_install_compiles_what_is_imported_wherever_the_checkout_lies(tmp_path, install):
+    site = tmp_path / "tests" / "lib" / "site-packages"
+    for module in ("torch/nn.py", "torch/tests/test_nn.py", "testbook/a.py"):
+        (site / module).parent.mkdir(parents=True, exist_ok=True)
+        (site / module).write_text("a = 1\n")
+    install.main()
+    compiler = [sys.executable, *install.commands[-1][0][1:-1], str(tmp_path / "tests")]
+    assert subprocess.Popen(compiler).wait() == 0  # run itself is replaced
+    assert {file.name.split(".")[0] for file in site.rglob("*.pyc")} == {"nn", "a"}
 
 
 def test_install_without_a_compiler_says_what_is_missing_and_is_ready(install, monkeypatch, capsys):

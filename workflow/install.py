@@ -15,6 +15,7 @@ except ImportError:  # Windows: one build at a time is the person's own care the
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 READY = VENV / "ready"  # holds the folder that the environment was made in
+OWN_TESTS = r"site-packages[/\\].*[/\\]tests?[/\\]"  # of the packages that are installed
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
 # Options that would put the packages somewhere else than into .venv, or not at all.
 MISLEADING = (
@@ -61,17 +62,22 @@ def install(torch: str) -> int:
         return fail("the environment could not be made (above); on Debian and Ubuntu: apt install python3-venv")
     surroundings = {name: value for name, value in os.environ.items() if name not in MISLEADING}
     surroundings.update(PIP_CONSTRAINT="constraints.txt", PIP_USER="0", PIP_DISABLE_PIP_VERSION_CHECK="1")
-    command = [str(python), "-m", "pip", "install", "--quiet", "--editable", ".[book,test]"]
+    # pip would compile the 14 000 modules with one core, their packages' own tests too.
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--no-compile", "--editable"]
+    command = [*pip, ".[book,test]"]
     command += ["--extra-index-url", CPU_WHEELS] if torch == "cpu" else []
     if subprocess.run(command, cwd=ROOT, env=surroundings, check=False).returncode:
         return fail("pip could not install the packages (above); it needs a package index such as PyPI, this once")
     # Where PyPI has no wheel of it, as on Linux, pip compiles eikonalfm: the book does without.
-    optional = [*command[:5], "--editable", ".[geology]"]
+    optional = [*pip, ".[geology]"]
     if subprocess.run(optional, cwd=ROOT, env=surroundings, capture_output=True, check=False).returncode:
         print(
             "Without eikonalfm, which needs a C++ compiler here: no shot gathers, and their tests are skipped",
             flush=True,
         )
+    # Templates among them do not compile, with pip neither: no failure.
+    compiler = [str(python), "-m", "compileall", "-qq", "-j", "0", "-x", OWN_TESTS, str(VENV)]
+    subprocess.run(compiler, check=False)
     READY.write_text(str(ROOT))
     print(f"Installed in {time.monotonic() - began:.0f} s", flush=True)
     return 0
